@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: Apache-2.0
+// Changer: the robot. One of the three virtual interfaces.
+#pragma once
+
+#include <vector>
+
+#include "media/element.h"
+#include "media/error.h"
+
+namespace vellum {
+
+// Ownership: Library owns it. Thread-safety: one caller at a time (Library
+// sees to it). The state of the elements is the device's: never cached across
+// a restart, re-read after every error.
+class Changer {
+ public:
+  virtual ~Changer() = default;
+
+  virtual Result<ChangerIdentity> Identify() = 0;
+  virtual Result<ElementMap> Elements() = 0;
+
+  // Every element, ordered by type and address. Moves nothing.
+  virtual Result<std::vector<ElementStatus>> ReadElementStatus() = 0;
+
+  // Moves one medium. Errors, each with both addresses and the volume tag:
+  // kNotFound unknown element; kNoMedium source empty (5/3B/0E) or the medium
+  // is not where the state says (4/15/01); kExists target full (5/3B/0D);
+  // kBusy a drive is in use or prevents removal (5/53/02). After any error the
+  // medium is in exactly one element: read the status again to know which.
+  virtual Status MoveMedium(ElementAddress from, ElementAddress to) = 0;
+
+  // Makes the changer look at its elements again (INITIALIZE ELEMENT STATUS).
+  virtual Status InitializeElementStatus() = 0;
+};
+
+}  // namespace vellum

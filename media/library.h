@@ -1,0 +1,164 @@
+// SPDX-License-Identifier: Apache-2.0
+// Library: one changer, its drives and slots. The only place that moves media.
+//
+// A lease keeps a medium loaded. All clients of one medium share it (shared
+// mode) or one has it alone (exclusive mode: the target of a copy, a format).
+// Leases that a job needs together are granted together or not at all, so two
+// such jobs cannot deadlock. Drives are filled on demand: when no drive is
+// free, the holder of the least recently used shared lease that can be
+// recalled is asked to give it up; exclusive leases and leases without a
+// recall function are never robbed. Requests are served foreground first, then
+// in order of arrival. A medium goes home (to the storage or import/export
+// element that it came from) when the drive is needed by another medium, or at
+// Shutdown.
+//
+// Threads: one per drive (loads and unloads of that drive), one scheduler.
+// Grants are called from the scheduler's thread with no lock held: a grant
+// must not block; it hands the lease to whoever waits.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <stop_token>
+#include <string>
+#include <vector>
+
+#include "media/changer.h"
+#include "media/drive.h"
+#include "media/element.h"
+#include "media/error.h"
+#include "media/medium.h"
+#include "media/types.h"
+
+namespace vellum {
+
+class Library;
+
+// A medium as Library knows it: the volume tag, or "@ADDRESS" of its home
+// element where media have no tags. Unique within the library.
+using MediumId = std::string;
+
+enum class LeaseMode : uint8_t { kShared, kExclusive };
+enum class LeasePriority : uint8_t { kForeground, kCopy };
+
+struct LeaseRequest {
+  MediumId medium;
+  LeaseMode mode = LeaseMode::kShared;
+  LeasePriority priority = LeasePriority::kForeground;
+  std::string owner;  // shown in the drives table: "volume X", "job 7"
+  // Called at most once, from the scheduler's thread, when another request
+  // waits for a drive: the holder should finish and drop its lease soon. It
+  // must not block. Empty: this lease is never asked for.
+  std::function<void()> on_recall;
+};
+
+// Move-only; the medium stays loaded while any lease on it lives. Dropping it
+// moves nothing by itself: the medium stays in the drive, idle, until the drive
+// is needed. Thread-safety: one owner at a time; medium() may be used from any
+// thread while the lease lives.
+class MediumLease {
+ public:
+  MediumLease() = default;
+  MediumLease(MediumLease&&) noexcept;
+  MediumLease& operator=(MediumLease&&) noexcept;
+  ~MediumLease();
+
+  explicit operator bool() const { return library_ != nullptr; }
+  Medium& medium() const { return *medium_; }
+  const MediumId& id() const { return id_; }
+  ElementAddress drive() const { return drive_; }
+  // Drops the lease now.
+  void Release();
+
+ private:
+  friend class Library;
+  Library* library_ = nullptr;
+  Medium* medium_ = nullptr;
+  MediumId id_;
+  ElementAddress drive_;
+  uint64_t token_ = 0;
+};
+
+// One row of the media that the library holds.
+struct MediumPlace {
+  MediumId id;
+  VolumeTag tag;
+  ElementAddress home;     // storage or import/export element
+  ElementAddress element;  // where it is now
+  bool loaded = false;     // element is a drive
+  bool in_import_export = false;  // home is an import/export element
+};
+
+struct DriveState {
+  ElementAddress address;
+  DriveIdentity identity;
+  bool online = true;
+  MediumId medium;          // empty: none
+  std::string activity;     // "idle", "loading V1", "shared", "exclusive", …
+  std::vector<std::string> owners;
+  uint64_t loads = 0;       // since start
+};
+
+class Library {
+ public:
+  using RequestId = uint64_t;
+  // All leases in the order of the requests, or the error.
+  using Grant = std::function<void(Result<std::vector<MediumLease>>)>;
+
+  // Reads the element status, sends media found in drives home, starts the
+  // threads.
+  static Result<std::unique_ptr<Library>> Open(
+      std::unique_ptr<Changer> changer,
+      std::vector<std::unique_ptr<Drive>> drives);
+  ~Library();  // Shutdown
+
+  // Asks for all of `requests` together. `grant` is called exactly once:
+  // kNoMedium (unknown or absent medium, names it), kOffline / kBusy when the
+  // library has fewer online drives than requests (at once, nothing moved),
+  // kInterrupted after Cancel, kAborted at Shutdown, or what loading returned.
+  // A request for two leases of which one is already loaded uses that drive.
+  RequestId Acquire(std::vector<LeaseRequest> requests, Grant grant);
+  // No effect once granted.
+  void Cancel(RequestId id);
+  // The same, waiting; kInterrupted when `stop` is requested.
+  Result<std::vector<MediumLease>> AcquireAndWait(
+      std::vector<LeaseRequest> requests, std::stop_token stop = {});
+
+  // Moves a medium between two elements (`vellum move`). A drive counts as
+  // source when its medium is idle. Errors as Changer::MoveMedium, and kBusy
+  // when either element is in use by a lease.
+  Status Move(ElementAddress from, ElementAddress to);
+
+  // Unloads `medium` if it is idle in a drive: it goes home. kBusy when leased.
+  Status SendHome(const MediumId& medium);
+
+  // From memory: no device I/O.
+  ChangerIdentity Identity() const;
+  ElementMap Elements() const;
+  std::vector<ElementStatus> ElementStatuses() const;
+  std::vector<MediumPlace> Media() const;
+  std::vector<DriveState> Drives() const;
+  // kNotFound: names the element.
+  Result<MediumPlace> MediumAt(ElementAddress element) const;
+  Result<MediumPlace> FindMedium(const MediumId& id) const;
+  size_t OnlineDrives() const;
+  size_t WaitingRequests() const;
+
+  // Reads the element status anew.
+  Status Rescan();
+
+  // Fails what waits with kAborted, waits until all leases are dropped, sends
+  // idle media home. Idempotent.
+  void Shutdown();
+
+ private:
+  friend class MediumLease;
+  struct Impl;
+  explicit Library(std::unique_ptr<Impl> impl);
+  void Drop(uint64_t token);
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace vellum

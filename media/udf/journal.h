@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: Apache-2.0
+// The redo journal: a ring of records, each the atomic commit of one generation
+// (media/udf/FORMAT.md section 3, S3). Byte layout at the top of journal.cc.
+//
+// A record holds the images of all sectors that the commit overwrites in place.
+// A record too large for the free part of the ring keeps its images (and its
+// sector list) in free blocks that the header in the ring points to.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "media/error.h"
+#include "media/medium.h"
+#include "media/types.h"
+#include "media/udf/codec.h"
+#include "media/udf/control.h"
+#include "media/udf/layout.h"
+
+namespace vellum::udf {
+
+// Absolute sector -> its new content; ordered, so that S4 writes in runs.
+using SectorImages = std::map<uint64_t, std::shared_ptr<const Sector>>;
+
+struct RecordHeader {
+  std::string format_uuid;
+  uint64_t epoch = 0;        // the control slot's epoch when it was written
+  uint64_t sequence = 0;     // grows by one with each record of the ring
+  Generation generation;
+  Role role = Role::kPrimary;
+  std::string owner_id;
+  uint32_t lvid_before = 0;  // CRC32C of the LVID sector that it replaces
+  uint32_t lvid_after = 0;   // CRC32C of the LVID image in it
+  uint32_t crc = 0;          // CRC32C over header, list and images
+};
+
+// A record to be written.
+struct Record {
+  RecordHeader header;       // crc is filled in by Journal::Write
+  SectorImages images;
+};
+
+// Where the images of a record that is too large for the ring go: absolute
+// ranges, free in every generation that matters, kept until the S4 is durable.
+using Spill = std::vector<SectorRange>;
+
+class Journal {
+ public:
+  // `next` = first record slot after the newest valid record (see Scan).
+  Journal(Medium* medium, const Geometry& geometry, uint64_t next_sequence,
+          uint32_t next_sector);
+
+  // Sectors that the ring needs for `images`, spilled or not.
+  static uint64_t RingSectors(size_t image_count);
+  // Sectors of spill that `images` need.
+  static uint64_t SpillSectors(size_t image_count);
+  // True when a record with that many images must be spilled (more than half
+  // of the ring: the record before must stay whole while this one is written).
+  bool NeedsSpill(size_t image_count) const;
+
+  // Writes the record (S3); not durable before the caller's flush (F2), and
+  // after it the commit holds. Fills header.crc and header.sequence.
+  // REQUIRES: the S4 of the record before the last was flushed.
+  Status Write(Record* record, const Spill& spill);
+
+ private:
+  Medium* medium_;
+  Geometry geometry_;
+  uint64_t next_sequence_;
+  uint32_t next_sector_;
+};
+
+// The CRC that Write would put into the header, for the catalog's pending batch.
+uint32_t RecordCrc(const Record& record);
+
+// What a scan of the ring finds. The newest valid record: highest epoch, then
+// highest sequence, of this format_uuid, with epoch >= slot.record_floor and,
+// for a slot that holds a lineage, of that lineage and with a number >= the
+// slot's. Torn or partial records are not valid.
+struct ScanResult {
+  std::optional<Record> newest;    // with images
+  uint64_t next_sequence = 1;
+  uint32_t next_sector = kRingSector;
+};
+Result<ScanResult> ScanRing(Medium& medium, const Geometry& geometry,
+                            const ControlSlot& slot);
+
+enum class ReplayOutcome : uint8_t {
+  kNothing,   // no record, or the newest is in place already
+  kReplayed,
+  kForeign,   // LVID is neither the one before nor the one in the record, or
+              // differs from the slot's: another system wrote; not replayed
+};
+struct ReplayResult {
+  ReplayOutcome outcome = ReplayOutcome::kNothing;
+  Generation generation;       // of the volume afterwards
+  uint32_t record_crc = 0;     // of the newest record, 0 when none
+  uint64_t next_sequence = 1;
+  uint32_t next_sector = kRingSector;
+};
+// Flush; replay; flush, as the format demands. For a write-protected medium use
+// ReplayedMedium instead.
+Result<ReplayResult> ReplayJournal(Medium& medium, const Geometry& geometry,
+                                   const ControlSlot& slot);
+
+// A read-only view of `base` with the newest record replayed in memory: for
+// write-protected media and image files. Owns the base.
+class ReplayedMedium : public Medium {
+ public:
+  ReplayedMedium(std::unique_ptr<Medium> base, SectorImages images);
+  MediumInfo Info() const override;
+  Status Read(uint64_t lba, ByteSpan out) override;
+  Status Write(uint64_t lba, ConstByteSpan data) override;  // kWriteProtected
+  Status Flush() override;
+  Status Discard(uint64_t lba, uint64_t count) override;    // kWriteProtected
+  Result<SectorRange> NextAllocated(SectorRange from) override;
+  void DropReadCache(uint64_t lba, uint64_t count) override;
+
+ private:
+  const std::unique_ptr<Medium> base_;
+  const SectorImages images_;
+};
+
+}  // namespace vellum::udf
