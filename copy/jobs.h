@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: Apache-2.0
+// Jobs: the queue of background work. Every transition is stored in the catalog
+// (synced) before the job goes on; after a restart a job resumes from a complete
+// spool image or starts again, and every medium goes home.
+//
+// Thread-safety: every method may be called concurrently. Threads: a small pool
+// runs the jobs; at most `running` at once, and never two on one volume.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <stop_token>
+#include <string>
+#include <vector>
+
+#include "copy/job.h"
+#include "index/catalog.h"
+#include "index/volumes.h"
+#include "media/error.h"
+#include "media/library.h"
+
+namespace vellum {
+
+struct JobsOptions {
+  std::string spool_directory;
+  uint64_t spool_limit = 0;   // bytes; 0: what the disk has free
+  uint32_t running = 2;       // jobs at once
+  ElementAddress pool_first;  // copy pool: storage elements in this range;
+  ElementAddress pool_last;   // 0..0 = all
+  // Called when a job ends or changes its state (control tree, tests); no lock
+  // is held. An error from it in state kX makes the job act as if the daemon
+  // died there: tests.
+  std::function<Status(const JobRecord&)> on_transition;
+};
+
+class Jobs {
+ public:
+  // Reads the stored jobs; those that had not ended are taken up again. Leftover
+  // spool files of ended jobs are removed.
+  static Result<std::unique_ptr<Jobs>> Open(Catalog* catalog, Library* library,
+                                            Volumes* volumes,
+                                            const JobsOptions& options);
+  ~Jobs();  // Shutdown
+
+  // Checks what can be checked without moving a medium, then queues. Errors at
+  // once, nothing moved, no job: kNotFound (source, target), kInvalidArgument
+  // (source is a BACKUP; target is the source itself), kExists (target belongs
+  // to another primary: names both; target is a PRIMARY), kNoSpace (staging
+  // space: needed and free; pool exhausted; target smaller than the source),
+  // kOffline (streaming with fewer than two drives online), kNoMedium.
+  Result<JobId> Submit(const CopyRequest& request);
+  // Compares two volumes, or a backup with its primary, sector by sector: what
+  // the generation of `b` uses. Differences fail the job with kCorruption and
+  // name the first sectors. Regions of the primary that changed since the
+  // backup's generation are counted, not compared.
+  Result<JobId> SubmitCompare(const std::string& a, const std::string& b);
+
+  Result<JobRecord> Get(JobId id) const;
+  std::vector<JobRecord> List() const;   // ascending ids, ended ones included
+  // The job ends as kCancelled soon; kNotFound; kBusy when it has ended.
+  Status Cancel(JobId id);
+  // Waits for the end.
+  Result<JobRecord> Wait(JobId id, std::stop_token stop = {}) const;
+  // Stops the threads; running jobs keep their state for the next start.
+  void Shutdown();
+
+ private:
+  struct Impl;
+  explicit Jobs(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace vellum

@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+// Short operations on whole media and volumes that a caller waits for.
+#pragma once
+
+#include <cstdint>
+#include <stop_token>
+#include <string>
+#include <vector>
+
+#include "index/catalog.h"
+#include "index/volumes.h"
+#include "media/error.h"
+#include "media/library.h"
+#include "media/udf/fsck.h"
+
+namespace vellum {
+
+// What the operations work on; all outlive the call.
+struct Archive {
+  Catalog* catalog = nullptr;
+  Library* library = nullptr;
+  Volumes* volumes = nullptr;
+};
+
+// Finds a medium by element address, volume tag or volume id. kNotFound,
+// kNoMedium (empty element): the message names what was asked for.
+Result<MediumId> ResolveMedium(const Archive& archive, const std::string& name);
+
+struct FormatRequest {
+  std::string medium;      // element address or volume tag
+  std::string volume_id;
+  udf::Role role = udf::Role::kPrimary;
+  uint32_t threshold = 0;  // 0: 100 for a primary, 99 for a backup
+  bool clear = false;
+  uint32_t root_uid = 0, root_gid = 0;
+};
+// Makes a volume and makes it known. kInvalidArgument (volume id rule,
+// threshold of a backup), kExists (id taken in this library; medium holds data
+// and no clear), kBusy (volume on it in use), kNoMedium.
+Result<VolumeRecord> Format(const Archive& archive, const FormatRequest& request,
+                            std::stop_token stop = {});
+
+// I8: makes a BACKUP a PRIMARY: one control slot write, O(1), one way. Default
+// name: the recorded primary's. kInvalidArgument (not a backup, incomplete),
+// kExists (name known), kBusy.
+Result<VolumeRecord> Convert(const Archive& archive, const std::string& backup,
+                             const std::string& new_id,
+                             std::stop_token stop = {});
+
+// Loads the medium of the volume and checks it. The volume is committed and
+// detached for the time of the check.
+Result<udf::FsckReport> Fsck(const Archive& archive, const std::string& volume,
+                             const udf::FsckOptions& options,
+                             std::stop_token stop = {});
+
+// Loads every medium whose content is not known (all: every one), reads its
+// label and, if it holds a volume, its tree.
+struct InventoryRow {
+  MediumId medium;
+  ElementAddress element;
+  std::string found;       // volume id, "blank", "foreign", or the error
+};
+Result<std::vector<InventoryRow>> Inventory(const Archive& archive, bool all,
+                                            std::stop_token stop = {});
+
+}  // namespace vellum

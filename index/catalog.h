@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: Apache-2.0
+// Catalog: what Vellum knows of all volumes without touching a medium. RocksDB
+// is hidden behind it. A cache of the media plus what only the library knows
+// (jobs, history, pool): it can be deleted and rebuilt. Never loaded whole into
+// memory.
+//
+// Thread-safety: every method may be called concurrently. Durability: what is
+// written with Sync::kYes has survived a power cut when the call returns; later
+// unsynced writes never survive without earlier ones.
+// Errors: kCorruption (names the key), kNoSpace (disk under the catalog is
+// full), kDeviceError. After a failed write the batch is not applied; RocksDB
+// then refuses further writes until reopened (kDeviceError says so).
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "index/records.h"
+#include "media/error.h"
+
+namespace vellum {
+
+enum class Sync : bool { kNo = false, kYes = true };
+
+// A set of changes that is applied whole or not at all.
+class CatalogBatch {
+ public:
+  CatalogBatch();
+  CatalogBatch(CatalogBatch&&) noexcept;
+  CatalogBatch& operator=(CatalogBatch&&) noexcept;
+  ~CatalogBatch();
+
+  void PutVolume(const VolumeRecord& record);
+  void PutInode(VolumeIndex volume, InodeNumber ino, const InodeRecord& record);
+  void DeleteInode(VolumeIndex volume, InodeNumber ino);
+  void PutDirent(VolumeIndex volume, InodeNumber dir, const DirentRecord& record);
+  void DeleteDirent(VolumeIndex volume, InodeNumber dir, uint64_t cookie);
+  // One chunk of the change map (index/change_map.h).
+  void PutChangeChunk(VolumeIndex volume, uint32_t chunk, std::string_view value);
+  // Everything of the volume's tree: inodes and names (not the record).
+  void DeleteTree(VolumeIndex volume);
+  void DeleteChangeMap(VolumeIndex volume);
+  void DeletePending(VolumeIndex volume);
+  void DeleteVolume(VolumeIndex volume);
+  // Records of the layers above: `table` is a short name ("job", "history",
+  // "pool", …), keys sort as bytes.
+  void PutRow(std::string_view table, std::string_view key,
+              std::string_view value);
+  void DeleteRow(std::string_view table, std::string_view key);
+
+  size_t bytes() const;
+  // The batch as bytes, and back, for the pending protocol.
+  std::string Serialize() const;
+  static Result<CatalogBatch> Parse(std::string_view bytes);
+
+ private:
+  friend class Catalog;
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+// The batch of a generation that was stored before the medium commits it.
+struct PendingBatch {
+  Generation generation;
+  uint32_t record_crc = 0;
+  std::string batch;  // CatalogBatch::Serialize
+};
+
+// A frozen view. Must not outlive the catalog.
+class CatalogSnapshot {
+ public:
+  ~CatalogSnapshot();
+
+ private:
+  friend class Catalog;
+  struct Impl;
+  explicit CatalogSnapshot(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+class Catalog {
+ public:
+  struct Options {
+    uint64_t cache_bytes = 64ull << 20;
+    bool in_memory = false;  // tests, `mount --image`: nothing touches the disk
+  };
+  // Makes the database when there is none. kIncompatible: newer schema version;
+  // kBusy: another process has it.
+  static Result<std::unique_ptr<Catalog>> Open(const std::string& path,
+                                               const Options& options);
+  ~Catalog();
+
+  Status Write(const CatalogBatch& batch, Sync sync);
+  // Makes everything written so far durable.
+  Status SyncLog();
+
+  // Volumes.
+  Result<std::vector<VolumeRecord>> Volumes() const;
+  Result<VolumeRecord> GetVolume(VolumeIndex index) const;  // kNotFound
+  // The next index, durably taken.
+  Result<VolumeIndex> NewVolumeIndex();
+
+  // Tree. `snapshot` null: the newest state.
+  Result<InodeRecord> GetInode(VolumeIndex volume, InodeNumber ino,
+                               const CatalogSnapshot* snapshot = nullptr) const;
+  // All names of `dir` with this hash: normally none or one.
+  Result<std::vector<DirentRecord>> FindDirents(
+      VolumeIndex volume, InodeNumber dir, uint64_t hash56,
+      const CatalogSnapshot* snapshot = nullptr) const;
+  // kNotFound when the directory has no such name.
+  Result<DirentRecord> FindDirent(
+      VolumeIndex volume, InodeNumber dir, std::string_view name,
+      const CatalogSnapshot* snapshot = nullptr) const;
+  // Names with cookie > after, in cookie order, until `visit` answers false.
+  using VisitDirent = std::function<bool(DirentRecord&&)>;
+  Status ForEachDirent(VolumeIndex volume, InodeNumber dir, uint64_t after,
+                       const VisitDirent& visit,
+                       const CatalogSnapshot* snapshot = nullptr) const;
+  using VisitInode = std::function<bool(InodeNumber, InodeRecord&&)>;
+  Status ForEachInode(VolumeIndex volume, const VisitInode& visit,
+                      const CatalogSnapshot* snapshot = nullptr) const;
+
+  // Copies the tree (inodes and names) of one volume as of `snapshot` over that
+  // of another, in bounded batches. The target's record must say kScanning
+  // before and kValid after; the caller writes both.
+  Status CopyTree(VolumeIndex from, const CatalogSnapshot& snapshot,
+                  VolumeIndex to);
+
+  // Change map chunks.
+  Result<std::string> GetChangeChunk(
+      VolumeIndex volume, uint32_t chunk,
+      const CatalogSnapshot* snapshot = nullptr) const;  // empty when none
+  Status ForEachChangeChunk(
+      VolumeIndex volume,
+      const std::function<bool(uint32_t chunk, std::string_view value)>& visit,
+      const CatalogSnapshot* snapshot = nullptr) const;
+
+  // The pending protocol (format: P before S3). PutPending is synced.
+  Status PutPending(VolumeIndex volume, const PendingBatch& pending);
+  Result<std::optional<PendingBatch>> GetPending(VolumeIndex volume) const;
+  // Applies the stored batch and deletes it in one atomic write (not synced: the
+  // pending record stays behind until it is). With `batch` given, that one is
+  // applied without reading the stored bytes.
+  Status ApplyPending(VolumeIndex volume, const CatalogBatch* batch = nullptr);
+
+  // Rows of the layers above.
+  Result<std::string> GetRow(std::string_view table, std::string_view key) const;
+  Status ForEachRow(std::string_view table,
+                    const std::function<bool(std::string_view key,
+                                             std::string_view value)>& visit)
+      const;
+
+  std::shared_ptr<CatalogSnapshot> Snapshot() const;
+
+ private:
+  struct Impl;
+  explicit Catalog(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace vellum

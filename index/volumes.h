@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: Apache-2.0
+// Volumes: which volumes there are, which of them are loaded, and how an
+// operation gets at a volume whose medium is not in a drive.
+//
+// A use keeps a volume attached while an operation runs. Operations on a volume
+// that is not loaded are parked: nothing waits but the operation itself. When
+// the library needs the drive, a volume without uses is detached (a clean
+// commit) and its medium goes idle. A hold (a copy's source, a volume mounted
+// read-only) is a use for long: the library does not get the drive before it
+// ends.
+//
+// Threads: a small pool of workers runs loads, detaches, parked operations and
+// the commit timer. Thread-safety: every method may be called concurrently.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <stop_token>
+#include <string>
+#include <vector>
+
+#include "index/catalog.h"
+#include "index/volume.h"
+#include "media/error.h"
+#include "media/library.h"
+
+namespace vellum {
+
+class Volumes;
+
+// Move-only. While it lives the volume is attached.
+class VolumeUse {
+ public:
+  VolumeUse() = default;
+  VolumeUse(VolumeUse&& other) noexcept;
+  VolumeUse& operator=(VolumeUse&& other) noexcept;
+  ~VolumeUse();
+  explicit operator bool() const { return volume_ != nullptr; }
+  Volume* operator->() const { return volume_.get(); }
+  Volume& operator*() const { return *volume_; }
+  const std::shared_ptr<Volume>& volume() const { return volume_; }
+  void Release();
+
+ private:
+  friend class Volumes;
+  Volumes* volumes_ = nullptr;
+  std::shared_ptr<Volume> volume_;
+  bool hold_ = false;
+};
+
+struct VolumesOptions {
+  uint32_t checkpoint_interval_ms = 5000;
+  uint32_t workers = 4;
+  VolumeOptions volume;
+};
+
+class Volumes {
+ public:
+  using Ticket = uint64_t;
+  // Called exactly once. REQUIRES of the callee: it may do device I/O, but not
+  // wait for another volume or for a robot.
+  using Operation = std::function<void(Result<VolumeUse>)>;
+
+  // Volumes of the catalog whose record is not forgotten. Both outlive this.
+  static Result<std::unique_ptr<Volumes>> Open(Catalog* catalog,
+                                               Library* library,
+                                               const VolumesOptions& options);
+  ~Volumes();  // Shutdown
+
+  // --- Directory of volumes ---------------------------------------------------
+  std::vector<std::shared_ptr<Volume>> List() const;       // by volume id
+  std::shared_ptr<Volume> Find(const std::string& id) const;   // null: unknown
+  std::shared_ptr<Volume> FindByIndex(VolumeIndex index) const;
+  std::shared_ptr<Volume> FindByMedium(const MediumId& medium) const;
+  // Grows whenever a volume is added, removed, renamed or changes its role.
+  uint64_t change_count() const;
+
+  // --- Use ------------------------------------------------------------------------
+  // Runs `operation` with the volume attached: at once in this thread when it is
+  // loaded and not asked back, else parked and run by a worker. kNoMedium
+  // (exported, missing: names the shelf location), kInterrupted after Cancel,
+  // kAborted at Shutdown, or what loading or attaching returned.
+  Ticket With(const std::shared_ptr<Volume>& volume, Operation operation);
+  // Takes a parked operation back; it is then called with kInterrupted. No
+  // effect when it runs or ran.
+  void Cancel(Ticket ticket);
+  // Waits. For jobs and commands, never for FUSE threads.
+  Result<VolumeUse> Use(const std::shared_ptr<Volume>& volume,
+                        std::stop_token stop = {});
+  // A use for long (see above).
+  Result<VolumeUse> Hold(const std::shared_ptr<Volume>& volume,
+                         std::stop_token stop = {});
+  bool loaded(const Volume& volume) const;
+  size_t parked() const;   // operations that wait for a load
+
+  // --- Whole volumes ----------------------------------------------------------------
+  // Detaches the volume (clean commit) so that someone else can have its medium
+  // exclusively: a copy's target, format, convert. Fails with kBusy while uses
+  // exist for longer than a moment, or at once while a hold exists. Until the
+  // guard is destroyed nothing attaches it (operations stay parked).
+  class Exclusion {
+   public:
+    Exclusion() = default;
+    Exclusion(Exclusion&& other) noexcept;
+    Exclusion& operator=(Exclusion&& other) noexcept;
+    ~Exclusion();
+    void Release();
+
+   private:
+    friend class Volumes;
+    Volumes* volumes_ = nullptr;
+    VolumeIndex index_ = 0;
+  };
+  Result<Exclusion> Exclude(const std::shared_ptr<Volume>& volume,
+                            std::stop_token stop = {});
+
+  // Stores the record and makes it known: a formatted, copied or found volume.
+  // record.index 0: a new index is taken. kExists: another volume has the id.
+  Result<std::shared_ptr<Volume>> Put(VolumeRecord record);
+  // The volume is gone (its medium was formatted or overwritten anew).
+  Status Forget(const std::shared_ptr<Volume>& volume);
+
+  // Reads what is on `medium` (already leased by the caller, not attached) and
+  // makes it known: a Vellum volume gets its record and its tree. Answers null
+  // for a blank or foreign medium. kExists when another medium has a volume of
+  // that id (names both).
+  Result<std::shared_ptr<Volume>> Identify(const MediumId& id, Medium& medium);
+
+  // Commits every loaded volume.
+  Status SyncAll();
+  // Detaches everything; parked operations get kAborted. Idempotent.
+  void Shutdown();
+
+ private:
+  friend class VolumeUse;
+  struct Impl;
+  explicit Volumes(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace vellum
