@@ -16,10 +16,12 @@ inline constexpr uint32_t kVdsSectors = 16;
 inline constexpr uint32_t kLvidSector = 64;
 inline constexpr uint32_t kLvidExtentSectors = 32;
 inline constexpr uint32_t kAnchorSector = 256;
+// Each slot has a 64 KiB unit to itself: a drive that destroys the whole unit
+// when power goes while it writes one slot must not reach the other.
 inline constexpr uint32_t kSlotASector = 288;
-inline constexpr uint32_t kSlotBSector = 304;
-inline constexpr uint32_t kSlotSectors = 16;
-inline constexpr uint32_t kRingSector = 320;
+inline constexpr uint32_t kSlotBSector = 320;
+inline constexpr uint32_t kSlotSectors = 32;
+inline constexpr uint32_t kRingSector = 352;
 inline constexpr uint32_t kBitmapBlock = 32;
 // Smallest volume: 8 MiB. Largest: 2^32 - 1 sectors.
 inline constexpr uint64_t kMinVolumeSectors = 4096;
