@@ -25,10 +25,10 @@ namespace vellum {
 
 // `vellum init`.
 struct VirtualLibraryOptions {
-  uint16_t slots = 12;           // storage elements, from address 1024
-  uint16_t drives = 2;           // data transfer elements, from 256
-  uint16_t import_export = 1;    // from 768; the transport is 1
-  uint16_t media = 8;            // tags V00001, V00002, … in slots 1024, …
+  uint16_t slots = 12;         // storage elements, from address 1024
+  uint16_t drives = 2;         // data transfer elements, from 256
+  uint16_t import_export = 1;  // from 768; the transport is 1
+  uint16_t media = 8;          // tags V00001, V00002, … in slots 1024, …
   uint64_t capacity = 25'000'000'000;  // bytes per medium, rounded down to
                                        // whole regions; at least 8 MiB
 };
@@ -38,7 +38,7 @@ struct LibraryConfig {
   std::string directory;
   uint32_t lib_num = 0;
   VirtualLibraryOptions geometry;
-  uint64_t spool_limit = 0;          // bytes of staging space; 0 = what is free
+  uint64_t spool_limit = 0;  // bytes of staging space; 0 = what is free
   uint64_t overlay_limit = 1ull << 30;  // bytes a snapshot may keep
   uint32_t checkpoint_interval_ms = 5000;
   uint16_t copy_start = 0;  // pool range; 0,0 = every storage element
@@ -62,6 +62,10 @@ class LibraryLock {
   LibraryLock(LibraryLock&& other) noexcept;
   LibraryLock& operator=(LibraryLock&& other) noexcept;
   ~LibraryLock();
+
+  // Writes the pid of the calling process into the lock file, for the message
+  // above: call it after a fork that leaves the lock to the child.
+  Status UpdateOwner();
 
  private:
   explicit LibraryLock(int fd) : fd_(fd) {}

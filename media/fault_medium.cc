@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "media/fault_medium.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <thread>
+
+#include "media/medium_range.h"
+
+namespace vellum {
+
+void FaultPlan::FailNth(Op op, uint64_t n, Errc code) {
+  MutexLock lock(&mu_);
+  nth_.push_back({op, counts_[static_cast<size_t>(op)] + n, code});
+}
+
+void FaultPlan::FailRange(Op op, SectorRange range, Errc code) {
+  MutexLock lock(&mu_);
+  bad_.push_back({op, range, code});
+}
+
+void FaultPlan::Delay(Op op, std::chrono::nanoseconds delay) {
+  MutexLock lock(&mu_);
+  delays_[static_cast<size_t>(op)] = delay;
+}
+
+void FaultPlan::SetGone(bool gone) {
+  MutexLock lock(&mu_);
+  gone_ = gone;
+}
+
+void FaultPlan::Clear() {
+  MutexLock lock(&mu_);
+  nth_.clear();
+  bad_.clear();
+  delays_ = {};
+  gone_ = false;
+}
+
+uint64_t FaultPlan::Count(Op op) const {
+  MutexLock lock(&mu_);
+  return counts_[static_cast<size_t>(op)];
+}
+
+bool FaultPlan::gone() const {
+  MutexLock lock(&mu_);
+  return gone_;
+}
+
+std::optional<FaultPlan::Fault> FaultPlan::Next(Op op, SectorRange range) {
+  std::chrono::nanoseconds delay{0};
+  std::optional<Fault> fault;
+  {
+    MutexLock lock(&mu_);
+    const uint64_t count = ++counts_[static_cast<size_t>(op)];
+    delay = delays_[static_cast<size_t>(op)];
+    for (const Bad& bad : bad_) {
+      if (bad.op != op || bad.range.first >= range.end() ||
+          range.first >= bad.range.end()) {
+        continue;
+      }
+      const uint64_t sector = std::max(bad.range.first, range.first);
+      if (!fault || sector < fault->sector) {
+        fault = Fault{bad.code, sector - range.first, sector};
+      }
+    }
+    const auto nth = std::find_if(nth_.begin(), nth_.end(), [&](const Nth& n) {
+      return n.op == op && n.at == count;
+    });
+    if (nth != nth_.end()) {
+      const uint64_t done = range.count / 2;
+      fault = Fault{nth->code, done, range.first + done};
+      nth_.erase(nth);
+    }
+    if (gone_) fault = Fault{Errc::kNoMedium, 0, range.first};
+  }
+  if (delay > std::chrono::nanoseconds::zero()) {
+    std::this_thread::sleep_for(delay);
+  }
+  return fault;
+}
+
+Status FaultMedium::Failed(const char* operation,
+                           const FaultPlan::Fault& fault) const {
+  return Status(fault.code,
+                fmt::format("{}: {} at sector {}: {}", base_->Info().name,
+                            operation, fault.sector,
+                            fault.code == Errc::kNoMedium
+                                ? "the medium is gone (injected)"
+                                : "injected fault"));
+}
+
+Status FaultMedium::Read(uint64_t lba, ByteSpan out) {
+  RETURN_IF_ERROR(CheckTransfer(base_->Info(), "read", lba, out.size()));
+  const auto fault =
+      plan_->Next(FaultPlan::Op::kRead, {lba, out.size() / kSectorSize});
+  if (fault) return Failed("read", *fault);
+  return base_->Read(lba, out);
+}
+
+Status FaultMedium::Write(uint64_t lba, ConstByteSpan data) {
+  RETURN_IF_ERROR(CheckTransfer(base_->Info(), "write", lba, data.size()));
+  const auto fault =
+      plan_->Next(FaultPlan::Op::kWrite, {lba, data.size() / kSectorSize});
+  if (!fault) return base_->Write(lba, data);
+  if (fault->done > 0) {
+    RETURN_IF_ERROR(base_->Write(lba, data.first(fault->done * kSectorSize)));
+  }
+  return Failed("write", *fault);
+}
+
+Status FaultMedium::Flush() {
+  const auto fault = plan_->Next(FaultPlan::Op::kFlush, {0, 0});
+  if (fault) return Failed("flush", *fault);
+  return base_->Flush();
+}
+
+Status FaultMedium::Discard(uint64_t lba, uint64_t count) {
+  RETURN_IF_ERROR(CheckSectorRange(base_->Info(), "discard", lba, count));
+  const auto fault = plan_->Next(FaultPlan::Op::kDiscard, {lba, count});
+  if (!fault) return base_->Discard(lba, count);
+  if (fault->done > 0) RETURN_IF_ERROR(base_->Discard(lba, fault->done));
+  return Failed("discard", *fault);
+}
+
+Result<SectorRange> FaultMedium::NextAllocated(SectorRange from) {
+  if (plan_->gone()) {
+    return Failed("search for data", {Errc::kNoMedium, 0, from.first});
+  }
+  return base_->NextAllocated(from);
+}
+
+void FaultMedium::DropReadCache(uint64_t lba, uint64_t count) {
+  base_->DropReadCache(lba, count);
+}
+
+}  // namespace vellum

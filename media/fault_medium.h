@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: Apache-2.0
+// Faults on demand in front of any medium: a wrapper, so that every
+// implementation can be made to fail in the same ways.
+#pragma once
+
+#include <array>
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "media/medium.h"
+#include "media/mutex.h"
+
+namespace vellum {
+
+// What goes wrong, and a count of what was asked for. Whoever made the plan
+// changes it while the medium is in use.
+// Thread-safety: all methods may be called concurrently.
+class FaultPlan {
+ public:
+  enum class Op : uint8_t { kRead, kWrite, kFlush, kDiscard };
+
+  // The `n`th operation of that kind from now on fails, once; 1 is the next.
+  void FailNth(Op op, uint64_t n, Errc code = Errc::kDeviceError);
+  // Every read, write or discard that touches the range fails.
+  void FailRange(Op op, SectorRange range, Errc code = Errc::kDeviceError);
+  // Every operation of that kind takes at least so much longer.
+  void Delay(Op op, std::chrono::nanoseconds delay);
+  // The medium or the drive is gone: everything fails with kNoMedium.
+  void SetGone(bool gone);
+  // No faults, no delays, not gone; the counts stay.
+  void Clear();
+
+  // Operations that were asked for since the plan was made.
+  uint64_t Count(Op op) const;
+
+ private:
+  friend class FaultMedium;
+  struct Fault {
+    Errc code = Errc::kDeviceError;
+    // Sectors of the operation that are still done before it fails.
+    uint64_t done = 0;
+    uint64_t sector = 0;  // where it failed
+  };
+  struct Nth {
+    Op op;
+    uint64_t at;  // value of the count
+    Errc code;
+  };
+  struct Bad {
+    Op op;
+    SectorRange range;
+    Errc code;
+  };
+  // Counts the operation, sleeps for its delay, and answers what goes wrong.
+  std::optional<Fault> Next(Op op, SectorRange range);
+  bool gone() const;
+
+  mutable Mutex mu_;  // a leaf
+  std::array<uint64_t, 4> counts_ GUARDED_BY(mu_) = {};
+  std::array<std::chrono::nanoseconds, 4> delays_ GUARDED_BY(mu_) = {};
+  std::vector<Nth> nth_ GUARDED_BY(mu_);
+  std::vector<Bad> bad_ GUARDED_BY(mu_);
+  bool gone_ GUARDED_BY(mu_) = false;
+};
+
+// A read that fails transfers nothing; a write or discard that fails has been
+// done up to the failing sector, as on a device. A failed flush does not reach
+// the medium below. There is no DirectFd: it would go around the faults.
+// Thread-safety: as Medium says.
+class FaultMedium : public Medium {
+ public:
+  FaultMedium(std::unique_ptr<Medium> base, std::shared_ptr<FaultPlan> plan)
+      : base_(std::move(base)), plan_(std::move(plan)) {}
+
+  MediumInfo Info() const override { return base_->Info(); }
+  Status Read(uint64_t lba, ByteSpan out) override;
+  Status Write(uint64_t lba, ConstByteSpan data) override;
+  Status Flush() override;
+  Status Discard(uint64_t lba, uint64_t count) override;
+  Result<SectorRange> NextAllocated(SectorRange from) override;
+  void DropReadCache(uint64_t lba, uint64_t count) override;
+
+ private:
+  Status Failed(const char* operation, const FaultPlan::Fault& fault) const;
+
+  const std::unique_ptr<Medium> base_;
+  const std::shared_ptr<FaultPlan> plan_;
+};
+
+}  // namespace vellum

@@ -1,0 +1,208 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "media/image_medium.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <utility>
+#include <vector>
+
+#include "media/medium_range.h"
+#include "media/virtual_library.h"
+
+namespace vellum {
+
+namespace {
+
+// Everything but a full disk is a device error to the user of a medium: an
+// EINVAL of the host file system is no mistake of the caller.
+Error IoError(const MediumInfo& info, const char* operation, uint64_t sector,
+              int err) {
+  Error error = ErrnoError(
+      fmt::format("{}: {} at sector {}", info.name, operation, sector), err);
+  if (error.code != Errc::kNoSpace) error.code = Errc::kDeviceError;
+  return error;
+}
+
+std::string SizeProblem(uint64_t size, uint64_t capacity) {
+  if (size % kSectorSize != 0 || size == 0) {
+    return fmt::format("size {} is not a whole number of sectors of {} bytes",
+                       size, kSectorSize);
+  }
+  if (capacity != 0 && size != capacity) {
+    return fmt::format("size {} is not the capacity {}", size, capacity);
+  }
+  return "";
+}
+
+}  // namespace
+
+Result<std::unique_ptr<ImageMedium>> ImageMedium::Open(
+    const std::string& path, const ImageMediumOptions& options) {
+  struct stat st {};
+  if (stat(path.c_str(), &st) != 0) return ErrnoError("image " + path, errno);
+  const bool write_protected =
+      options.read_only || (st.st_mode & (S_IWUSR | S_IWGRP | S_IWOTH)) == 0;
+  UniqueFd fd(
+      open(path.c_str(), (write_protected ? O_RDONLY : O_RDWR) | O_CLOEXEC));
+  if (!fd.valid()) return ErrnoError("open image " + path, errno);
+  // The name may have changed hands since stat; the descriptor cannot.
+  if (fstat(fd.get(), &st) != 0) return ErrnoError("image " + path, errno);
+  if (!S_ISREG(st.st_mode)) {
+    return Error{Errc::kIncompatible, "image " + path + ": not a regular file"};
+  }
+  const std::string problem =
+      SizeProblem(static_cast<uint64_t>(st.st_size), options.capacity);
+  if (!problem.empty()) {
+    return Error{Errc::kIncompatible, "image " + path + ": " + problem};
+  }
+  MediumInfo info;
+  info.sectors = static_cast<uint64_t>(st.st_size) / kSectorSize;
+  info.write_protected = write_protected;
+  info.name = options.name.empty() ? path : options.name;
+  return std::unique_ptr<ImageMedium>(
+      new ImageMedium(std::move(fd), std::move(info)));
+}
+
+Status ImageMedium::Read(uint64_t lba, ByteSpan out) {
+  RETURN_IF_ERROR(CheckTransfer(info_, "read", lba, out.size()));
+  uint64_t offset = lba * kSectorSize;
+  while (!out.empty()) {
+    const ssize_t n =
+        pread(fd_.get(), out.data(), out.size(), static_cast<off_t>(offset));
+    if (n < 0) {
+      if (errno == EINTR) continue;
+      return IoError(info_, "read", offset / kSectorSize, errno);
+    }
+    if (n == 0) {
+      return Status(Errc::kDeviceError,
+                    fmt::format("{}: read at sector {}: the image ends there: "
+                                "it was cut short while in use",
+                                info_.name, offset / kSectorSize));
+    }
+    out = out.subspan(static_cast<size_t>(n));
+    offset += static_cast<uint64_t>(n);
+  }
+  return Status::Ok();
+}
+
+Status ImageMedium::Write(uint64_t lba, ConstByteSpan data) {
+  RETURN_IF_ERROR(CheckTransfer(info_, "write", lba, data.size()));
+  RETURN_IF_ERROR(CheckWritable(info_, "write"));
+  uint64_t offset = lba * kSectorSize;
+  while (!data.empty()) {
+    const ssize_t n =
+        pwrite(fd_.get(), data.data(), data.size(), static_cast<off_t>(offset));
+    if (n < 0) {
+      if (errno == EINTR) continue;
+      return IoError(info_, "write", offset / kSectorSize, errno);
+    }
+    data = data.subspan(static_cast<size_t>(n));
+    offset += static_cast<uint64_t>(n);
+  }
+  return Status::Ok();
+}
+
+Status ImageMedium::Flush() {
+  if (flush_failed_.load()) {
+    return Status(Errc::kDeviceError,
+                  fmt::format("{}: flush: an earlier flush failed, what was "
+                              "written since is not known to be durable",
+                              info_.name));
+  }
+  if (info_.write_protected) return Status::Ok();
+  if (fdatasync(fd_.get()) != 0) {
+    const int err = errno;
+    flush_failed_.store(true);
+    Error error = ErrnoError(info_.name + ": flush", err);
+    if (error.code != Errc::kNoSpace) error.code = Errc::kDeviceError;
+    return error;
+  }
+  return Status::Ok();
+}
+
+Status ImageMedium::Discard(uint64_t lba, uint64_t count) {
+  RETURN_IF_ERROR(CheckSectorRange(info_, "discard", lba, count));
+  RETURN_IF_ERROR(CheckWritable(info_, "discard"));
+  if (count == 0) return Status::Ok();
+  int result = 0;
+  do {
+    result = fallocate(fd_.get(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+                       static_cast<off_t>(lba * kSectorSize),
+                       static_cast<off_t>(count * kSectorSize));
+  } while (result != 0 && errno == EINTR);
+  if (result == 0) return Status::Ok();
+  if (errno != EOPNOTSUPP && errno != ENOSYS) {
+    return IoError(info_, "discard", lba, errno);
+  }
+  // This file system cannot punch holes.
+  const Bytes zeros(std::min<uint64_t>(count, 512) * kSectorSize);
+  while (count > 0) {
+    const uint64_t n = std::min<uint64_t>(count, 512);
+    RETURN_IF_ERROR(Write(lba, ConstByteSpan(zeros).first(n * kSectorSize)));
+    lba += n;
+    count -= n;
+  }
+  return Status::Ok();
+}
+
+Result<SectorRange> ImageMedium::NextAllocated(SectorRange from) {
+  RETURN_IF_ERROR(
+      CheckSectorRange(info_, "search for data", from.first, from.count));
+  const SectorRange nothing{from.end(), 0};
+  if (from.count == 0) return nothing;
+  // The file offset that lseek moves is used by nobody: pread and pwrite
+  // carry their own.
+  const off_t data =
+      lseek(fd_.get(), static_cast<off_t>(from.first * kSectorSize), SEEK_DATA);
+  if (data < 0) {
+    if (errno == ENXIO) return nothing;
+    if (errno == EINVAL) return from;  // the file system does not know
+    return IoError(info_, "search for data", from.first, errno);
+  }
+  const uint64_t first = static_cast<uint64_t>(data) / kSectorSize;
+  if (first >= from.end()) return nothing;
+  const off_t hole = lseek(fd_.get(), data, SEEK_HOLE);
+  if (hole < 0) return IoError(info_, "search for a hole", first, errno);
+  const uint64_t end =
+      std::min(from.end(),
+               (static_cast<uint64_t>(hole) + kSectorSize - 1) / kSectorSize);
+  return SectorRange{first, end - first};
+}
+
+void ImageMedium::DropReadCache(uint64_t lba, uint64_t count) {
+  if (!CheckSectorRange(info_, "drop cache", lba, count).ok() || count == 0) {
+    return;
+  }
+  // Only whole pages are dropped, so the range grows to whole pages.
+  constexpr uint64_t kPage = 4096;
+  const uint64_t begin = lba * kSectorSize / kPage * kPage;
+  const uint64_t end = (lba + count) * kSectorSize / kPage * kPage + kPage;
+  posix_fadvise(fd_.get(), static_cast<off_t>(begin),
+                static_cast<off_t>(end - begin), POSIX_FADV_DONTNEED);
+}
+
+std::string DescribeImageProblem(const std::string& path, uint64_t capacity) {
+  struct stat st {};
+  if (stat(path.c_str(), &st) != 0) {
+    return ErrnoError("image " + path, errno).message;
+  }
+  const std::string problem =
+      SizeProblem(static_cast<uint64_t>(st.st_size), capacity);
+  return problem.empty() ? "" : "image " + path + ": " + problem;
+}
+
+Result<std::unique_ptr<Medium>> OpenImageFile(const std::string& path,
+                                              bool read_only) {
+  ImageMediumOptions options;
+  options.read_only = read_only;
+  ASSIGN_OR_RETURN(std::unique_ptr<ImageMedium> medium,
+                   ImageMedium::Open(path, options));
+  return std::unique_ptr<Medium>(std::move(medium));
+}
+
+}  // namespace vellum

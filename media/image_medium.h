@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+// A medium that is a (sparse) file: byte for byte what would be on the disc.
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <string>
+
+#include "media/file_util.h"
+#include "media/medium.h"
+
+namespace vellum {
+
+struct ImageMediumOptions {
+  bool read_only = false;
+  // Exact size in bytes that the file must have; 0: any number of whole
+  // sectors.
+  uint64_t capacity = 0;
+  std::string name;  // for messages; empty: the path
+};
+
+// Thread-safety: as Medium says; the kernel orders pread and pwrite.
+class ImageMedium : public Medium {
+ public:
+  // A file without any write permission bit is a write-protected medium.
+  // kNotFound, kAccessDenied, kDeviceError; kIncompatible for a wrong size.
+  // Every message names the path.
+  static Result<std::unique_ptr<ImageMedium>> Open(
+      const std::string& path, const ImageMediumOptions& options);
+
+  MediumInfo Info() const override { return info_; }
+  Status Read(uint64_t lba, ByteSpan out) override;
+  Status Write(uint64_t lba, ConstByteSpan data) override;
+  Status Flush() override;
+  Status Discard(uint64_t lba, uint64_t count) override;
+  Result<SectorRange> NextAllocated(SectorRange from) override;
+  void DropReadCache(uint64_t lba, uint64_t count) override;
+  int DirectFd() const override { return fd_.get(); }
+
+ private:
+  ImageMedium(UniqueFd fd, MediumInfo info)
+      : fd_(std::move(fd)), info_(std::move(info)) {}
+
+  const UniqueFd fd_;
+  const MediumInfo info_;
+  // The kernel forgets pages whose write-back failed: a later fdatasync would
+  // report success for data that is gone.
+  std::atomic<bool> flush_failed_{false};
+};
+
+// What is wrong with the file as a medium of `capacity` bytes, for the note of
+// an element; empty when nothing is.
+std::string DescribeImageProblem(const std::string& path, uint64_t capacity);
+
+}  // namespace vellum

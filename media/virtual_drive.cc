@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "media/virtual_drive.h"
+
+#include <fmt/format.h>
+
+#include <utility>
+
+#include "media/image_medium.h"
+
+namespace vellum {
+
+VirtualDrive::~VirtualDrive() {
+  if (open_) state_->EndUse(address_);
+}
+
+Result<DriveIdentity> VirtualDrive::Identify() {
+  DriveIdentity identity;
+  identity.vendor = "VELLUM";
+  identity.product = "VIRTUAL DRIVE";
+  identity.revision = VELLUM_VERSION;
+  identity.serial =
+      fmt::format("VD{:06}-{}", state_->config().lib_num, address_.value);
+  identity.device = fmt::format("virtual drive {} of {}", address_.value,
+                                state_->config().directory);
+  return identity;
+}
+
+Result<std::unique_ptr<Medium>> VirtualDrive::Open() {
+  ASSIGN_OR_RETURN(const VolumeTag tag, state_->BeginUse(address_));
+  ImageMediumOptions options;
+  options.capacity = state_->config().geometry.capacity;
+  options.name = fmt::format("{} in drive {}", tag, address_.value);
+  Result<std::unique_ptr<ImageMedium>> medium = ImageMedium::Open(
+      VirtualImagePath(state_->config().directory, tag), options);
+  if (!medium.ok()) {
+    state_->EndUse(address_);
+    Error error = medium.error();
+    // To the library a tray without its file is a tray without a medium.
+    if (error.code == Errc::kNotFound) error.code = Errc::kNoMedium;
+    error.message = options.name + ": " + error.message;
+    return error;
+  }
+  open_ = true;
+  return std::unique_ptr<Medium>(std::move(*medium));
+}
+
+Status VirtualDrive::Close() {
+  if (open_) state_->EndUse(address_);
+  open_ = false;
+  return Status::Ok();
+}
+
+}  // namespace vellum

@@ -1,0 +1,273 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "media/virtual_state.h"
+
+#include <fmt/format.h>
+
+#include <nlohmann/json.hpp>
+#include <utility>
+
+#include "media/file_util.h"
+
+namespace vellum {
+
+namespace {
+
+using nlohmann::json;
+
+constexpr int kStateVersion = 1;
+
+// Tags become file names.
+bool IsValidTag(const std::string& tag) {
+  if (tag.empty() || tag.size() > 32) return false;
+  for (const char c : tag) {
+    const bool good = (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') ||
+                      (c >= '0' && c <= '9') || c == '-' || c == '_';
+    if (!good) return false;
+  }
+  return true;
+}
+
+bool IsHome(const ElementMap& map, ElementAddress address) {
+  return map.storage.Contains(address) || map.import_export.Contains(address);
+}
+
+std::optional<ElementAddress> ReadAddress(const json& value) {
+  if (!value.is_number_unsigned()) return std::nullopt;
+  const auto number = value.get<uint64_t>();
+  if (number > 0xFFFF) return std::nullopt;
+  return ElementAddress{static_cast<uint16_t>(number)};
+}
+
+// One element of the array; the message without the file's name.
+Status ReadPlace(const json& entry, const ElementMap& map,
+                 VirtualPlaces* places) {
+  if (!entry.is_object() || !entry.contains("address") ||
+      !entry.contains("volume_tag")) {
+    return Status(Errc::kCorruption,
+                  "an element without address or volume_tag");
+  }
+  const std::optional<ElementAddress> address = ReadAddress(entry["address"]);
+  if (!address) {
+    return Status(Errc::kCorruption, "an address that is no 16-bit number");
+  }
+  const std::string where = "element " + ToString(*address);
+  if (!IsHome(map, *address) && !map.data_transfer.Contains(*address)) {
+    return Status(Errc::kCorruption,
+                  where +
+                      " holds a medium, but library.toml has no such "
+                      "element");
+  }
+  if (!entry["volume_tag"].is_string() ||
+      !IsValidTag(entry["volume_tag"].get<std::string>())) {
+    return Status(Errc::kCorruption, where + ": bad volume_tag");
+  }
+  VirtualPlace place;
+  place.tag = entry["volume_tag"].get<std::string>();
+  if (entry.contains("source")) {
+    place.source = ReadAddress(entry["source"]);
+    if (!place.source) return Status(Errc::kCorruption, where + ": bad source");
+  }
+  if (entry.contains("imported")) {
+    if (!entry["imported"].is_boolean()) {
+      return Status(Errc::kCorruption, where + ": bad imported");
+    }
+    place.imported = entry["imported"].get<bool>();
+  }
+  for (const auto& [other, held] : *places) {
+    if (held.tag == place.tag) {
+      return Status(Errc::kCorruption,
+                    fmt::format("volume tag {} is in elements {} and {}",
+                                place.tag, other.value, address->value));
+    }
+  }
+  if (!places->emplace(*address, std::move(place)).second) {
+    return Status(Errc::kCorruption, where + " is listed twice");
+  }
+  return Status::Ok();
+}
+
+}  // namespace
+
+ElementMap VirtualElementMap(const VirtualLibraryOptions& geometry) {
+  ElementMap map;
+  map.transport = {{1}, 1};
+  map.data_transfer = {{256}, geometry.drives};
+  map.import_export = {{768}, geometry.import_export};
+  map.storage = {{1024}, geometry.slots};
+  return map;
+}
+
+std::string VirtualImagePath(const std::string& directory,
+                             const VolumeTag& tag) {
+  return directory + "/media/" + tag + ".img";
+}
+
+std::string VirtualElementsPath(const std::string& directory) {
+  return directory + "/state/elements.json";
+}
+
+Status WriteVirtualPlaces(const std::string& directory,
+                          const VirtualPlaces& places) {
+  std::string text =
+      fmt::format("{{\"version\": {}, \"elements\": [", kStateVersion);
+  // One line per element, so that the file can be read by people and diff.
+  const char* separator = "\n  ";
+  for (const auto& [address, place] : places) {
+    json entry = {{"address", address.value}, {"volume_tag", place.tag}};
+    if (place.source) entry["source"] = place.source->value;
+    if (place.imported) entry["imported"] = true;
+    text += separator + entry.dump();
+    separator = ",\n  ";
+  }
+  text += "\n]}\n";
+  return ReplaceFile(VirtualElementsPath(directory), text);
+}
+
+Result<VirtualPlaces> ReadVirtualPlaces(const std::string& directory,
+                                        const VirtualLibraryOptions& geometry) {
+  const std::string path = VirtualElementsPath(directory);
+  ASSIGN_OR_RETURN(const std::string text, ReadWholeFile(path));
+  const json root = json::parse(text, nullptr, /*allow_exceptions=*/false);
+  if (root.is_discarded()) {
+    return Error{Errc::kCorruption, path + ": not JSON"};
+  }
+  if (!root.is_object() || root.value("version", json()) != kStateVersion ||
+      !root.contains("elements") || !root["elements"].is_array()) {
+    return Error{Errc::kCorruption,
+                 fmt::format("{}: not an element list of version {}", path,
+                             kStateVersion)};
+  }
+  const ElementMap map = VirtualElementMap(geometry);
+  VirtualPlaces places;
+  for (const json& entry : root["elements"]) {
+    RETURN_IF_ERROR(ReadPlace(entry, map, &places).WithContext(path));
+  }
+  return places;
+}
+
+VirtualState::VirtualState(const LibraryConfig& config)
+    : config_(config), map_(VirtualElementMap(config.geometry)) {}
+
+Result<std::shared_ptr<VirtualState>> VirtualState::Load(
+    const LibraryConfig& config) {
+  std::shared_ptr<VirtualState> state(new VirtualState(config));
+  RETURN_IF_ERROR(state->Reload());
+  return state;
+}
+
+VirtualPlaces VirtualState::Places() const {
+  MutexLock lock(&mu_);
+  return places_;
+}
+
+std::set<ElementAddress> VirtualState::DrivesInUse() const {
+  MutexLock lock(&mu_);
+  return in_use_;
+}
+
+bool VirtualState::IsElement(ElementAddress address) const {
+  return IsHome(map_, address) || map_.data_transfer.Contains(address);
+}
+
+Status VirtualState::CheckMoveLocked(ElementAddress from,
+                                     ElementAddress to) const {
+  const auto source = places_.find(from);
+  const std::string what = fmt::format(
+      "move {} from {} to {}",
+      source == places_.end() ? std::string("a medium") : source->second.tag,
+      from.value, to.value);
+  for (const ElementAddress address : {from, to}) {
+    if (!IsElement(address)) {
+      return Status(Errc::kNotFound,
+                    fmt::format("{}: the library has no storage, import/export "
+                                "or data transfer element {}",
+                                what, address.value));
+    }
+  }
+  if (!moving_.empty()) {
+    return Status(Errc::kBusy, what + ": the transport is moving a medium");
+  }
+  if (source == places_.end()) {
+    return Status(Errc::kNoMedium,
+                  fmt::format("{}: element {} is empty", what, from.value));
+  }
+  const auto target = places_.find(to);
+  if (target != places_.end()) {
+    return Status(Errc::kExists, fmt::format("{}: element {} holds {}", what,
+                                             to.value, target->second.tag));
+  }
+  if (in_use_.count(from) != 0) {
+    return Status(Errc::kBusy,
+                  fmt::format("{}: drive {} is in use and prevents the removal "
+                              "of its medium",
+                              what, from.value));
+  }
+  return Status::Ok();
+}
+
+Status VirtualState::Move(ElementAddress from, ElementAddress to) {
+  VirtualPlaces next;
+  {
+    MutexLock lock(&mu_);
+    RETURN_IF_ERROR(CheckMoveLocked(from, to));
+    moving_ = {from, to};
+    next = places_;
+  }
+  VirtualPlace place = std::move(next[from]);
+  next.erase(from);
+  if (IsHome(map_, from)) place.source = from;
+  place.imported = false;
+  const VolumeTag tag = place.tag;
+  next[to] = std::move(place);
+
+  const Status written = WriteVirtualPlaces(config_.directory, next);
+  if (written.ok()) {
+    MutexLock lock(&mu_);
+    places_ = std::move(next);
+    moving_.clear();
+    return Status::Ok();
+  }
+  // The rename may have happened before what failed: only the file knows.
+  Status result = written.WithContext(
+      fmt::format("move {} from {} to {}", tag, from.value, to.value));
+  const Result<VirtualPlaces> truth =
+      ReadVirtualPlaces(config_.directory, config_.geometry);
+  MutexLock lock(&mu_);
+  moving_.clear();
+  if (truth.ok()) {
+    places_ = *truth;
+  } else {
+    result = Status(result.code(),
+                    result.error().message + "; then " + truth.error().message);
+  }
+  return result;
+}
+
+Status VirtualState::Reload() {
+  ASSIGN_OR_RETURN(VirtualPlaces places,
+                   ReadVirtualPlaces(config_.directory, config_.geometry));
+  MutexLock lock(&mu_);
+  places_ = std::move(places);
+  return Status::Ok();
+}
+
+Result<VolumeTag> VirtualState::BeginUse(ElementAddress drive) {
+  MutexLock lock(&mu_);
+  if (in_use_.count(drive) != 0 || moving_.count(drive) != 0) {
+    return Error{Errc::kBusy,
+                 fmt::format("drive {}: already in use", drive.value)};
+  }
+  const auto it = places_.find(drive);
+  if (it == places_.end()) {
+    return Error{Errc::kNoMedium, fmt::format("drive {}: empty", drive.value)};
+  }
+  in_use_.insert(drive);
+  return it->second.tag;
+}
+
+void VirtualState::EndUse(ElementAddress drive) {
+  MutexLock lock(&mu_);
+  in_use_.erase(drive);
+}
+
+}  // namespace vellum

@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: Apache-2.0
+// Which medium is in which element of a virtual library, and
+// state/elements.json that remembers it. The changer and the drives of one
+// library share it.
+//
+// elements.json, one object per full element:
+//   {"version": 1, "elements": [
+//     {"address": 1024, "volume_tag": "V00001"},
+//     {"address": 256, "volume_tag": "V00002", "source": 1025}]}
+#pragma once
+
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+
+#include "media/element.h"
+#include "media/error.h"
+#include "media/mutex.h"
+#include "media/types.h"
+#include "media/virtual_library.h"
+
+namespace vellum {
+
+// What an element holds.
+struct VirtualPlace {
+  VolumeTag tag;
+  // The last storage or import/export element that the medium was in.
+  std::optional<ElementAddress> source;
+  bool imported = false;
+  bool operator==(const VirtualPlace&) const = default;
+};
+using VirtualPlaces = std::map<ElementAddress, VirtualPlace>;
+
+ElementMap VirtualElementMap(const VirtualLibraryOptions& geometry);
+std::string VirtualImagePath(const std::string& directory,
+                             const VolumeTag& tag);
+std::string VirtualElementsPath(const std::string& directory);
+
+// Replaces elements.json atomically and durably.
+Status WriteVirtualPlaces(const std::string& directory,
+                          const VirtualPlaces& places);
+// kCorruption naming the file and the mistake.
+Result<VirtualPlaces> ReadVirtualPlaces(const std::string& directory,
+                                        const VirtualLibraryOptions& geometry);
+
+// Thread-safety: all methods may be called concurrently; moves one at a time
+// (a second one answers kBusy).
+class VirtualState {
+ public:
+  static Result<std::shared_ptr<VirtualState>> Load(
+      const LibraryConfig& config);
+
+  const LibraryConfig& config() const { return config_; }
+  const ElementMap& map() const { return map_; }
+
+  VirtualPlaces Places() const;
+  // Drives whose medium is open.
+  std::set<ElementAddress> DrivesInUse() const;
+
+  // As Changer::MoveMedium: one atomic replacement of elements.json.
+  Status Move(ElementAddress from, ElementAddress to);
+  // Reads elements.json again.
+  Status Reload();
+
+  // Prevents the removal of the medium in `drive` and answers its tag.
+  // kNoMedium, kBusy when in use already or just being moved.
+  Result<VolumeTag> BeginUse(ElementAddress drive);
+  void EndUse(ElementAddress drive);
+
+ private:
+  explicit VirtualState(const LibraryConfig& config);
+  Status CheckMoveLocked(ElementAddress from, ElementAddress to) const
+      REQUIRES(mu_);
+  bool IsElement(ElementAddress address) const;
+
+  const LibraryConfig config_;
+  const ElementMap map_;
+
+  mutable Mutex mu_;  // a leaf; not held while elements.json is written
+  VirtualPlaces places_ GUARDED_BY(mu_);
+  std::set<ElementAddress> in_use_ GUARDED_BY(mu_);
+  // The two elements of the move under way.
+  std::set<ElementAddress> moving_ GUARDED_BY(mu_);
+};
+
+}  // namespace vellum
