@@ -7,8 +7,8 @@
 #pragma once
 
 #include <array>
-#include <functional>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <optional>
 #include <string>
@@ -27,7 +27,13 @@ using Sector = std::array<std::byte, kSectorSize>;
 // 0x3299.
 uint16_t Crc16(ConstByteSpan data);
 // CRC32C (Castagnoli) of the private structures; hardware where it exists.
+// Chains: Crc32c(b, Crc32c(a)) is that of a followed by b.
 uint32_t Crc32c(ConstByteSpan data, uint32_t seed = 0);
+// The same without hardware.
+uint32_t Crc32cPortable(ConstByteSpan data, uint32_t seed = 0);
+
+// Largest file, holes included: 16 TiB. A hole of that size takes 65 AEDs.
+inline constexpr uint64_t kMaxFileSize = uint64_t{1} << 44;
 
 enum class FileType : uint8_t {  // ECMA-167 4/14.6.6 values
   kDirectory = 4,
@@ -54,11 +60,12 @@ struct Extent {
 // attribute (nanoseconds, xattrs, true symlink target).
 struct InodeAttr {
   FileType type = FileType::kRegular;
-  uint32_t mode = 0;       // permission bits 07777
+  uint32_t mode = 0;  // permission bits 07777
   uint32_t uid = 0;
   uint32_t gid = 0;
-  uint32_t links = 1;      // POSIX link count: a directory has 2 + subdirectories
-  uint64_t size = 0;       // bytes (directories: length of the FIDs; symlinks: of the target)
+  uint32_t links = 1;  // POSIX link count: a directory has 2 + subdirectories
+  uint64_t size =
+      0;  // bytes (directories: length of the FIDs; symlinks: of the target)
   uint64_t unique_id = 0;  // root 0, others >= 16
   uint32_t major = 0;      // device numbers
   uint32_t minor = 0;
@@ -69,10 +76,12 @@ struct InodeAttr {
 
 struct FileEntry {
   InodeAttr attr;
-  std::vector<Extent> extents;         // regular files and directories
-  std::optional<Bytes> inline_data;    // regular files only; size() == attr.size
-  std::string symlink_target;          // symlinks (always kept whole)
-  std::vector<uint32_t> aed_blocks;    // blocks of the AEDs, in chain order
+  // Regular files and directories; symlinks whose EncodeSymlinkData the caller
+  // wrote there because it does not fit the entry.
+  std::vector<Extent> extents;
+  std::optional<Bytes> inline_data;  // regular files only; size() == attr.size
+  std::string symlink_target;        // symlinks (always kept whole)
+  std::vector<uint32_t> aed_blocks;  // blocks of the AEDs, in chain order
 };
 
 // Bytes of inline file data that fit beside these attributes; 0 if even none.
@@ -88,12 +97,22 @@ size_t AedsNeeded(const FileEntry& entry);
 // Holes between extents and at the end become type-2 descriptors; a run longer
 // than 0x3FFFF800 bytes is split. blocksRecorded, objectSize, link count of a
 // directory (UDF: 1 + subdirectories) follow from the entry.
-// kTooLarge: a symlink target or xattrs that do not fit.
+// kTooLarge: a symlink target or xattrs that do not fit, a size beyond
+// kMaxFileSize; kTooManyLinks; kInvalidArgument: extents behind the size or out
+// of order, a directory that is not one recorded extent, wrong aed_blocks.
 struct EncodedEntry {
   Sector icb;
   std::vector<Sector> aeds;
 };
 Result<EncodedEntry> EncodeFileEntry(const FileEntry& entry, uint32_t block);
+
+// Content of a symlink on the medium: path components. A target that they do
+// not say exactly (a "//", bytes that are no UTF-8) stands in the extended
+// attributes too and then must fit the entry (EncodeFileEntry: kTooLarge).
+Bytes EncodeSymlinkData(const std::string& target);
+// Does it have to stand in extents (more than about 1,600 bytes)? Then the
+// caller writes it there; otherwise it stands in the entry.
+bool SymlinkNeedsExtent(const std::string& target);
 
 // Decodes an (extended) file entry at `block`. `read_block` fetches the AEDs.
 // Follows at most `max_aeds`; a chain that loops or leaves the partition
@@ -106,18 +125,18 @@ Result<FileEntry> DecodeFileEntry(const Sector& icb, uint32_t block,
 
 // One file identifier descriptor (a directory entry).
 struct Fid {
-  std::string name;        // UTF-8 or raw POSIX bytes, never '/' or NUL;
-                           // empty for the parent entry
+  std::string name;  // UTF-8 or raw POSIX bytes, never '/' or NUL;
+                     // empty for the parent entry
   uint32_t icb_block = 0;
   uint32_t unique_id = 0;  // low 32 bits of the inode's unique id
   bool directory = false;
   bool parent = false;
-  bool deleted = false;    // never written by us; foreign writers leave them
+  bool deleted = false;  // never written by us; foreign writers leave them
 };
-// A POSIX name that is valid UTF-8, has no character beyond the BMP pitfalls
-// and fits 254 Latin-1 or 127 UTF-16 units is stored as it is; any other gets
-// a unique shortened name ("prefix~hash") and the true bytes in the
-// implementation use. kNameTooLong beyond 255 bytes.
+// A POSIX name that is valid UTF-8 without U+FEFF, U+FFFE and U+FFFF and fits
+// 254 Latin-1 or 127 UTF-16 units is stored as it is; any other, and any that
+// looks like one of these itself, gets a unique shortened name ("prefix~hash")
+// and the true bytes in the implementation use. kNameTooLong beyond 255 bytes.
 // The encoded length, a multiple of 4, at most 2048.
 Result<size_t> FidLength(const Fid& fid);
 // Appends the FID to `out`. `block` is the partition block in which the FID
@@ -127,15 +146,16 @@ Status EncodeFid(const Fid& fid, uint32_t block, size_t extra_iu, Bytes* out);
 
 struct DecodedFid {
   Fid fid;
-  size_t length = 0;    // bytes that it takes, swallowed ones included
-  size_t needed = 0;    // bytes that it would take without padding
+  size_t length = 0;  // bytes that it takes, swallowed ones included
+  size_t needed = 0;  // bytes that it would take without padding
 };
 // Decodes the FID at data[0]; `block` is where it starts, for the tag check.
 Result<DecodedFid> DecodeFid(ConstByteSpan data, uint32_t block);
 // All FIDs of a directory's content that starts at `first_block`.
 // `visit(offset, fid)`; stops at the first error of either.
-Status ForEachFid(ConstByteSpan content, uint32_t first_block,
-                  const std::function<Status(size_t, const DecodedFid&)>& visit);
+Status ForEachFid(
+    ConstByteSpan content, uint32_t first_block,
+    const std::function<Status(size_t, const DecodedFid&)>& visit);
 
 // Logical volume integrity descriptor (sector 64).
 struct Lvid {
