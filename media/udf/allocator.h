@@ -9,12 +9,20 @@
 //               the flush that makes g's S4 durable, nor while a pin holds a
 //               generation < g, nor while a reader that began before is active
 //   held        belongs to an unlinked file that is still open
-// The on-medium bitmap says used for "used" only: it is exact after replay.
+// The on-medium bitmap says used for "used" only: it is exact after replay. A
+// block that is used and freed within one generation is freed(g) like any
+// other.
 //
-// Thread-safety: none; Volume guards it with its mutex. No I/O.
+// Some free blocks are kept for ICBs: units of 32 blocks that hold ICBs
+// ("zones"). Data goes there only when it fits nowhere else; then all zones are
+// given up. A zone whose 32 blocks are all free again is given up as well.
+//
+// A broken precondition (use of a block that is not reserved, double free)
+// aborts. Thread-safety: none; Volume guards it with its mutex. No I/O.
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <map>
 #include <optional>
 #include <set>
@@ -24,6 +32,7 @@
 #include "media/medium.h"
 #include "media/types.h"
 #include "media/udf/codec.h"
+#include "media/udf/free_map.h"
 #include "media/udf/layout.h"
 
 namespace vellum::udf {
@@ -38,7 +47,9 @@ class Allocator {
  public:
   // `bitmap`: the content of the space bitmap, one bit a block, LSB first,
   // 1 = free, of ceil(partition_blocks / 8) bytes.
-  Allocator(const Geometry& geometry, Bytes bitmap);
+  // `active`: the number that the next Freeze ends (last commit + 1); the
+  // generation before it is in place and durable. REQUIRES: active > 0.
+  Allocator(const Geometry& geometry, Bytes bitmap, uint64_t active);
 
   uint32_t total_blocks() const;
   // Blocks that Allocate could hand out now.
@@ -49,15 +60,19 @@ class Allocator {
   uint64_t used_blocks() const;
 
   // One run of up to `want` and at least `min` blocks, reserved: at `near` if
-  // that is free, else the first fit behind it, else the largest run found.
-  // nullopt when no run of `min` exists.
+  // `min` blocks are free there (even when `want` are not: it continues what
+  // ends at `near`), else the first run of `want` behind it, else the first one
+  // before it, else the largest run. nullopt when no run of `min` exists.
+  // REQUIRES: 0 < min <= want. Logarithmic time.
   std::optional<BlockRun> Allocate(uint32_t want, uint32_t min, uint32_t near);
   // Exactly [block, block + count) if all of it is free: reserved. For growing
   // a directory where it stands.
   bool AllocateAt(uint32_t block, uint32_t count);
-  // One block for an ICB, from a 32-block zone near `near_icb` if possible.
+  // One block for an ICB, from a 32-block zone near `near_icb` if possible;
+  // nullopt when nothing is free.
   std::optional<uint32_t> AllocateIcb(uint32_t near_icb);
-  // The largest free run, in blocks.
+  // The largest free run, in blocks; what is kept for ICBs counts only when
+  // nothing else is free. Allocate finds at least this. Constant time.
   uint32_t LargestFreeRun() const;
 
   // reserved -> free (a reservation that was not used).
@@ -75,14 +90,21 @@ class Allocator {
   uint64_t active() const;
   // Ends the active generation: answers the bitmap sectors (index within the
   // bitmap's blocks) whose content changed in it, with their new content, tag
-  // included in sector 0. The next number becomes active.
+  // included in sector 0. The next number becomes active. Write them at
+  // geometry.Sector(kBitmapBlock + index).
   std::map<uint32_t, Sector> Freeze();
   // S4 of generation `number` is durable: blocks freed by it and before may
   // become free when no pin or reader holds them.
   void Durable(uint64_t number);
 
-  // A pin keeps the blocks that generation `number` uses: a snapshot, a read in
-  // flight. REQUIRES: number is the last frozen generation or the active one.
+  // A pin keeps blocks from being reused. Of the last frozen generation: all
+  // blocks that it uses, those freed since included (a snapshot). Of the active
+  // generation, which still changes: all blocks in use now, that is whatever is
+  // freed after this call, in this generation too (a read in flight, or a
+  // snapshot that waits for the generation to be frozen).
+  // Pins count. Several pins on one number protect what the first of them did
+  // until the last is gone. REQUIRES: number is active(), active() - 1, or has
+  // a pin already.
   void Pin(uint64_t number);
   void Unpin(uint64_t number);
 
@@ -92,12 +114,62 @@ class Allocator {
   Bytes FrozenBitmap() const;
 
  private:
+  // Frees in order. A pin holds a position in this order (`stamp`): what was
+  // freed at that stamp or later is protected.
+  struct Deferred {
+    uint64_t generation = 0;
+    uint64_t stamp = 0;
+    std::vector<BlockRun> runs;
+  };
+  struct PinState {
+    uint64_t count = 0;
+    uint64_t stamp = 0;
+  };
+
   void Reclaim();
-  // (implementation's choice)
+  void Defer(BlockRun run);
+  void MarkBitmap(BlockRun run, bool free);
+  bool BitmapIs(BlockRun run, bool free) const;
+  // Neither may be handed out nor kept for ICBs.
+  bool IsTaken(BlockRun run) const;
+  void MakeFree(BlockRun run);
+  std::optional<BlockRun> TryAllocate(uint32_t want, uint32_t min,
+                                      uint32_t near);
+  uint32_t UnitMask(uint32_t unit, uint64_t first, uint64_t end) const;
+  void MakeZone(uint32_t unit);
+  uint32_t TakeFromZone(std::map<uint32_t, uint32_t>::iterator zone);
+  std::map<uint32_t, uint32_t>::iterator NearestZone(uint32_t unit);
+  void DissolveZones();
+
+  const Geometry geometry_;
+  Bytes bitmap_;              // of the active generation, 1 = free
+  Bytes frozen_;              // of the generation before
+  std::set<uint32_t> dirty_;  // bitmap sectors that may differ
+  FreeMap free_;              // free and not kept for ICBs
+
+  std::vector<bool> is_zone_;           // by unit
+  std::map<uint32_t, uint32_t> zones_;  // unit -> its free blocks, never none
+  uint64_t zone_free_ = 0;
+
+  uint64_t used_ = 0;
+  uint64_t held_ = 0;
+  uint64_t deferred_count_ = 0;
+  std::deque<Deferred> deferred_;
+  std::map<uint64_t, PinState> pins_;  // by number; stamps ascend with it
+  uint64_t stamp_ = 1;
+  uint64_t frozen_stamp_ = 1;  // when the last generation was frozen
+  uint64_t active_ = 1;
+  uint64_t durable_ = 0;
 };
 
 // Helpers on raw bitmaps (1 = free, LSB first).
 bool BitmapIsFree(const Bytes& bitmap, uint32_t block);
+void SetBitmap(Bytes* bitmap, BlockRun run, bool free);
+// Sectors that the space bitmap descriptor takes.
+uint32_t BitmapSectors(const Geometry& geometry);
+// Sector `index` of the space bitmap descriptor, tag included in sector 0.
+Sector EncodeBitmapSector(const Geometry& geometry, const Bytes& bitmap,
+                          uint32_t index);
 // Reads the space bitmap descriptor. kCorruption.
 Result<Bytes> ReadBitmap(Medium& medium, const Geometry& geometry);
 
