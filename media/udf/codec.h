@@ -34,6 +34,8 @@ uint32_t Crc32cPortable(ConstByteSpan data, uint32_t seed = 0);
 
 // Largest file, holes included: 16 TiB. A hole of that size takes 65 AEDs.
 inline constexpr uint64_t kMaxFileSize = uint64_t{1} << 44;
+// Largest directory: what one allocation descriptor describes.
+inline constexpr uint64_t kMaxDirectorySize = 0x3FFFF800;
 
 enum class FileType : uint8_t {  // ECMA-167 4/14.6.6 values
   kDirectory = 4,
@@ -98,8 +100,9 @@ size_t AedsNeeded(const FileEntry& entry);
 // than 0x3FFFF800 bytes is split. blocksRecorded, objectSize, link count of a
 // directory (UDF: 1 + subdirectories) follow from the entry.
 // kTooLarge: a symlink target or xattrs that do not fit, a size beyond
-// kMaxFileSize; kTooManyLinks; kInvalidArgument: extents behind the size or out
-// of order, a directory that is not one recorded extent, wrong aed_blocks.
+// kMaxFileSize or kMaxDirectorySize; kTooManyLinks; kInvalidArgument: extents
+// behind the size or out of order, a directory that is not one recorded extent,
+// wrong aed_blocks.
 struct EncodedEntry {
   Sector icb;
   std::vector<Sector> aeds;

@@ -110,6 +110,11 @@ Status FillExtents(const FileEntry& entry, size_t attributes, Body* body) {
 }
 
 Status CheckDirectory(const FileEntry& entry) {
+  if (entry.attr.size > kMaxDirectorySize) {
+    return Status(Errc::kTooLarge,
+                  fmt::format("directory of {} bytes: it has at most {}",
+                              entry.attr.size, kMaxDirectorySize));
+  }
   const uint64_t sectors = (entry.attr.size + kSectorSize - 1) / kSectorSize;
   if (entry.extents.size() != 1 || entry.extents[0].unwritten ||
       entry.extents[0].file_sector != 0 || entry.extents[0].count != sectors) {
