@@ -1,0 +1,314 @@
+// SPDX-License-Identifier: Apache-2.0
+// Each subcommand sends the command that it should and answers the exit code
+// that the manual says.
+#include "tools/cli.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <sstream>
+
+#include "tests/support/temp_dir.h"
+
+namespace vellum {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::IsEmpty;
+
+class CliTest : public testing::Test {
+ protected:
+  CliTest() {
+    std::filesystem::create_directories(Control(""));
+    environment_.out = &out_;
+    environment_.err = &err_;
+    environment_.connect = [this](const DaemonAddress&) -> Result<Client> {
+      if (!daemon_) return Error{Errc::kOffline, "no library is mounted"};
+      return Client(dir_.path(), [this](const std::string& command) {
+        sent_.push_back(command);
+        return Result<std::string>(answer_);
+      });
+    };
+  }
+
+  std::string Control(const std::string& name) {
+    return dir_.Sub(".vellum") + "/" + name;
+  }
+  int Run(const std::vector<std::string>& arguments,
+          const std::string& name = "vellum") {
+    out_.str("");
+    err_.str("");
+    return RunVellum(name, arguments, environment_);
+  }
+  void Answer(const std::string& result) {
+    answer_ = "{\"ok\":true,\"result\":" + result + "}\n";
+  }
+  void AnswerError(const std::string& code, const std::string& message) {
+    answer_ = "{\"ok\":false,\"error\":{\"code\":\"" + code +
+              "\",\"message\":\"" + message + "\"}}\n";
+  }
+  void Jobs(const std::string& rows) {
+    WriteFileOrDie(Control("jobs.json"), rows);
+  }
+
+  TempDir dir_;
+  std::ostringstream out_, err_;
+  Environment environment_;
+  bool daemon_ = true;
+  std::string answer_ = "{\"ok\":true,\"result\":{}}\n";
+  std::vector<std::string> sent_;
+};
+
+TEST_F(CliTest, NoSubcommandIsUsage) {
+  EXPECT_EQ(Run({}), kExitUsage);
+  EXPECT_THAT(err_.str(), HasSubstr("vellum: "));
+  EXPECT_EQ(Run({"nonsense"}), kExitUsage);
+  EXPECT_EQ(Run({"cancel"}), kExitUsage);
+  EXPECT_EQ(Run({"cancel", "x"}), kExitUsage);
+  EXPECT_THAT(sent_, IsEmpty());
+}
+
+TEST_F(CliTest, HelpAndVersionGoToStdout) {
+  EXPECT_EQ(Run({"--help"}), kExitOk);
+  EXPECT_THAT(out_.str(), HasSubstr("Exit codes"));
+  EXPECT_EQ(Run({"copy", "--help"}), kExitOk);
+  EXPECT_THAT(out_.str(), HasSubstr("--no-verify"));
+  EXPECT_EQ(Run({"--version"}), kExitOk);
+  EXPECT_THAT(out_.str(), HasSubstr("vellum "));
+  EXPECT_EQ(err_.str(), "");
+}
+
+TEST_F(CliTest, NoDaemonIsItsOwnExitCode) {
+  daemon_ = false;
+  for (const auto& words :
+       std::vector<std::vector<std::string>>{{"status"},
+                                             {"sync"},
+                                             {"jobs"},
+                                             {"cancel", "1"},
+                                             {"copy", "V"},
+                                             {"fsck", "V"},
+                                             {"info", "V"},
+                                             {"changer"}}) {
+    EXPECT_EQ(Run(words), kExitNoDaemon) << words[0];
+    EXPECT_EQ(err_.str(), "vellum: no library is mounted\n");
+  }
+}
+
+TEST_F(CliTest, CommandsAreSentAsTheGrammarSays) {
+  const std::vector<std::pair<std::vector<std::string>, std::string>> cases = {
+      {{"move", "1024", "768"}, "move 1024 768"},
+      {{"mm", "1024", "768", "0", "0", "/dev/sg3"}, "move 1024 768"},
+      {{"convert", "B1"}, "convert B1"},
+      {{"convert", "B1", "--name", "NEW"}, "convert B1 name=NEW"},
+      {{"cancel", "4"}, "cancel 4"},
+      {{"sync"}, "sync"},
+      {{"sync", "V"}, "sync V"},
+      {{"threshold", "V", "80"}, "threshold V 80"},
+      {{"copy", "V"}, "copy V"},
+      {{"copy", "-v", "V"}, "copy V"},
+      {{"copy", "-1", "V"}, "copy V mode=image"},
+      {{"copy", "V", "-2", "-s", "768"}, "copy V mode=streaming to=768"},
+      {{"copy", "V", "--mode", "incremental", "--policy", "minicopy", "--to",
+        "B1"},
+       "copy V mode=incremental policy=minicopy to=B1"},
+      {{"copy", "V", "--no-verify", "--whole", "--no-wipe", "--overwrite-last",
+        "--if-mounted", "fail"},
+       "copy V verify=no whole=yes wipe=no overwrite-last=yes "
+       "if-mounted=fail"},
+  };
+  for (const auto& [words, command] : cases) {
+    sent_.clear();
+    Answer("{\"job\":1}");
+    EXPECT_EQ(Run(words), kExitOk) << command << ": " << err_.str();
+    EXPECT_THAT(sent_, ElementsAre(command));
+  }
+}
+
+TEST_F(CliTest, FormatNamesTheOwnerOfTheRoot) {
+  EXPECT_EQ(Run({"format", "1024", "--name", "V", "--role", "backup",
+                 "--threshold", "80", "--clear"}),
+            kExitOk);
+  ASSERT_EQ(sent_.size(), 1u);
+  EXPECT_THAT(sent_[0], HasSubstr("format 1024 name=V role=backup "
+                                  "threshold=80 clear=yes uid="));
+  EXPECT_THAT(sent_[0], HasSubstr(" gid="));
+}
+
+TEST_F(CliTest, ContradictionsAreUsageErrors) {
+  for (const auto& words : std::vector<std::vector<std::string>>{
+           {"copy", "V", "-1", "-2"},
+           {"copy", "V", "-2", "--mode", "image"},
+           {"copy", "V", "-s", "1", "--to", "2"},
+           {"copy"},
+           {"copy", "V", "--mode", "fast"},
+           {"format", "1024"},
+           {"format", "1024", "--name", "V", "--role", "other"},
+           {"fsck"},
+           {"fsck", "V", "--image", "f"},
+           {"move", "1024"},
+           {"mm", "1024", "768", "1"},
+           {"jobs", "--log"},
+           {"jobs", "3", "--log", "--wait"},
+           {"mount", "DIR"},
+           {"mount", "--image", "f", "a", "b"},
+           {"init", "d", "--capacity", "many"}}) {
+    EXPECT_EQ(Run(words), kExitUsage) << testing::PrintToString(words);
+    EXPECT_THAT(err_.str(), HasSubstr("vellum: "));
+  }
+  EXPECT_THAT(sent_, IsEmpty());
+}
+
+TEST_F(CliTest, ErrorOfTheDaemonIsPrinted) {
+  AnswerError("EXISTS", "volume V is in this library already");
+  EXPECT_EQ(Run({"format", "1024", "--name", "V"}), kExitFailed);
+  EXPECT_EQ(err_.str(), "vellum: volume V is in this library already\n");
+  EXPECT_EQ(out_.str(), "");
+  EXPECT_EQ(Run({"--json", "format", "1024", "--name", "V"}), kExitFailed);
+  const Json answer = Json::parse(out_.str());
+  EXPECT_EQ(answer["ok"], false);
+  EXPECT_EQ(answer["error"]["code"], "EXISTS");
+}
+
+TEST_F(CliTest, JsonAnswerCarriesTheResult) {
+  Answer("{\"job\":12}");
+  EXPECT_EQ(Run({"copy", "V", "--json"}), kExitOk);
+  EXPECT_EQ(Json::parse(out_.str()),
+            Json::parse("{\"ok\":true,\"result\":{\"job\":12}}"));
+  EXPECT_EQ(Run({"copy", "V"}), kExitOk);
+  EXPECT_EQ(out_.str(), "job 12\n");
+}
+
+TEST_F(CliTest, TablesComeFromTheControlTree) {
+  WriteFileOrDie(Control("media"), "Tag\nV00001\n");
+  WriteFileOrDie(Control("media.json"), "[{\"tag\":\"V00001\"}]\n");
+  WriteFileOrDie(Control("copies"), "Label\n");
+  WriteFileOrDie(Control("tracking"), "Server\n");
+  EXPECT_EQ(Run({"media"}), kExitOk);
+  EXPECT_EQ(out_.str(), "Tag\nV00001\n");
+  EXPECT_EQ(Run({"media", "--json"}), kExitOk);
+  EXPECT_EQ(out_.str(), "[{\"tag\":\"V00001\"}]\n");
+  EXPECT_EQ(Run({"track"}), kExitOk);
+  EXPECT_EQ(out_.str(), "Server\n");
+  EXPECT_EQ(Run({"copies"}), kExitOk);
+  EXPECT_EQ(out_.str(), "Label\n");
+}
+
+TEST_F(CliTest, OldNamesStandForTheirSubcommand) {
+  WriteFileOrDie(Control("media"), "media\n");
+  WriteFileOrDie(Control("copies"), "copies\n");
+  WriteFileOrDie(Control("tracking"), "tracking\n");
+  WriteFileOrDie(Control("status.json"), "{}");
+  EXPECT_EQ(Run({}, "listmedia"), kExitOk);
+  EXPECT_EQ(out_.str(), "media\n");
+  EXPECT_EQ(Run({"listmedia"}), kExitOk);
+  EXPECT_EQ(Run({}, "listcopymedia"), kExitOk);
+  EXPECT_EQ(out_.str(), "copies\n");
+  EXPECT_EQ(Run({}, "acmtrkstat"), kExitOk);
+  EXPECT_EQ(out_.str(), "tracking\n");
+  EXPECT_EQ(Run({}, "mcstat"), kExitOk);
+  EXPECT_EQ(Run({"1024", "768", "0", "0", "/dev/sg3"}, "mm"), kExitOk);
+  EXPECT_THAT(sent_, ElementsAre("move 1024 768"));
+}
+
+TEST_F(CliTest, ChangerShowsIdentityAndRanges) {
+  WriteFileOrDie(
+      Control("status.json"),
+      R"({"changer":{"vendor":"VELLUM","product":"Virtual","revision":"0.1"},)"
+      R"("elements":{"transport":{"first":1,"count":1},)"
+      R"("storage":{"first":1024,"count":12},)"
+      R"("import_export":{"first":768,"count":0},)"
+      R"("data_transfer":{"first":256,"count":2}}})");
+  EXPECT_EQ(Run({"changer"}), kExitOk);
+  EXPECT_THAT(out_.str(), HasSubstr("vendor          VELLUM\n"));
+  EXPECT_THAT(out_.str(), HasSubstr("storage         1024-1035 (12)\n"));
+  EXPECT_THAT(out_.str(), HasSubstr("import/export   none\n"));
+  EXPECT_THAT(out_.str(), HasSubstr("transport       1\n"));
+}
+
+TEST_F(CliTest, WaitFollowsTheJobToItsEnd) {
+  Answer("{\"job\":3}");
+  Jobs(R"([{"id":2,"kind":"copy","state":"failed"},)"
+       R"({"id":3,"kind":"copy","state":"done","message":"all equal"}])");
+  EXPECT_EQ(Run({"copy", "V", "--wait"}), kExitOk);
+  EXPECT_EQ(out_.str(), "job 3: done: all equal\n");
+  EXPECT_EQ(Run({"jobs", "3", "--wait"}), kExitOk);
+}
+
+TEST_F(CliTest, FailedAndCancelledJobsHaveTheirExitCode) {
+  Answer("{\"job\":3}");
+  Jobs(R"([{"id":3,"kind":"copy","state":"failed","error":"NO_SPACE",)"
+       R"("message":"medium V00002 is full"}])");
+  EXPECT_EQ(Run({"copy", "V", "--wait"}), kExitJobFailed);
+  EXPECT_THAT(err_.str(),
+              HasSubstr("vellum: job 3: failed: medium V00002 is full\n"));
+  Jobs(R"([{"id":3,"kind":"copy","state":"cancelled"}])");
+  EXPECT_EQ(Run({"copy", "V", "--wait"}), kExitJobFailed);
+  EXPECT_EQ(Run({"jobs", "9", "--wait"}), kExitFailed);
+}
+
+TEST_F(CliTest, CompareTellsDifferencesFromFailure) {
+  Answer("{\"job\":3}");
+  Jobs(R"([{"id":3,"kind":"compare","state":"failed","error":"CORRUPTION",)"
+       R"("message":"2 sectors differ"}])");
+  EXPECT_EQ(Run({"compare", "A", "B"}), kExitDifferences);
+  EXPECT_THAT(sent_, ElementsAre("compare A B"));
+  Jobs(
+      R"([{"id":3,"kind":"compare","state":"failed","error":"DEVICE_ERROR"}])");
+  EXPECT_EQ(Run({"compare", "A", "B"}), kExitJobFailed);
+  Jobs(R"([{"id":3,"kind":"compare","state":"done"}])");
+  EXPECT_EQ(Run({"compare", "A", "B"}), kExitOk);
+}
+
+TEST_F(CliTest, FsckDamageHasItsExitCode) {
+  Answer(R"({"clean":true,"files":3,"directories":1,"errors":[]})");
+  EXPECT_EQ(Run({"fsck", "V", "--data"}), kExitOk);
+  EXPECT_THAT(sent_, ElementsAre("fsck V data=yes"));
+  EXPECT_THAT(out_.str(), HasSubstr("V: clean, 3 files"));
+  Answer(R"({"clean":false,"error_count":1,)"
+         R"("errors":[{"sector":500,"text":"bad CRC"}]})");
+  EXPECT_EQ(Run({"fsck", "V"}), kExitDifferences);
+  EXPECT_THAT(out_.str(), HasSubstr("V: sector 500: bad CRC\n"));
+  EXPECT_EQ(Run({"fsck", "V", "--json"}), kExitDifferences);
+  EXPECT_EQ(Json::parse(out_.str())["result"]["error_count"], 1);
+}
+
+TEST_F(CliTest, InfoReadsTheVolumesFile) {
+  std::filesystem::create_directories(Control("volumes/V"));
+  WriteFileOrDie(Control("volumes/V/info"), "volume V\n");
+  EXPECT_EQ(Run({"info", "V"}), kExitOk);
+  EXPECT_EQ(out_.str(), "volume V\n");
+  AnswerError("NOT_FOUND", "no volume W");
+  EXPECT_EQ(Run({"info", "W"}), kExitFailed);
+  EXPECT_EQ(err_.str(), "vellum: no volume W\n");
+}
+
+TEST_F(CliTest, InventoryPrintsWhatWasFound) {
+  Answer(R"([{"element":1024,"medium":"V00001","found":"ORIG"}])");
+  EXPECT_EQ(Run({"inventory", "--all"}), kExitOk);
+  EXPECT_THAT(sent_, ElementsAre("inventory all=yes"));
+  EXPECT_EQ(out_.str(), "1024       V00001       ORIG\n");
+}
+
+TEST_F(CliTest, UnmountOfWhatIsNoMountPoint) {
+  EXPECT_EQ(Run({"unmount", dir_.path()}), kExitFailed);
+  EXPECT_EQ(err_.str(),
+            "vellum: " + dir_.path() + ": no mount point of Vellum\n");
+}
+
+TEST_F(CliTest, InitMakesALibraryOnce) {
+  const std::string library = dir_.Sub("library");
+  EXPECT_EQ(Run({"init", library, "--slots", "4", "--media", "3", "--drives",
+                 "1", "--capacity", "16Mi"}),
+            kExitOk)
+      << err_.str();
+  EXPECT_TRUE(std::filesystem::exists(library + "/library.toml"));
+  EXPECT_TRUE(std::filesystem::exists(library + "/media/V00003.img"));
+  EXPECT_FALSE(std::filesystem::exists(library + "/media/V00004.img"));
+  EXPECT_EQ(Run({"init", library}), kExitFailed);
+  EXPECT_THAT(err_.str(), HasSubstr(library));
+}
+
+}  // namespace
+}  // namespace vellum

@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tools/cli.h"
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <array>
+#include <exception>
+#include <string_view>
+
+namespace vellum {
+
+namespace {
+
+// Names of other archive systems' programs that `vellum` answers to when it is
+// called by them (a link); each is an alias of the subcommand, too.
+constexpr std::array<std::string_view, 5> kProgramNames = {
+    "acmtrkstat", "listcopymedia", "listmedia", "mcstat", "mm"};
+
+void AddGlobalOptions(CLI::App& app, Cli& cli) {
+  app.require_subcommand(1);
+  app.fallthrough();  // global options may follow the subcommand
+  app.set_version_flag("--version", "vellum " VELLUM_VERSION);
+  app.add_option("--mount", cli.address.mount, "Mount point of the library")
+      ->envname("VELLUM_MOUNT")
+      ->type_name("MOUNT");
+  app.add_option("--library", cli.address.library,
+                 "Directory of the library (its daemon is asked)")
+      ->envname("VELLUM_LIBRARY")
+      ->type_name("DIR");
+  app.add_flag("--json", cli.json, "Print JSON (docs/control.md)");
+  app.footer(
+      "Exit codes: 0 done, 1 failed, 2 usage, 3 no daemon, 4 differences or "
+      "damage, 5 job failed or cancelled.");
+}
+
+}  // namespace
+
+int Cli::WithDaemon(const std::function<int(const Client&)>& use) const {
+  const Result<Client> client = env.connect(address);
+  if (!client.ok()) {
+    const bool gone = client.error().code == Errc::kOffline;
+    return Fail(client.error(), gone ? kExitNoDaemon : kExitFailed);
+  }
+  return use(*client);
+}
+
+int Cli::Fail(const Error& error, int code) const {
+  if (json) {
+    const Json answer = {
+        {"ok", false},
+        {"error",
+         {{"code", ErrcName(error.code)}, {"message", error.message}}}};
+    out() << answer.dump() << '\n';
+  }
+  *env.err << "vellum: " << error.message << '\n';
+  return code;
+}
+
+int Cli::Done(const Json& result, const std::function<void()>& text) const {
+  if (json) {
+    const Json answer = {{"ok", true}, {"result", result}};
+    out() << answer.dump() << '\n';
+  } else {
+    text();
+  }
+  return kExitOk;
+}
+
+int RunVellum(const std::string& name,
+              const std::vector<std::string>& arguments,
+              const Environment& environment) {
+  Cli cli(environment);
+  CLI::App app("Vellum: an archive library as directories", "vellum");
+  AddGlobalOptions(app, cli);
+  AddInit(app, cli);
+  AddMount(app, cli);
+  AddUnmount(app, cli);
+  AddMediaCommands(app, cli);
+  AddTableCommands(app, cli);
+  AddCopyCommands(app, cli);
+  AddJobCommands(app, cli);
+  AddVolumeCommands(app, cli);
+  AddFsck(app, cli);
+
+  // The parser takes its words from the back.
+  std::vector<std::string> words(arguments.rbegin(), arguments.rend());
+  if (std::find(kProgramNames.begin(), kProgramNames.end(), name) !=
+      kProgramNames.end()) {
+    words.push_back(name);
+  }
+  try {
+    app.parse(std::move(words));
+    return cli.action();
+  } catch (const CLI::Success& success) {  // --help, --version
+    app.exit(success, *environment.out, *environment.err);
+    return kExitOk;
+  } catch (const CLI::ParseError& error) {
+    *environment.err << "vellum: " << error.what() << '\n';
+    const auto subcommands = app.get_subcommands();
+    *environment.err << "Try `vellum "
+                     << (subcommands.empty()
+                             ? ""
+                             : subcommands.front()->get_name() + " ")
+                     << "--help`.\n";
+    return kExitUsage;
+  } catch (const std::exception& error) {
+    *environment.err << "vellum: " << error.what() << '\n';
+    return kExitFailed;
+  }
+}
+
+}  // namespace vellum

@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: Apache-2.0
+// Client: how the program speaks to the daemon. There is no other protocol than
+// the control tree (docs/control.md): a command is one write to
+// MOUNT/.vellum/command, its answer is read from the same open file; tables are
+// files.
+#pragma once
+
+#include <functional>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "media/error.h"
+
+namespace vellum {
+
+using Json = nlohmann::json;
+
+// One command line of the control grammar: words separated by blanks; a word
+// that holds blanks, quotes or backslashes, or nothing, is quoted.
+std::string JoinWords(const std::vector<std::string>& words);
+
+// "key=value"
+std::string KeyValue(const std::string& key, std::string_view value);
+
+// The daemon's answer as a value: its `result`, or its error. An answer that is
+// no JSON or has another form is kInternal.
+Result<Json> ParseAnswer(const std::string& text);
+
+// One line of /proc/self/mounts of type fuse.vellum; \040 and the like are
+// decoded.
+struct VellumMount {
+  std::string source;  // directory of the library, or the image file
+  std::string target;  // mount point
+};
+std::vector<VellumMount> VellumMounts(const std::string& mounts);
+
+// Where to look for the daemon, in this order; empty = not given.
+struct DaemonAddress {
+  std::string mount;    // --mount, VELLUM_MOUNT
+  std::string library;  // --library, VELLUM_LIBRARY: DIR/state/mount says where
+  std::string mounts_file = "/proc/self/mounts";  // the only fuse.vellum in it
+};
+// The mount point. kOffline: no daemon serves what was asked for; the message
+// says what was looked at.
+Result<std::string> FindMount(const DaemonAddress& address);
+
+// Thread-safety: one thread at a time. Errors: kOffline when the daemon is gone
+// or never was; what the daemon answered, with its code and message.
+class Client {
+ public:
+  // Sends one command and answers all that came back. Replaced in tests.
+  using Exchange =
+      std::function<Result<std::string>(const std::string& command)>;
+
+  explicit Client(std::string mount);
+  Client(std::string mount, Exchange exchange);
+
+  const std::string& mount() const { return mount_; }
+  std::string ControlPath(const std::string& name) const;
+
+  Result<Json> Send(const std::vector<std::string>& words) const;
+  // A file of the control tree ("media", "media.json", "jobs/3/log").
+  Result<std::string> ReadControl(const std::string& name) const;
+  Result<Json> ReadJson(const std::string& name) const;
+
+ private:
+  std::string mount_;
+  Exchange exchange_;
+};
+
+}  // namespace vellum

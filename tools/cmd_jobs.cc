@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: Apache-2.0
+// vellum jobs, vellum cancel.
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+#include <memory>
+#include <optional>
+
+#include "tools/cli.h"
+#include "tools/job_wait.h"
+
+namespace vellum {
+
+namespace {
+
+struct JobsArguments {
+  std::optional<uint64_t> job;
+  bool log = false;
+  bool wait = false;
+};
+
+int ShowFile(const Cli& cli, const Client& client, const std::string& name) {
+  const Result<std::string> text = client.ReadControl(name);
+  if (!text.ok()) return cli.Fail(text.error());
+  cli.out() << *text;
+  return kExitOk;
+}
+
+int OneJob(const Cli& cli, const Client& client,
+           const JobsArguments& arguments) {
+  const std::string folder = fmt::format("jobs/{}/", *arguments.job);
+  if (arguments.wait) return FinishJob(cli, client, *arguments.job);
+  if (arguments.log) return ShowFile(cli, client, folder + "log");
+  if (!cli.json) return ShowFile(cli, client, folder + "status");
+  const Result<Json> rows = client.ReadJson("jobs.json");
+  if (!rows.ok()) return cli.Fail(rows.error());
+  for (const Json& row : *rows) {
+    if (row.value("id", uint64_t{0}) == *arguments.job) {
+      return cli.Done(row, [] {});
+    }
+  }
+  return cli.Fail(Error{Errc::kNotFound,
+                        fmt::format("job {}: no such job", *arguments.job)});
+}
+
+int Jobs(const Cli& cli, const JobsArguments& arguments) {
+  if (!arguments.job && (arguments.log || arguments.wait)) {
+    return cli.Fail(
+        Error{Errc::kInvalidArgument, "jobs: --log and --wait need a job"},
+        kExitUsage);
+  }
+  return cli.WithDaemon([&](const Client& client) {
+    if (arguments.job) return OneJob(cli, client, arguments);
+    return ShowFile(cli, client, cli.json ? "jobs.json" : "jobs");
+  });
+}
+
+void AddJobs(CLI::App& app, Cli& cli) {
+  auto arguments = std::make_shared<JobsArguments>();
+  CLI::App* sub = app.add_subcommand("jobs", "List jobs, or show one");
+  sub->add_option("JOB", arguments->job, "Number of the job");
+  CLI::Option* log =
+      sub->add_flag("--log", arguments->log, "What the job did, with times");
+  sub->add_flag("--wait", arguments->wait, "Wait for its end")->excludes(log);
+  sub->callback([&cli, arguments] {
+    cli.action = [&cli, arguments] { return Jobs(cli, *arguments); };
+  });
+}
+
+void AddCancel(CLI::App& app, Cli& cli) {
+  auto job = std::make_shared<uint64_t>(0);
+  CLI::App* sub = app.add_subcommand("cancel", "Cancel a job");
+  sub->add_option("JOB", *job, "Number of the job")->required();
+  sub->callback([&cli, job] {
+    cli.action = [&cli, job] {
+      return cli.WithDaemon([&](const Client& client) {
+        const Result<Json> result =
+            client.Send({"cancel", std::to_string(*job)});
+        if (!result.ok()) return cli.Fail(result.error());
+        return cli.Done(*result, [&] {
+          cli.out() << fmt::format("job {}: will be cancelled\n", *job);
+        });
+      });
+    };
+  });
+}
+
+}  // namespace
+
+void AddJobCommands(CLI::App& app, Cli& cli) {
+  AddJobs(app, cli);
+  AddCancel(app, cli);
+}
+
+}  // namespace vellum

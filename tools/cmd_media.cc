@@ -1,0 +1,176 @@
+// SPDX-License-Identifier: Apache-2.0
+// Commands about media: format, move, inventory, convert.
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <memory>
+#include <optional>
+
+#include "tools/cli.h"
+
+namespace vellum {
+
+namespace {
+
+struct FormatArguments {
+  std::string medium;
+  std::string name;
+  std::string role = "primary";
+  std::optional<unsigned> threshold;
+  bool clear = false;
+};
+
+int FormatMedium(const Cli& cli, const FormatArguments& arguments) {
+  std::vector<std::string> words = {"format", arguments.medium,
+                                    KeyValue("name", arguments.name),
+                                    KeyValue("role", arguments.role)};
+  if (arguments.threshold) {
+    words.push_back(
+        KeyValue("threshold", std::to_string(*arguments.threshold)));
+  }
+  if (arguments.clear) words.push_back("clear=yes");
+  // The volume's root directory belongs to whoever formats it.
+  words.push_back(KeyValue("uid", std::to_string(::getuid())));
+  words.push_back(KeyValue("gid", std::to_string(::getgid())));
+  return cli.WithDaemon([&](const Client& client) {
+    const Result<Json> result = client.Send(words);
+    if (!result.ok()) return cli.Fail(result.error());
+    return cli.Done(*result, [&] {
+      cli.out() << fmt::format("{}: {} volume on {}\n", arguments.name,
+                               arguments.role, arguments.medium);
+    });
+  });
+}
+
+void AddFormat(CLI::App& app, Cli& cli) {
+  auto arguments = std::make_shared<FormatArguments>();
+  CLI::App* sub = app.add_subcommand("format", "Make a volume on a medium");
+  sub->add_option("MEDIUM", arguments->medium, "Element address or volume tag")
+      ->required();
+  sub->add_option("--name", arguments->name, "Volume id")
+      ->required()
+      ->type_name("VOL");
+  sub->add_option("--role", arguments->role, "primary or backup")
+      ->check(CLI::IsMember({"primary", "backup"}))
+      ->capture_default_str();
+  sub->add_option("--threshold", arguments->threshold,
+                  "Per cent of the medium that may be used (primary: 1-100)")
+      ->type_name("P");
+  sub->add_flag("--clear", arguments->clear,
+                "Also when the medium holds data, which is lost");
+  sub->callback([&cli, arguments] {
+    cli.action = [&cli, arguments] { return FormatMedium(cli, *arguments); };
+  });
+}
+
+// The old form of `mm` has a third and fourth word, both 0 (no inversion), and
+// the changer's device file; one daemon has one changer, so they say nothing.
+struct MoveArguments {
+  std::string from;
+  std::string to;
+  std::vector<std::string> old_form;
+};
+
+int MoveMedium(const Cli& cli, const MoveArguments& arguments) {
+  const std::vector<std::string>& old = arguments.old_form;
+  for (size_t i = 0; i < old.size() && i < 2; ++i) {
+    if (old[i] != "0") {
+      return cli.Fail(
+          Error{Errc::kInvalidArgument,
+                fmt::format("'{}': turning a medium over is not possible here "
+                            "(write 0)",
+                            old[i])},
+          kExitUsage);
+    }
+  }
+  return cli.WithDaemon([&](const Client& client) {
+    const Result<Json> result =
+        client.Send({"move", arguments.from, arguments.to});
+    if (!result.ok()) return cli.Fail(result.error());
+    return cli.Done(*result, [&] {
+      cli.out() << fmt::format("moved {} to {}\n", arguments.from,
+                               arguments.to);
+    });
+  });
+}
+
+void AddMove(CLI::App& app, Cli& cli) {
+  auto arguments = std::make_shared<MoveArguments>();
+  CLI::App* sub =
+      app.add_subcommand("move", "Move a medium from one element to another");
+  sub->alias("mm");
+  sub->add_option("FROM", arguments->from, "Element address")->required();
+  sub->add_option("TO", arguments->to, "Element address")->required();
+  sub->add_option("OLD", arguments->old_form,
+                  "0 0 DEVICE: accepted from scripts made for mm")
+      ->expected(0, 3);
+  sub->callback([&cli, arguments] {
+    cli.action = [&cli, arguments] { return MoveMedium(cli, *arguments); };
+  });
+}
+
+int Inventory(const Cli& cli, bool all) {
+  return cli.WithDaemon([&](const Client& client) {
+    std::vector<std::string> words = {"inventory"};
+    if (all) words.push_back("all=yes");
+    const Result<Json> result = client.Send(words);
+    if (!result.ok()) return cli.Fail(result.error());
+    return cli.Done(*result, [&] {
+      for (const Json& row : *result) {
+        cli.out() << fmt::format("{:<10} {:<12} {}\n", row.value("element", 0),
+                                 row.value("medium", ""),
+                                 row.value("found", ""));
+      }
+    });
+  });
+}
+
+void AddInventory(CLI::App& app, Cli& cli) {
+  auto all = std::make_shared<bool>(false);
+  CLI::App* sub = app.add_subcommand(
+      "inventory", "Load media of unknown content and read their labels");
+  sub->add_flag("--all", *all, "Every medium");
+  sub->callback([&cli, all] {
+    cli.action = [&cli, all] { return Inventory(cli, *all); };
+  });
+}
+
+int Convert(const Cli& cli, const std::string& backup,
+            const std::string& name) {
+  return cli.WithDaemon([&](const Client& client) {
+    std::vector<std::string> words = {"convert", backup};
+    if (!name.empty()) words.push_back(KeyValue("name", name));
+    const Result<Json> result = client.Send(words);
+    if (!result.ok()) return cli.Fail(result.error());
+    return cli.Done(*result, [&] {
+      cli.out() << fmt::format("{} is now the primary volume {}\n", backup,
+                               result->value("volume", name));
+    });
+  });
+}
+
+void AddConvert(CLI::App& app, Cli& cli) {
+  auto backup = std::make_shared<std::string>();
+  auto name = std::make_shared<std::string>();
+  CLI::App* sub = app.add_subcommand(
+      "convert", "Make a backup a primary volume; there is no way back");
+  sub->add_option("BACKUP", *backup, "Volume id of the backup")->required();
+  sub->add_option("--name", *name,
+                  "New volume id; the recorded primary's when not given")
+      ->type_name("VOL");
+  sub->callback([&cli, backup, name] {
+    cli.action = [&cli, backup, name] { return Convert(cli, *backup, *name); };
+  });
+}
+
+}  // namespace
+
+void AddMediaCommands(CLI::App& app, Cli& cli) {
+  AddFormat(app, cli);
+  AddMove(app, cli);
+  AddInventory(app, cli);
+  AddConvert(app, cli);
+}
+
+}  // namespace vellum

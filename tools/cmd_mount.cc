@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: Apache-2.0
+// vellum mount: a library, a volume of it, or an image file.
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+#include <filesystem>
+#include <memory>
+
+#include "fs/session.h"
+#include "tools/cli.h"
+#include "tools/notify.h"
+
+namespace vellum {
+
+namespace {
+
+struct MountArguments {
+  std::vector<std::string> places;  // DIR MOUNT, or DIR alone
+  std::string volume;
+  std::string image;
+  bool foreground = false;
+  bool only_me = false;
+};
+
+// The daemon changes its working directory: it gets absolute paths.
+std::string Absolute(const std::string& path) {
+  return std::filesystem::absolute(path).lexically_normal();
+}
+
+int MountOneLibrary(const Cli& cli, const MountArguments& arguments) {
+  MountOptions options;
+  options.library = Absolute(arguments.places[0]);
+  options.mount_point = Absolute(arguments.places[1]);
+  options.foreground = arguments.foreground;
+  options.allow_other = !arguments.only_me;
+  options.on_ready = [&options] {
+    NotifyReady(
+        fmt::format("serves {} at {}", options.library, options.mount_point));
+  };
+  options.on_stopping = NotifyStopping;
+  const Status status = MountLibrary(options);
+  if (!status.ok()) return cli.Fail(status.error());
+  return cli.Done(
+      {{"library", options.library}, {"mount", options.mount_point}}, [] {});
+}
+
+int MountOneImage(const Cli& cli, const MountArguments& arguments) {
+  ImageMountOptions options;
+  options.image = Absolute(arguments.image);
+  options.mount_point = Absolute(arguments.places[0]);
+  options.foreground = arguments.foreground;
+  options.allow_other = !arguments.only_me;
+  options.on_ready = [&options] {
+    NotifyReady(
+        fmt::format("shows {} at {}", options.image, options.mount_point));
+  };
+  options.on_stopping = NotifyStopping;
+  const Status status = MountImage(options);
+  if (!status.ok()) return cli.Fail(status.error());
+  return cli.Done({{"image", options.image}, {"mount", options.mount_point}},
+                  [] {});
+}
+
+int MountOneVolume(const Cli& cli, const MountArguments& arguments) {
+  return cli.WithDaemon([&](const Client& client) {
+    const Result<Json> result =
+        client.Send({"mount", arguments.volume,
+                     KeyValue("dir", Absolute(arguments.places[0]))});
+    if (!result.ok()) return cli.Fail(result.error());
+    return cli.Done(*result, [] {});
+  });
+}
+
+int Mount(const Cli& cli, const MountArguments& arguments) {
+  const bool alone = !arguments.volume.empty() || !arguments.image.empty();
+  const size_t wanted = alone ? 1 : 2;
+  if (arguments.places.size() != wanted) {
+    return cli.Fail(
+        Error{Errc::kInvalidArgument,
+              alone ? "mount --volume and --image take one directory"
+                    : "mount takes the library's directory and a mount point"},
+        kExitUsage);
+  }
+  if (!arguments.volume.empty()) return MountOneVolume(cli, arguments);
+  if (!arguments.image.empty()) return MountOneImage(cli, arguments);
+  return MountOneLibrary(cli, arguments);
+}
+
+}  // namespace
+
+void AddMount(CLI::App& app, Cli& cli) {
+  auto arguments = std::make_shared<MountArguments>();
+  CLI::App* mount = app.add_subcommand(
+      "mount",
+      "Serve a library (DIR MOUNT), or show a backup (--volume BACKUP DIR) or "
+      "an image file (--image FILE DIR) read-only");
+  mount->add_option("PLACES", arguments->places, "DIR MOUNT, or DIR")
+      ->required()
+      ->expected(1, 2)
+      ->type_name("DIR");
+  CLI::Option* volume = mount->add_option(
+      "--volume", arguments->volume, "Volume that the library's daemon shows");
+  volume->type_name("VOL");
+  mount
+      ->add_option("--image", arguments->image,
+                   "Image file; needs no library and no daemon")
+      ->type_name("FILE")
+      ->excludes(volume);
+  mount->add_flag("-f,--foreground", arguments->foreground,
+                  "Stay in the foreground");
+  mount->add_flag("--only-me", arguments->only_me,
+                  "Keep other users (root too) out of the mount");
+  mount->callback([&cli, arguments] {
+    cli.action = [&cli, arguments] { return Mount(cli, *arguments); };
+  });
+}
+
+}  // namespace vellum

@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tools/image_info.h"
+
+#include <fmt/format.h>
+
+#include <memory>
+#include <utility>
+
+#include "media/udf/control.h"
+#include "media/udf/format.h"
+#include "media/virtual_library.h"
+
+namespace vellum {
+
+namespace {
+
+std::string StateName(udf::SlotState state) {
+  switch (state) {
+    case udf::SlotState::kClean:
+      return "clean";
+    case udf::SlotState::kInUse:
+      return "in-use";
+    case udf::SlotState::kIncomplete:
+      return "incomplete";
+    case udf::SlotState::kComplete:
+      return "complete";
+    case udf::SlotState::kFormatted:
+      return "formatted";
+  }
+  return "unknown";
+}
+
+Result<Json> Describe(Medium& medium) {
+  ASSIGN_OR_RETURN(const udf::ControlSlot slot, udf::ReadControlSlot(medium));
+  Json info = {
+      {"volume", slot.volume_id},
+      {"role", slot.role == udf::Role::kPrimary ? "primary" : "backup"},
+      {"state", StateName(slot.state)},
+      {"generation", slot.generation.number},
+      {"lineage", fmt::format("{:016x}", slot.generation.lineage)},
+      {"threshold", slot.threshold},
+      {"medium_uuid", slot.medium_uuid},
+      {"format_uuid", slot.format_uuid},
+      {"written", slot.time.sec},
+  };
+  if (slot.role == udf::Role::kBackup) info["owner"] = slot.owner_id;
+  // A backup that is being written, or was broken off, has no descriptors.
+  const Result<udf::VolumeDescription> description =
+      udf::ReadDescription(medium);
+  if (!description.ok()) {
+    if (slot.state != udf::SlotState::kIncomplete) return description.error();
+    info["log"] = Json::array();
+    return info;
+  }
+  const udf::Geometry& geometry = description->geometry;
+  info["sectors"] = geometry.sectors;
+  info["partition_first"] = geometry.partition_first;
+  info["partition_blocks"] = geometry.partition_blocks;
+  ASSIGN_OR_RETURN(const std::vector<udf::LogEntry> log,
+                   udf::ReadControlLog(medium, geometry));
+  Json entries = Json::array();
+  for (const udf::LogEntry& entry : log) {
+    Json parsed = Json::parse(entry.text, nullptr, false);
+    entries.push_back({{"time", entry.time.sec},
+                       {"entry", parsed.is_discarded() ? Json(entry.text)
+                                                       : std::move(parsed)}});
+  }
+  info["log"] = std::move(entries);
+  return info;
+}
+
+Json ReportJson(const udf::FsckReport& report) {
+  Json errors = Json::array();
+  for (const udf::FsckFinding& finding : report.errors) {
+    errors.push_back({{"sector", finding.sector}, {"text", finding.text}});
+  }
+  return {{"volume", report.slot.volume_id},
+          {"clean", report.clean()},
+          {"files", report.files},
+          {"directories", report.directories},
+          {"other", report.other},
+          {"used_blocks", report.used_blocks},
+          {"free_blocks", report.free_blocks},
+          {"extents", report.extents},
+          {"replay_pending", report.replay_pending},
+          {"error_count", report.error_count},
+          {"errors", std::move(errors)}};
+}
+
+}  // namespace
+
+Result<Json> ImageInfo(const std::string& path) {
+  ASSIGN_OR_RETURN(const std::unique_ptr<Medium> medium,
+                   OpenImageFile(path, /*read_only=*/true));
+  Result<Json> info = Describe(*medium);
+  if (!info.ok()) return info.status().WithContext(path);
+  return info;
+}
+
+Result<Json> FsckImage(const std::string& path,
+                       const udf::FsckOptions& options) {
+  ASSIGN_OR_RETURN(const std::unique_ptr<Medium> medium,
+                   OpenImageFile(path, /*read_only=*/true));
+  const Result<udf::FsckReport> report = udf::CheckVolume(*medium, options);
+  if (!report.ok()) return report.status().WithContext(path);
+  return ReportJson(*report);
+}
+
+}  // namespace vellum

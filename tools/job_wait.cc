@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tools/job_wait.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+#include <thread>
+
+#include "media/types.h"
+#include "tools/human.h"
+
+namespace vellum {
+
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+constexpr std::chrono::milliseconds kPoll{100};
+constexpr uint64_t kRegionBytes = kRegionSize;  // jobs count regions
+
+bool Ended(const std::string& state) {
+  return state == "done" || state == "failed" || state == "cancelled";
+}
+
+Result<Json> ReadJob(const Client& client, uint64_t job) {
+  ASSIGN_OR_RETURN(const Json rows, client.ReadJson("jobs.json"));
+  for (const Json& row : rows) {
+    if (row.value("id", uint64_t{0}) == job) return row;
+  }
+  return Error{Errc::kNotFound, fmt::format("job {}: no such job", job)};
+}
+
+// What the job does now: "job 3: writing 45 % (1.2 of 2.7 GB), 120.0 MB/s,
+// 13 s left". The rate is that of the present state.
+class Progress {
+ public:
+  explicit Progress(const Cli& cli) : cli_(cli) {}
+
+  void Show(const Json& job) {
+    const std::string state = job.value("state", "");
+    const Clock::time_point now = Clock::now();
+    if (state != state_) {
+      state_ = state;
+      since_ = now;
+      if (!cli_.env.terminal) {
+        Line(fmt::format("job {}: {}", job.value("id", 0), state));
+      }
+    }
+    if (cli_.env.terminal) Line(Describe(job, now));
+  }
+
+  // Leaves the line of the terminal.
+  void End() {
+    if (cli_.env.terminal && width_ > 0) *cli_.env.err << '\n';
+    width_ = 0;
+  }
+
+ private:
+  std::string Describe(const Json& job, Clock::time_point now) const {
+    std::string text = fmt::format("job {}: {}", job.value("id", 0), state_);
+    const auto total = job.value("regions_total", uint64_t{0});
+    const auto done = std::min(total, job.value("regions_done", uint64_t{0}));
+    if (total == 0 || Ended(state_)) return text;
+    text += fmt::format(" {} % ({} of {})", done * 100 / total,
+                        FormatBytes(done * kRegionBytes),
+                        FormatBytes(total * kRegionBytes));
+    const double seconds = std::chrono::duration<double>(now - since_).count();
+    if (seconds > 0.5 && done > 0) {
+      const double rate = static_cast<double>(done * kRegionBytes) / seconds;
+      const auto left = static_cast<double>((total - done) * kRegionBytes);
+      text += fmt::format(", {}/s, {} left",
+                          FormatBytes(static_cast<uint64_t>(rate)),
+                          FormatSeconds(left / rate));
+    }
+    return text;
+  }
+
+  void Line(const std::string& text) {
+    if (!cli_.env.terminal) {
+      *cli_.env.err << text << '\n';
+      return;
+    }
+    *cli_.env.err << '\r' << text
+                  << std::string(
+                         width_ > text.size() ? width_ - text.size() : 0, ' ')
+                  << std::flush;
+    width_ = text.size();
+  }
+
+  const Cli& cli_;
+  std::string state_;
+  Clock::time_point since_;
+  size_t width_ = 0;
+};
+
+}  // namespace
+
+Result<Json> WaitForJob(const Cli& cli, const Client& client, uint64_t job) {
+  Progress progress(cli);
+  while (true) {
+    Result<Json> row = ReadJob(client, job);
+    if (!row.ok()) {
+      progress.End();
+      return row;
+    }
+    progress.Show(*row);
+    if (Ended(row->value("state", ""))) {
+      progress.End();
+      return row;
+    }
+    std::this_thread::sleep_for(kPoll);
+  }
+}
+
+int FinishJob(const Cli& cli, const Client& client, uint64_t job) {
+  const Result<Json> row = WaitForJob(cli, client, job);
+  if (!row.ok()) return cli.Fail(row.error());
+  const std::string state = row->value("state", "");
+  const std::string message = row->value("message", "");
+  if (state == "done") {
+    return cli.Done(*row, [&] {
+      cli.out() << fmt::format("job {}: done{}{}\n", job,
+                               message.empty() ? "" : ": ", message);
+    });
+  }
+  const bool differences = row->value("kind", "") == "compare" &&
+                           row->value("error", "") == "CORRUPTION";
+  const Error error{differences ? Errc::kCorruption : Errc::kAborted,
+                    fmt::format("job {}: {}{}{}", job, state,
+                                message.empty() ? "" : ": ", message)};
+  return cli.Fail(error, differences ? kExitDifferences : kExitJobFailed);
+}
+
+}  // namespace vellum
