@@ -23,6 +23,10 @@
 #include "index/records.h"
 #include "media/error.h"
 
+namespace rocksdb {
+class Env;
+}
+
 namespace vellum {
 
 enum class Sync : bool { kNo = false, kYes = true };
@@ -38,10 +42,12 @@ class CatalogBatch {
   void PutVolume(const VolumeRecord& record);
   void PutInode(VolumeIndex volume, InodeNumber ino, const InodeRecord& record);
   void DeleteInode(VolumeIndex volume, InodeNumber ino);
-  void PutDirent(VolumeIndex volume, InodeNumber dir, const DirentRecord& record);
+  void PutDirent(VolumeIndex volume, InodeNumber dir,
+                 const DirentRecord& record);
   void DeleteDirent(VolumeIndex volume, InodeNumber dir, uint64_t cookie);
   // One chunk of the change map (index/change_map.h).
-  void PutChangeChunk(VolumeIndex volume, uint32_t chunk, std::string_view value);
+  void PutChangeChunk(VolumeIndex volume, uint32_t chunk,
+                      std::string_view value);
   // Everything of the volume's tree: inodes and names (not the record).
   void DeleteTree(VolumeIndex volume);
   void DeleteChangeMap(VolumeIndex volume);
@@ -88,6 +94,9 @@ class Catalog {
   struct Options {
     uint64_t cache_bytes = 64ull << 20;
     bool in_memory = false;  // tests, `mount --image`: nothing touches the disk
+    // Tests: what to use in place of the operating system (faults below the
+    // database). Null: the default. The catalog keeps it alive.
+    std::shared_ptr<rocksdb::Env> env;
   };
   // Makes the database when there is none. kIncompatible: newer schema version;
   // kBusy: another process has it.
@@ -143,17 +152,18 @@ class Catalog {
   // The pending protocol (format: P before S3). PutPending is synced.
   Status PutPending(VolumeIndex volume, const PendingBatch& pending);
   Result<std::optional<PendingBatch>> GetPending(VolumeIndex volume) const;
-  // Applies the stored batch and deletes it in one atomic write (not synced: the
-  // pending record stays behind until it is). With `batch` given, that one is
-  // applied without reading the stored bytes.
+  // Applies the stored batch and deletes it in one atomic write (not synced:
+  // the pending record stays behind until it is). With `batch` given, that one
+  // is applied without reading the stored bytes.
   Status ApplyPending(VolumeIndex volume, const CatalogBatch* batch = nullptr);
 
   // Rows of the layers above.
-  Result<std::string> GetRow(std::string_view table, std::string_view key) const;
-  Status ForEachRow(std::string_view table,
-                    const std::function<bool(std::string_view key,
-                                             std::string_view value)>& visit)
-      const;
+  Result<std::string> GetRow(std::string_view table,
+                             std::string_view key) const;
+  Status ForEachRow(
+      std::string_view table,
+      const std::function<bool(std::string_view key, std::string_view value)>&
+          visit) const;
 
   std::shared_ptr<CatalogSnapshot> Snapshot() const;
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // ChangeMap: for each 64 KiB region of a volume the number of the generation in
 // which it last changed. One map serves every backup: a region changed since
-// generation g of the same lineage <=> its number > g. It is stored in chunks of
-// 256 regions (16 MiB), run-length encoded, and every mark travels in the
+// generation g of the same lineage <=> its number > g. It is stored in chunks
+// of 256 regions (16 MiB), run-length encoded, and every mark travels in the
 // generation's pending batch: it is durable before the change is.
 //
 // Thread-safety: functions; the catalog's rules.
@@ -48,14 +48,14 @@ class RegionSet {
   std::map<uint64_t, uint64_t> runs_;  // first -> end; disjoint, not adjacent
 };
 
-// 256 numbers of one chunk, 0 = never changed. Encoding: runs of (length varint,
-// number varint), trailing zeros left out.
+// 256 numbers of one chunk, 0 = never changed. Encoding: runs of (length
+// varint, number varint), trailing zeros left out.
 std::string EncodeChunk(const std::vector<uint64_t>& numbers);
 Result<std::vector<uint64_t>> DecodeChunk(std::string_view data);
 
 // Adds to `batch` the chunks in which every region of `changed` has `number`.
-// Reads the chunks as the catalog has them now: REQUIRES no pending batch of this
-// volume that is not applied.
+// Reads the chunks as the catalog has them now: REQUIRES no pending batch of
+// this volume that is not applied.
 Status MarkChanged(const Catalog& catalog, VolumeIndex volume,
                    const RegionSet& changed, uint64_t number,
                    CatalogBatch* batch);

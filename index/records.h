@@ -23,7 +23,7 @@ using VolumeIndex = uint32_t;
 using InodeNumber = uint32_t;
 
 enum class TreeState : uint8_t {
-  kNone = 0,      // no entries in the catalog (never scanned, incomplete backup)
+  kNone = 0,  // no entries in the catalog (never scanned, incomplete backup)
   kScanning = 1,  // a scan was broken off: entries are not to be trusted
   kValid = 2,     // entries are those of `generation`
 };
@@ -36,11 +36,11 @@ struct VolumeRecord {
   std::string format_uuid;
   udf::Role role = udf::Role::kPrimary;
   udf::SlotState state = udf::SlotState::kClean;
-  std::string owner_id;     // backup: its primary
+  std::string owner_id;  // backup: its primary
   std::string owner_uuid;
-  Generation generation;    // primary: last commit that the catalog has applied;
-                            // backup: the one that it holds
-  uint32_t record_crc = 0;  // of that commit's redo record; 0 = not known
+  Generation generation;  // primary: last commit that the catalog has applied;
+                          // backup: the one that it holds
+  uint32_t record_crc = 0;    // of that commit's redo record; 0 = not known
   uint64_t change_floor = 0;  // change map is unbroken for (floor, number]
   TreeState tree = TreeState::kNone;
   uint32_t threshold = 100;
@@ -49,9 +49,10 @@ struct VolumeRecord {
   uint64_t files = 0;
   uint64_t directories = 0;
   uint64_t next_unique_id = 16;
-  TimeSpec copied;          // backup: when its generation was copied
-  std::string location;     // shelf location of an exported medium
-  bool forgotten = false;   // removed from the mount, index kept
+  TimeSpec copied;         // backup: when its generation was copied
+  std::string location;    // shelf location of an exported medium
+  bool forgotten = false;  // removed from the mount, index kept
+  bool operator==(const VolumeRecord&) const = default;
 };
 
 struct InodeRecord {
@@ -59,8 +60,9 @@ struct InodeRecord {
   std::vector<udf::Extent> extents;
   std::vector<uint32_t> aed_blocks;
   std::string symlink_target;
-  bool inline_data = false;   // content is in the file entry on the medium
-  InodeNumber parent = 0;     // directories only
+  bool inline_data = false;  // content is in the file entry on the medium
+  InodeNumber parent = 0;    // directories only
+  bool operator==(const InodeRecord&) const = default;
 };
 
 // One name in a directory. `cookie` orders the names of a directory, stays with
@@ -71,7 +73,8 @@ struct DirentRecord {
   std::string name;
   InodeNumber ino = 0;
   udf::FileType type = udf::FileType::kRegular;
-  uint32_t fid_offset = 0;    // in the directory's content, bytes
+  uint32_t fid_offset = 0;  // in the directory's content, bytes
+  bool operator==(const DirentRecord&) const = default;
 };
 uint64_t NameHash(std::string_view name);  // 56 bits, never 0
 inline uint64_t MakeCookie(uint64_t hash56, uint32_t ordinal) {
