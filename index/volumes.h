@@ -46,12 +46,16 @@ class VolumeUse {
   friend class Volumes;
   Volumes* volumes_ = nullptr;
   std::shared_ptr<Volume> volume_;
-  bool hold_ = false;
+  uint64_t hold_ = 0;  // number of the hold; 0: a plain use
 };
 
 struct VolumesOptions {
-  uint32_t checkpoint_interval_ms = 5000;
+  uint32_t checkpoint_interval_ms = 5000;  // 0: no timed commits
   uint32_t workers = 4;
+  // A volume that is asked back stays this long after its load, so that every
+  // trip of the robot serves more than one operation.
+  uint32_t min_residency_ms = 200;
+  uint32_t exclude_wait_ms = 5000;  // how long Exclude waits for uses to end
   VolumeOptions volume;
 };
 
@@ -62,7 +66,9 @@ class Volumes {
   // wait for another volume or for a robot.
   using Operation = std::function<void(Result<VolumeUse>)>;
 
-  // Volumes of the catalog whose record is not forgotten. Both outlive this.
+  // Volumes of the catalog whose record is not forgotten; one whose last
+  // generation is undecided (a crash) is loaded in the background. Both outlive
+  // this, this outlives every use and exclusion.
   static Result<std::unique_ptr<Volumes>> Open(Catalog* catalog,
                                                Library* library,
                                                const VolumesOptions& options);
@@ -82,15 +88,16 @@ class Volumes {
   // (exported, missing: names the shelf location), kInterrupted after Cancel,
   // kAborted at Shutdown, or what loading or attaching returned.
   Ticket With(const std::shared_ptr<Volume>& volume, Operation operation);
-  // Takes a parked operation back; it is then called with kInterrupted. No
-  // effect when it runs or ran.
+  // Takes a parked operation back; it is then called with kInterrupted, in this
+  // thread. No effect when it runs or ran.
   void Cancel(Ticket ticket);
   // Waits. For jobs and commands, never for FUSE threads.
   Result<VolumeUse> Use(const std::shared_ptr<Volume>& volume,
                         std::stop_token stop = {});
-  // A use for long (see above).
+  // A use for long (see above). `holder` is named to whom it stands in the way.
   Result<VolumeUse> Hold(const std::shared_ptr<Volume>& volume,
-                         std::stop_token stop = {});
+                         std::stop_token stop = {},
+                         std::string holder = "a copy or a mount");
   bool loaded(const Volume& volume) const;
   size_t parked() const;   // operations that wait for a load
 
@@ -117,17 +124,22 @@ class Volumes {
 
   // Stores the record and makes it known: a formatted, copied or found volume.
   // record.index 0: a new index is taken. kExists: another volume has the id.
+  // kBusy: the volume is loaded; exclude it first, and before its record is
+  // read, or a commit is lost.
   Result<std::shared_ptr<Volume>> Put(VolumeRecord record);
-  // The volume is gone (its medium was formatted or overwritten anew).
+  // The volume is gone (its medium was formatted or overwritten anew). kBusy as
+  // above; operations that wait for it get kNotFound.
   Status Forget(const std::shared_ptr<Volume>& volume);
 
   // Reads what is on `medium` (already leased by the caller, not attached) and
   // makes it known: a Vellum volume gets its record and its tree. Answers null
   // for a blank or foreign medium. kExists when another medium has a volume of
-  // that id (names both).
+  // that id (names both); kBusy when the volume is held. An incomplete backup
+  // gets a record without a tree. When the tree cannot be read, the volume is
+  // known all the same, and the error says why.
   Result<std::shared_ptr<Volume>> Identify(const MediumId& id, Medium& medium);
 
-  // Commits every loaded volume.
+  // Commits every loaded volume; the first error, after all were tried.
   Status SyncAll();
   // Detaches everything; parked operations get kAborted. Idempotent.
   void Shutdown();

@@ -1,0 +1,564 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "index/volumes.h"
+
+#include <fmt/format.h>
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "index/volumes_impl.h"
+
+namespace vellum {
+namespace {
+
+using std::chrono::seconds;
+
+// Shutdown says for whom it waits.
+constexpr seconds kShutdownReport{10};
+
+std::string JoinHolders(const std::map<uint64_t, std::string>& holds) {
+  std::string text;
+  for (const auto& entry : holds) {
+    if (!text.empty()) text += ", ";
+    text += entry.second;
+  }
+  return text;
+}
+
+}  // namespace
+
+// --- Guards
+// ------------------------------------------------------------------------
+
+VolumeUse::VolumeUse(VolumeUse&& other) noexcept
+    : volumes_(std::exchange(other.volumes_, nullptr)),
+      volume_(std::move(other.volume_)),
+      hold_(std::exchange(other.hold_, 0)) {}
+
+VolumeUse& VolumeUse::operator=(VolumeUse&& other) noexcept {
+  if (this != &other) {
+    Release();
+    volumes_ = std::exchange(other.volumes_, nullptr);
+    volume_ = std::move(other.volume_);
+    hold_ = std::exchange(other.hold_, 0);
+  }
+  return *this;
+}
+
+VolumeUse::~VolumeUse() { Release(); }
+
+void VolumeUse::Release() {
+  if (volumes_ == nullptr) return;
+  Volumes* const volumes = std::exchange(volumes_, nullptr);
+  const VolumeIndex index = volume_->index();
+  // Before the use ends: afterwards the catalog under it may be closed.
+  volume_.reset();
+  volumes->impl_->EndUse(index, std::exchange(hold_, 0));
+}
+
+Volumes::Exclusion::Exclusion(Exclusion&& other) noexcept
+    : volumes_(std::exchange(other.volumes_, nullptr)), index_(other.index_) {}
+
+Volumes::Exclusion& Volumes::Exclusion::operator=(Exclusion&& other) noexcept {
+  if (this != &other) {
+    Release();
+    volumes_ = std::exchange(other.volumes_, nullptr);
+    index_ = other.index_;
+  }
+  return *this;
+}
+
+Volumes::Exclusion::~Exclusion() { Release(); }
+
+void Volumes::Exclusion::Release() {
+  if (volumes_ == nullptr) return;
+  std::exchange(volumes_, nullptr)->impl_->EndExclusion(index_);
+}
+
+// --- Volumes
+// ------------------------------------------------------------------------
+
+Result<std::unique_ptr<Volumes>> Volumes::Open(Catalog* catalog,
+                                               Library* library,
+                                               const VolumesOptions& options) {
+  ASSIGN_OR_RETURN(const std::vector<VolumeRecord> records, catalog->Volumes());
+  auto impl = std::make_unique<Impl>(catalog, library, options);
+  std::vector<std::shared_ptr<Volume>> unsettled;
+  {
+    MutexLock lock(&impl->mu_);
+    for (const VolumeRecord& record : records) {
+      if (record.forgotten) continue;
+      const auto namesake = impl->by_id_.find(record.id);
+      if (namesake != impl->by_id_.end()) {
+        return Error{Errc::kCorruption,
+                     fmt::format("catalog: volumes {} and {} both have the id "
+                                 "{}",
+                                 namesake->second->volume->index(),
+                                 record.index, record.id)};
+      }
+      auto slot = std::make_shared<VolumeSlot>();
+      slot->volume =
+          std::make_shared<Volume>(catalog, record, impl->options.volume);
+      slot->id = record.id;
+      slot->medium = record.medium;
+      slot->medium_uuid = record.medium_uuid;
+      impl->InsertLocked(slot);
+    }
+  }
+  std::unique_ptr<Volumes> volumes(new Volumes(std::move(impl)));
+  volumes->impl_->self = volumes.get();
+  volumes->impl_->StartThreads();
+  volumes->impl_->SettlePending();
+  return volumes;
+}
+
+Volumes::Volumes(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+
+Volumes::~Volumes() { Shutdown(); }
+
+std::vector<std::shared_ptr<Volume>> Volumes::List() const {
+  MutexLock lock(&impl_->mu_);
+  std::vector<std::shared_ptr<Volume>> list;
+  list.reserve(impl_->by_id_.size());
+  for (const auto& entry : impl_->by_id_) list.push_back(entry.second->volume);
+  return list;
+}
+
+std::shared_ptr<Volume> Volumes::Find(const std::string& id) const {
+  MutexLock lock(&impl_->mu_);
+  const auto it = impl_->by_id_.find(id);
+  return it == impl_->by_id_.end() ? nullptr : it->second->volume;
+}
+
+std::shared_ptr<Volume> Volumes::FindByIndex(VolumeIndex index) const {
+  MutexLock lock(&impl_->mu_);
+  const auto slot = impl_->SlotOfLocked(index);
+  return slot == nullptr ? nullptr : slot->volume;
+}
+
+std::shared_ptr<Volume> Volumes::FindByMedium(const MediumId& medium) const {
+  MutexLock lock(&impl_->mu_);
+  const auto it = impl_->by_medium_.find(medium);
+  return it == impl_->by_medium_.end() ? nullptr : it->second->volume;
+}
+
+uint64_t Volumes::change_count() const {
+  MutexLock lock(&impl_->mu_);
+  return impl_->change_count_;
+}
+
+Volumes::Ticket Volumes::With(const std::shared_ptr<Volume>& volume,
+                              Operation operation) {
+  ParkedOperation parked;
+  parked.run = std::move(operation);
+  return impl_->Submit(*volume, std::move(parked));
+}
+
+void Volumes::Cancel(Ticket ticket) { impl_->Cancel(ticket); }
+
+Result<VolumeUse> Volumes::Use(const std::shared_ptr<Volume>& volume,
+                               std::stop_token stop) {
+  return impl_->SubmitAndWait(*volume, false, {}, std::move(stop));
+}
+
+Result<VolumeUse> Volumes::Hold(const std::shared_ptr<Volume>& volume,
+                                std::stop_token stop, std::string holder) {
+  return impl_->SubmitAndWait(*volume, true, std::move(holder),
+                              std::move(stop));
+}
+
+bool Volumes::loaded(const Volume& volume) const {
+  MutexLock lock(&impl_->mu_);
+  const auto slot = impl_->SlotOfLocked(volume.index());
+  return slot != nullptr && slot->phase == SlotPhase::kLoaded;
+}
+
+size_t Volumes::parked() const {
+  MutexLock lock(&impl_->mu_);
+  size_t count = 0;
+  for (const auto& entry : impl_->by_index_) {
+    count += entry.second->parked.size();
+  }
+  return count;
+}
+
+Result<Volumes::Exclusion> Volumes::Exclude(
+    const std::shared_ptr<Volume>& volume, std::stop_token stop) {
+  return impl_->Exclude(*volume, std::move(stop));
+}
+
+Result<std::shared_ptr<Volume>> Volumes::Put(VolumeRecord record) {
+  ASSIGN_OR_RETURN(const Impl::SlotPtr slot,
+                   impl_->PutRecord(std::move(record), /*excluded=*/false));
+  MutexLock lock(&impl_->mu_);
+  return slot->volume;
+}
+
+Status Volumes::Forget(const std::shared_ptr<Volume>& volume) {
+  return impl_->Forget(*volume);
+}
+
+Result<std::shared_ptr<Volume>> Volumes::Identify(const MediumId& id,
+                                                  Medium& medium) {
+  return impl_->Identify(id, medium);
+}
+
+Status Volumes::SyncAll() { return impl_->SyncAll(); }
+
+void Volumes::Shutdown() { impl_->Shutdown(); }
+
+// --- Impl: the set of volumes
+// --------------------------------------------------------
+
+Volumes::Impl::Impl(Catalog* c, Library* l, const VolumesOptions& o)
+    : catalog(c), library(l), options(o) {}
+
+void Volumes::Impl::StartThreads() {
+  {
+    MutexLock lock(&gate->mu);
+    gate->impl = this;
+  }
+  pool_ = std::make_unique<WorkerPool>(std::max<uint32_t>(options.workers, 1));
+  timer_ = std::jthread([this] { TimerMain(); });
+}
+
+void Volumes::Impl::SettlePending() {
+  std::vector<std::shared_ptr<Volume>> all;
+  {
+    MutexLock lock(&mu_);
+    for (const auto& entry : by_index_) all.push_back(entry.second->volume);
+  }
+  for (const std::shared_ptr<Volume>& volume : all) {
+    const auto pending = catalog->GetPending(volume->index());
+    if (pending.ok() && !pending->has_value()) continue;
+    if (!pending.ok()) {
+      spdlog::error("volume {}: its undecided generation cannot be read: {}",
+                    volume->id(), pending.status().ToString());
+    }
+    ParkedOperation operation;
+    operation.run = [volume](const Result<VolumeUse>& use) {
+      if (use.ok()) return;
+      spdlog::warn("volume {}: its last generation stays undecided: {}",
+                   volume->id(), use.status().ToString());
+    };
+    Submit(*volume, std::move(operation));
+  }
+}
+
+Volumes::Impl::SlotPtr Volumes::Impl::SlotOfLocked(VolumeIndex index) const {
+  const auto it = by_index_.find(index);
+  return it == by_index_.end() ? nullptr : it->second;
+}
+
+void Volumes::Impl::InsertLocked(const SlotPtr& slot) {
+  by_id_[slot->id] = slot;
+  by_index_[slot->volume->index()] = slot;
+  // Of several volumes that are said to be on one medium the newest is.
+  if (!slot->medium.empty()) by_medium_[slot->medium] = slot;
+}
+
+void Volumes::Impl::EraseLocked(const SlotPtr& slot) {
+  by_id_.erase(slot->id);
+  by_index_.erase(slot->volume->index());
+  const auto it = by_medium_.find(slot->medium);
+  if (it == by_medium_.end() || it->second != slot) return;
+  by_medium_.erase(it);
+  for (const auto& entry : by_index_) {
+    if (entry.second->medium == slot->medium) {
+      by_medium_[slot->medium] = entry.second;
+    }
+  }
+}
+
+Status Volumes::Impl::StoreRecord(VolumeRecord* record) {
+  if (record->index == 0) {
+    ASSIGN_OR_RETURN(record->index, catalog->NewVolumeIndex());
+  }
+  CatalogBatch batch;
+  batch.PutVolume(*record);
+  return catalog->Write(batch, Sync::kYes);
+}
+
+Result<Volumes::Impl::SlotPtr> Volumes::Impl::PutRecord(VolumeRecord record,
+                                                        bool excluded) {
+  RETURN_IF_ERROR(udf::CheckVolumeId(record.id));
+  SlotPtr slot;
+  {
+    MutexLock lock(&mu_);
+    if (shutdown_) {
+      return Error{Errc::kAborted,
+                   fmt::format("volume {}: shutting down", record.id)};
+    }
+    slot = SlotOfLocked(record.index);
+    const auto namesake = by_id_.find(record.id);
+    if (namesake != by_id_.end() && namesake->second != slot) {
+      return Error{Errc::kExists,
+                   fmt::format("volume id {} is taken by the volume on medium "
+                               "{}",
+                               record.id, namesake->second->medium)};
+    }
+    if (slot != nullptr &&
+        (slot->phase != SlotPhase::kUnloaded || slot->replacing)) {
+      return Error{Errc::kBusy,
+                   fmt::format("volume {} is in use: its record cannot be "
+                               "replaced",
+                               slot->id)};
+    }
+    if (!reserved_ids_.insert(record.id).second) {
+      return Error{Errc::kExists, fmt::format("volume id {} is being given to "
+                                              "another volume",
+                                              record.id)};
+    }
+    if (slot != nullptr) slot->replacing = true;
+  }
+  const Status stored = StoreRecord(&record);
+  // `replacing` keeps the slot as it is.
+  if (stored.ok() && slot != nullptr) slot->volume->SetRecord(record);
+  std::shared_ptr<Volume> made;
+  if (stored.ok() && slot == nullptr) {
+    made = std::make_shared<Volume>(catalog, record, options.volume);
+  }
+  MutexLock lock(&mu_);
+  reserved_ids_.erase(record.id);
+  if (slot != nullptr) slot->replacing = false;
+  if (!stored.ok()) {
+    if (slot != nullptr) AdvanceLocked(slot);
+    return stored.WithContext(fmt::format("volume {}", record.id));
+  }
+  if (slot != nullptr) {
+    EraseLocked(slot);
+  } else {
+    slot = std::make_shared<VolumeSlot>();
+    slot->volume = std::move(made);
+    slot->excluded = excluded;
+  }
+  slot->id = record.id;
+  slot->medium = record.medium;
+  slot->medium_uuid = record.medium_uuid;
+  InsertLocked(slot);
+  ++change_count_;
+  AdvanceLocked(slot);
+  return slot;
+}
+
+Status Volumes::Impl::Forget(const Volume& volume) {
+  SlotPtr slot;
+  {
+    MutexLock lock(&mu_);
+    slot = SlotOfLocked(volume.index());
+    if (slot == nullptr) {
+      return Status(Errc::kNotFound,
+                    fmt::format("volume {} was removed", volume.id()));
+    }
+    if (slot->phase != SlotPhase::kUnloaded || slot->replacing) {
+      return Status(
+          Errc::kBusy,
+          fmt::format("volume {} is in use: it cannot be removed", slot->id));
+    }
+    slot->replacing = true;
+  }
+  VolumeRecord record = slot->volume->record();
+  record.forgotten = true;
+  record.tree = TreeState::kNone;
+  CatalogBatch batch;
+  batch.PutVolume(record);
+  batch.DeleteTree(record.index);
+  batch.DeleteChangeMap(record.index);
+  batch.DeletePending(record.index);
+  const Status stored = catalog->Write(batch, Sync::kYes);
+  std::list<ParkedOperation> parked;
+  {
+    MutexLock lock(&mu_);
+    slot->replacing = false;
+    if (stored.ok()) {
+      slot->forgotten = true;
+      EraseLocked(slot);
+      ++change_count_;
+      parked = TakeParkedLocked(*slot);
+    }
+    AdvanceLocked(slot);
+  }
+  for (ParkedOperation& operation : parked) {
+    operation.run(Error{Errc::kNotFound,
+                        fmt::format("volume {} was removed", record.id)});
+  }
+  return stored.WithContext(fmt::format("volume {}", record.id));
+}
+
+// --- Exclusion
+// ------------------------------------------------------------------------
+
+Result<Volumes::Exclusion> Volumes::Impl::Exclude(const Volume& volume,
+                                                  std::stop_token stop) {
+  // Outside the lock: the end of its life waits for the callback.
+  const std::stop_callback wake(stop, [this] {
+    MutexLock lock(&mu_);
+    changed_.NotifyAll();
+  });
+  SlotPtr slot;
+  std::optional<Library::RequestId> request;
+  {
+    MutexLock lock(&mu_);
+    slot = SlotOfLocked(volume.index());
+    if (slot == nullptr) {
+      return Error{Errc::kNotFound,
+                   fmt::format("volume {} was removed", volume.id())};
+    }
+    ++slot->waiting_exclusions;
+    if (slot->holds.empty()) {
+      request = DropRequestLocked(*slot);
+      AdvanceLocked(slot);
+    }
+  }
+  if (request) library->Cancel(*request);
+  MutexLock lock(&mu_);
+  const Status status = WaitUnloadedLocked(*slot, stop);
+  --slot->waiting_exclusions;
+  if (status.ok()) slot->excluded = true;
+  AdvanceLocked(slot);
+  if (!status.ok()) return status;
+  return GuardOf(volume.index());
+}
+
+Volumes::Exclusion Volumes::Impl::GuardOf(VolumeIndex index) {
+  Exclusion guard;
+  guard.volumes_ = self;
+  guard.index_ = index;
+  return guard;
+}
+
+Status Volumes::Impl::WaitUnloadedLocked(VolumeSlot& slot,
+                                         const std::stop_token& stop) {
+  std::optional<Clock::time_point> deadline;
+  for (;;) {
+    if (shutdown_) {
+      return Status(Errc::kAborted,
+                    fmt::format("volume {}: shutting down", slot.id));
+    }
+    if (stop.stop_requested()) {
+      return Status(Errc::kInterrupted,
+                    fmt::format("volume {}: the wait was given up", slot.id));
+    }
+    if (slot.forgotten) {
+      return Status(Errc::kNotFound,
+                    fmt::format("volume {} was removed", slot.id));
+    }
+    if (!slot.holds.empty()) {
+      return Status(Errc::kBusy, fmt::format("volume {} is held by {}", slot.id,
+                                             JoinHolders(slot.holds)));
+    }
+    if (slot.phase == SlotPhase::kUnloaded && !slot.excluded &&
+        !slot.replacing) {
+      return Status::Ok();
+    }
+    // Robots and devices end by themselves; uses and other exclusions get a
+    // moment.
+    if (slot.phase != SlotPhase::kLoaded && !slot.excluded) {
+      deadline.reset();
+      changed_.Wait(&mu_);
+      continue;
+    }
+    const Clock::time_point now = Clock::now();
+    if (!deadline)
+      deadline = now + std::chrono::milliseconds(options.exclude_wait_ms);
+    if (now >= *deadline) {
+      return Status(
+          Errc::kBusy,
+          slot.excluded
+              ? fmt::format("volume {} is reserved by another command", slot.id)
+              : fmt::format("volume {} is in use by {} operations", slot.id,
+                            slot.uses + slot.ready.size()));
+    }
+    changed_.WaitFor(&mu_, *deadline - now);
+  }
+}
+
+void Volumes::Impl::EndExclusion(VolumeIndex index) {
+  MutexLock lock(&mu_);
+  const SlotPtr slot = SlotOfLocked(index);
+  if (slot == nullptr) return;  // forgotten meanwhile
+  slot->excluded = false;
+  AdvanceLocked(slot);
+}
+
+// --- All volumes
+// -----------------------------------------------------------------------
+
+Status Volumes::Impl::SyncAll() {
+  std::vector<VolumeUse> uses;
+  {
+    MutexLock lock(&mu_);
+    for (const auto& entry : by_index_) {
+      VolumeSlot& slot = *entry.second;
+      if (slot.phase == SlotPhase::kLoaded)
+        uses.push_back(BeginUseLocked(slot));
+    }
+  }
+  Status first;
+  for (VolumeUse& use : uses) {
+    if (use->record().role != udf::Role::kPrimary) continue;
+    const Status status =
+        use->Sync().WithContext(fmt::format("volume {}", use->id()));
+    if (status.ok()) continue;
+    spdlog::error("commit of all volumes: {}", status.ToString());
+    if (first.ok()) first = status;
+  }
+  return first;
+}
+
+void Volumes::Impl::Shutdown() {
+  std::call_once(shutdown_once_, [this] { ShutdownOnce(); });
+}
+
+void Volumes::Impl::ShutdownOnce() {
+  std::list<ParkedOperation> parked;
+  std::vector<Library::RequestId> requests;
+  {
+    MutexLock lock(&mu_);
+    shutdown_ = true;
+    for (const auto& entry : by_index_) {
+      const SlotPtr& slot = entry.second;
+      parked.splice(parked.end(), TakeParkedLocked(*slot));
+      if (const auto request = DropRequestLocked(*slot)) {
+        requests.push_back(*request);
+      }
+      AdvanceLocked(slot);
+    }
+    changed_.NotifyAll();
+  }
+  for (const Library::RequestId request : requests) library->Cancel(request);
+  for (ParkedOperation& operation : parked) {
+    operation.run(Error{Errc::kAborted, "the library is being closed"});
+  }
+  MutexLock lock(&mu_);
+  for (;;) {
+    const std::string waiting = LoadedIdsLocked();
+    if (waiting.empty()) break;
+    if (changed_.WaitFor(&mu_, kShutdownReport)) continue;
+    lock.Unlock();
+    spdlog::warn("shutdown waits for volumes in use: {}", waiting);
+    lock.Lock();
+  }
+  timer_stop_ = true;
+  timer_wake_.NotifyAll();
+  lock.Unlock();
+  timer_.join();
+  {
+    MutexLock door(&gate->mu);
+    gate->impl = nullptr;
+  }
+  pool_->Stop();
+}
+
+std::string Volumes::Impl::LoadedIdsLocked() const {
+  std::string text;
+  for (const auto& entry : by_id_) {
+    if (entry.second->phase == SlotPhase::kUnloaded) continue;
+    if (!text.empty()) text += ", ";
+    text += entry.first;
+  }
+  return text;
+}
+
+}  // namespace vellum
