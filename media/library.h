@@ -49,8 +49,10 @@ struct LeaseRequest {
   LeasePriority priority = LeasePriority::kForeground;
   std::string owner;  // shown in the drives table: "volume X", "job 7"
   // Called at most once, from the scheduler's thread, when another request
-  // waits for a drive: the holder should finish and drop its lease soon. It
-  // must not block. Empty: this lease is never asked for.
+  // waits for a drive, or at Shutdown: the holder should finish and drop its
+  // lease soon. It must not block. It may still run while the lease is being
+  // dropped: let it hold what it uses (shared or weak pointer). Empty: this
+  // lease is never asked for.
   std::function<void()> on_recall;
 };
 
@@ -85,9 +87,9 @@ class MediumLease {
 struct MediumPlace {
   MediumId id;
   VolumeTag tag;
-  ElementAddress home;     // storage or import/export element
-  ElementAddress element;  // where it is now
-  bool loaded = false;     // element is a drive
+  ElementAddress home;            // storage or import/export element
+  ElementAddress element;         // where it is now
+  bool loaded = false;            // element is a drive
   bool in_import_export = false;  // home is an import/export element
 };
 
@@ -95,10 +97,10 @@ struct DriveState {
   ElementAddress address;
   DriveIdentity identity;
   bool online = true;
-  MediumId medium;          // empty: none
-  std::string activity;     // "idle", "loading V1", "shared", "exclusive", …
+  MediumId medium;       // empty: none
+  std::string activity;  // "idle", "loading V1", "shared", "exclusive", …
   std::vector<std::string> owners;
-  uint64_t loads = 0;       // since start
+  uint64_t loads = 0;  // since start
 };
 
 class Library {

@@ -1,0 +1,183 @@
+// SPDX-License-Identifier: Apache-2.0
+// The state behind Library, shared by its source files:
+//   library.cc            the public operations and leases
+//   library_scheduler.cc  the scheduler's thread: grants, recalls, answers
+//   library_drives.cc     the drives' threads: loads, unloads, every move
+#pragma once
+
+#include <deque>
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "media/element_book.h"
+#include "media/lease_planner.h"
+#include "media/library.h"
+#include "media/mutex.h"
+
+namespace vellum {
+
+struct Library::Impl {
+ public:
+  // The outcome of a task that a caller waits for.
+  struct TaskResult {
+    bool done = false;  // guarded by mu_
+    Status status;
+  };
+
+  // Work for the thread of a drive.
+  struct Task {
+    enum class Kind { kLoad, kUnload };
+    Kind kind = Kind::kLoad;
+    MediumId medium;                       // kLoad
+    std::optional<ElementAddress> target;  // kUnload; none: home
+    std::optional<RequestId> start;        // the request that it is part of
+    std::shared_ptr<TaskResult> result;    // who waits for it, if anybody
+  };
+
+  struct DriveSlot {
+    // Set by Open; `drive` is used by the drive's thread only.
+    std::unique_ptr<Drive> drive;
+    ElementAddress address;
+    DriveIdentity identity;
+    std::jthread thread;
+
+    // Guarded by mu_ of the Impl.
+    bool online = true;
+    bool working = false;  // a task is queued or under way
+    std::optional<Task> task;
+    std::string activity;  // while working
+    MediumId loading;      // while working on a load
+    std::unique_ptr<Medium> open;
+    MediumId open_id;  // of what `open` is
+    MediumId evicted;  // while working: what has to leave first
+    uint64_t last_used = 0;
+    uint64_t loads = 0;
+    uint32_t failures = 0;
+    bool sent_home = false;  // Shutdown has tried
+  };
+
+  struct Lease {
+    size_t drive = 0;
+    MediumId medium;
+    LeaseMode mode = LeaseMode::kShared;
+    std::string owner;
+    std::function<void()> on_recall;
+    bool granted = false;
+    bool recalled = false;
+  };
+
+  struct Waiting {
+    RequestId id = 0;
+    std::vector<LeaseRequest> leases;
+    LeasePriority priority = LeasePriority::kForeground;
+    PlanClock::time_point arrival;
+    Grant grant;
+  };
+
+  // A request whose drives are reserved and being loaded.
+  struct Starting {
+    std::vector<uint64_t> tokens;
+    size_t pending = 0;  // loads under way
+    std::optional<Error> failure;
+    Grant grant;  // empty once it was answered (cancelled)
+  };
+
+  explicit Impl(std::unique_ptr<Changer> changer_in)
+      : changer(std::move(changer_in)) {}
+  ~Impl();
+
+  // ---- library_drives.cc
+
+  // Before the threads run: identifies everything, sends media home.
+  Status Start(std::vector<std::unique_ptr<Drive>> drives);
+  void DriveLoop(size_t index);
+  Status RunTask(size_t index, const Task& task);
+  Status Load(size_t index, const MediumId& medium);
+  // Closes what is open in the drive and moves it to `target`, or home.
+  Status Unload(size_t index, std::optional<ElementAddress> target);
+  void FinishTaskLocked(size_t index, const Task& task, const Status& status)
+      REQUIRES(mu);
+  void GiveTaskLocked(size_t index, Task task) REQUIRES(mu);
+
+  // Every move goes through here: one at a time, the book kept true. After an
+  // error the element status has been read again.
+  Status MoveTracked(ElementAddress from, ElementAddress to);
+  Status MoveHome(ElementAddress from);
+  Status MoveInTurn(ElementAddress from, ElementAddress to);
+  Status ReadStatusInTurn();
+  void BeginTurnLocked() REQUIRES(mu);
+  void EndTurnLocked() REQUIRES(mu);
+
+  // ---- library_scheduler.cc
+
+  void SchedulerLoop();
+  // Everything that can be decided now; fills `calls_`.
+  void ScheduleLocked() REQUIRES(mu);
+  void AnswerWaitingLocked(RequestId id, Error error) REQUIRES(mu);
+  void FailHopelessLocked() REQUIRES(mu);
+  void FinishStartsLocked() REQUIRES(mu);
+  void JoinLoadedLocked(size_t drive) REQUIRES(mu);
+  void GrantLocked(const std::vector<uint64_t>& tokens, Grant grant)
+      REQUIRES(mu);
+  void ApplyPlanLocked() REQUIRES(mu);
+  void StartLocked(Waiting request, const std::vector<size_t>& drives)
+      REQUIRES(mu);
+  void RecallLocked(size_t drive) REQUIRES(mu);
+  void DrainLocked() REQUIRES(mu);  // while shutting down
+  bool DrainedLocked() const REQUIRES(mu);
+  // Ends a lease that was never handed out.
+  void ForgetLeaseLocked(uint64_t token) REQUIRES(mu);
+  uint64_t AddLeaseLocked(LeaseRequest request, size_t drive) REQUIRES(mu);
+  std::vector<PlannedDrive> PlannedDrivesLocked() const REQUIRES(mu);
+  // Why the request cannot ever be met as things are.
+  std::optional<Error> HopelessLocked(
+      const std::vector<LeaseRequest>& leases) const REQUIRES(mu);
+
+  // ---- both
+
+  // Something that a thread may wait for has changed.
+  void ChangedLocked() REQUIRES(mu);
+  bool LeasedLocked(size_t drive) const REQUIRES(mu);
+  bool IsReadyLocked(const DriveSlot& slot) const REQUIRES(mu);
+  MediumId MediumInLocked(const DriveSlot& slot) const REQUIRES(mu);
+  std::optional<size_t> DriveAt(ElementAddress address) const;
+  size_t OnlineLocked() const REQUIRES(mu);
+  void DropLease(uint64_t token);
+
+  Library* owner = nullptr;
+  const std::unique_ptr<Changer> changer;  // used in turn, see BeginTurnLocked
+  ChangerIdentity identity;
+  // Its size and the constant members of the slots do not change after Start.
+  std::vector<std::unique_ptr<DriveSlot>> drives;
+  std::jthread scheduler;
+
+  // The only lock here. Never held over device I/O or a callback; no other
+  // lock is taken while it is held.
+  mutable Mutex mu;
+  CondVar scheduler_cv;  // dirty, stop
+  CondVar task_cv;       // a drive has a task, stop
+  CondVar state_cv;      // anything else
+
+  ElementBook book GUARDED_BY(mu);
+  bool turn_taken GUARDED_BY(mu) = false;  // somebody uses the changer
+  std::set<MediumId> in_transit GUARDED_BY(mu);
+  std::map<uint64_t, Lease> leases GUARDED_BY(mu);  // by token
+  std::deque<Waiting> waiting GUARDED_BY(mu);       // in order of arrival
+  std::map<RequestId, Starting> starting GUARDED_BY(mu);
+  uint64_t next_id GUARDED_BY(mu) = 1;  // of requests and leases
+  uint64_t use_clock GUARDED_BY(mu) = 0;
+  bool dirty GUARDED_BY(mu) = false;
+  bool calling GUARDED_BY(mu) = false;  // callbacks are running
+  bool shutting_down GUARDED_BY(mu) = false;
+  bool stop GUARDED_BY(mu) = false;
+  std::optional<PlanClock::time_point> wake_at GUARDED_BY(mu);
+  // Grants and recalls to be called by the scheduler's thread, unlocked.
+  std::vector<std::function<void()>> calls GUARDED_BY(mu);
+};
+
+}  // namespace vellum
