@@ -171,19 +171,23 @@ std::optional<uint32_t> Allocator::AllocateIcb(uint32_t near_icb) {
   if (near_icb >= total_blocks()) near_icb = 0;
   const uint32_t unit = near_icb / kUnit;
   if (!is_zone_[unit] && free_.Unit(unit) != 0) MakeZone(unit);
-  auto zone = zones_.empty() ? zones_.end() : NearestZone(unit);
-  if (zone != zones_.end()) {
-    const uint32_t distance =
-        zone->first > unit ? zone->first - unit : unit - zone->first;
-    if (distance <= kZoneReach) return TakeFromZone(zone);
+  const auto distance = [unit](uint32_t other) {
+    return other > unit ? other - unit : unit - other;
+  };
+  const auto zone = zones_.empty() ? zones_.end() : NearestZone(unit);
+  if (zone != zones_.end() && distance(zone->first) <= kZoneReach) {
+    return TakeFromZone(zone);
   }
   std::optional<uint32_t> fresh = free_.FindUnit(unit);
   if (!fresh) fresh = free_.FindUnit(0);
+  if (zone != zones_.end() &&
+      (!fresh || distance(zone->first) <= distance(*fresh) + kZoneReach)) {
+    return TakeFromZone(zone);
+  }
   if (fresh) {
     MakeZone(*fresh);
     return TakeFromZone(zones_.find(*fresh));
   }
-  if (zone != zones_.end()) return TakeFromZone(zone);
   const std::optional<BlockRun> run = TryAllocate(1, 1, near_icb);
   if (!run) return std::nullopt;
   return run->block;

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // The redo journal: a ring of records, each the atomic commit of one generation
-// (media/udf/FORMAT.md section 3, S3). Byte layout at the top of journal.cc.
+// (media/udf/FORMAT.md section 3, S3). Byte layout: media/udf/JOURNAL.md.
 //
 // A record holds the images of all sectors that the commit overwrites in place.
-// A record too large for the free part of the ring keeps its images (and its
-// sector list) in free blocks that the header in the ring points to.
+// A record too large for half of the ring keeps its images (and its sector
+// list) in free blocks that the header in the ring points to.
+//
+// Thread-safety: one caller at a time for a medium's journal.
 #pragma once
 
 #include <cstdint>
@@ -29,24 +31,28 @@ using SectorImages = std::map<uint64_t, std::shared_ptr<const Sector>>;
 
 struct RecordHeader {
   std::string format_uuid;
-  uint64_t epoch = 0;        // the control slot's epoch when it was written
-  uint64_t sequence = 0;     // grows by one with each record of the ring
+  uint64_t epoch = 0;     // the control slot's epoch when it was written
+  uint64_t sequence = 0;  // grows with each record of the ring
   Generation generation;
   Role role = Role::kPrimary;
   std::string owner_id;
   uint32_t lvid_before = 0;  // CRC32C of the LVID sector that it replaces
   uint32_t lvid_after = 0;   // CRC32C of the LVID image in it
-  uint32_t crc = 0;          // CRC32C over header, list and images
+  uint32_t crc = 0;          // CRC32C over header (sequence and crc aside),
+                             // list and images; not over where they stand
 };
 
 // A record to be written.
 struct Record {
-  RecordHeader header;       // crc is filled in by Journal::Write
+  RecordHeader header;  // crc is filled in by Journal::Write
   SectorImages images;
 };
 
 // Where the images of a record that is too large for the ring go: absolute
-// ranges, free in every generation that matters, kept until the S4 is durable.
+// ranges inside the partition, free in every generation that matters. They must
+// stay as they are until the NEXT record is durable (its F2), not only until
+// this one's S4 is: while the next record is being written, this one is what a
+// scan finds. On media with atomic_sectors > 1: whole units.
 using Spill = std::vector<SectorRange>;
 
 class Journal {
@@ -55,7 +61,8 @@ class Journal {
   Journal(Medium* medium, const Geometry& geometry, uint64_t next_sequence,
           uint32_t next_sector);
 
-  // Sectors that the ring needs for `images`, spilled or not.
+  // Sectors of the ring that a record with so many images takes when it is not
+  // spilled; a multiple of 32.
   static uint64_t RingSectors(size_t image_count);
   // Sectors of spill that `images` need.
   static uint64_t SpillSectors(size_t image_count);
@@ -64,9 +71,17 @@ class Journal {
   bool NeedsSpill(size_t image_count) const;
 
   // Writes the record (S3); not durable before the caller's flush (F2), and
-  // after it the commit holds. Fills header.crc and header.sequence.
-  // REQUIRES: the S4 of the record before the last was flushed.
+  // after it the commit holds. Fills header.crc and header.sequence. `spill`
+  // may be empty when NeedsSpill says no, else it has SpillSectors or more.
+  // kNoSpace: a spill in so many pieces that the ring cannot list them;
+  // kInvalidArgument: images or LVID CRCs that contradict the geometry or each
+  // other; nothing was written. After a device error the volume is frozen.
+  // REQUIRES: the S4 of the record before was flushed.
   Status Write(Record* record, const Spill& spill);
+
+  // Where the next record goes (for ControlSlot::ring_head).
+  uint32_t next_sector() const { return next_sector_; }
+  uint64_t next_sequence() const { return next_sequence_; }
 
  private:
   Medium* medium_;
@@ -75,15 +90,30 @@ class Journal {
   uint32_t next_sector_;
 };
 
-// The CRC that Write would put into the header, for the catalog's pending batch.
+// Writes images to their places in runs (S4). Not durable before a flush.
+Status WriteInPlace(Medium& medium, const SectorImages& images);
+
+// For media with atomic_sectors > 1: adds the present content of every other
+// sector of each unit that `images` touch, so that a unit that is destroyed
+// during S4 is restored as a whole by replay. No effect on other media. The
+// caller sees to it that nobody writes to those units meanwhile.
+Status FillAtomicUnits(Medium& medium, SectorImages* images);
+
+// The CRC that Write would put into the header, for the catalog's pending
+// batch.
 uint32_t RecordCrc(const Record& record);
 
 // What a scan of the ring finds. The newest valid record: highest epoch, then
 // highest sequence, of this format_uuid, with epoch >= slot.record_floor and,
 // for a slot that holds a lineage, of that lineage and with a number >= the
-// slot's. Torn or partial records are not valid.
+// slot's. Torn or partial records are not valid. kCorruption: a record that is
+// whole but names sectors that no record may change.
 struct ScanResult {
-  std::optional<Record> newest;    // with images
+  std::optional<Record> newest;  // with images
+  // Headers of records newer than `newest` whose body is torn. They must be
+  // erased before anything is written to the ring: a later record could leave
+  // just the sectors that they lack. ReplayJournal does.
+  std::vector<uint32_t> torn;
   uint64_t next_sequence = 1;
   uint32_t next_sector = kRingSector;
 };
@@ -91,20 +121,31 @@ Result<ScanResult> ScanRing(Medium& medium, const Geometry& geometry,
                             const ControlSlot& slot);
 
 enum class ReplayOutcome : uint8_t {
-  kNothing,   // no record, or the newest is in place already
+  kNothing,  // no record, or the newest is in place already
   kReplayed,
-  kForeign,   // LVID is neither the one before nor the one in the record, or
-              // differs from the slot's: another system wrote; not replayed
+  kForeign,  // LVID is neither the one before nor the one in the record, or
+             // differs from the slot's: another system wrote; not replayed
 };
 struct ReplayResult {
   ReplayOutcome outcome = ReplayOutcome::kNothing;
-  Generation generation;       // of the volume afterwards
-  uint32_t record_crc = 0;     // of the newest record, 0 when none
+  Generation generation;    // of the volume afterwards
+  uint32_t record_crc = 0;  // of the newest record, 0 when none
   uint64_t next_sequence = 1;
   uint32_t next_sector = kRingSector;
 };
+// What a replay has to do; reads only. `images`: what is not in place (with
+// the rest of the atomic units concerned); empty unless outcome is kReplayed.
+struct ReplayPlan {
+  ReplayResult result;
+  SectorImages images;
+  std::vector<uint32_t> torn;
+};
+Result<ReplayPlan> PlanReplay(Medium& medium, const Geometry& geometry,
+                              const ControlSlot& slot);
+
 // Flush; replay; flush, as the format demands. For a write-protected medium use
-// ReplayedMedium instead.
+// PlanReplay and ReplayedMedium instead. An interrupted replay is repeated by
+// the next one. When the outcome is kForeign nothing was changed.
 Result<ReplayResult> ReplayJournal(Medium& medium, const Geometry& geometry,
                                    const ControlSlot& slot);
 
@@ -117,7 +158,7 @@ class ReplayedMedium : public Medium {
   Status Read(uint64_t lba, ByteSpan out) override;
   Status Write(uint64_t lba, ConstByteSpan data) override;  // kWriteProtected
   Status Flush() override;
-  Status Discard(uint64_t lba, uint64_t count) override;    // kWriteProtected
+  Status Discard(uint64_t lba, uint64_t count) override;  // kWriteProtected
   Result<SectorRange> NextAllocated(SectorRange from) override;
   void DropReadCache(uint64_t lba, uint64_t count) override;
 

@@ -242,6 +242,14 @@ TEST(AllocatorTest, IcbsShareZonesThatDataAvoids) {
   EXPECT_EQ(allocator.AllocateIcb(0), 97u);
 }
 
+TEST(AllocatorTest, FarZoneIsFilledBeforeAnotherIsBegun) {
+  Allocator allocator = MakeAllocator(1u << 18);
+  UseAt(allocator, {0, 1u << 17});
+  for (uint32_t i = 0; i < 64; ++i) {
+    EXPECT_EQ(allocator.AllocateIcb(0), (1u << 17) + i);
+  }
+}
+
 TEST(AllocatorTest, ZonesAreGivenUpWhenSpaceRunsOut) {
   Allocator allocator = MakeAllocator(1024);
   ASSERT_TRUE(allocator.AllocateIcb(500));

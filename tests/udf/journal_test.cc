@@ -1,0 +1,574 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "media/udf/journal.h"
+
+#include <gtest/gtest.h>
+
+#include <random>
+#include <set>
+
+#include "media/udf/record.h"
+#include "tests/support/crash_medium.h"
+#include "tests/support/memory_medium.h"
+#include "tests/support/status_matchers.h"
+
+namespace vellum::udf {
+namespace {
+
+std::shared_ptr<const Sector> Filled(uint64_t seed) {
+  auto sector = std::make_shared<Sector>();
+  std::mt19937_64 rng(seed);
+  for (std::byte& b : *sector) b = static_cast<std::byte>(rng());
+  return sector;
+}
+
+Sector LvidOf(uint64_t number) {
+  Lvid lvid;
+  lvid.next_unique_id = 16 + number;
+  lvid.time = {1'700'000'000, 0};
+  return EncodeLvid(lvid);
+}
+
+class JournalTest : public testing::Test {
+ protected:
+  JournalTest() : medium_(8192) {
+    geometry_ = ComputeGeometry(8192).value();
+    slot_.format_uuid = NewUuid();
+    slot_.medium_uuid = NewUuid();
+    slot_.volume_id = "V1";
+    slot_.epoch = 3;
+    slot_.generation = {NewLineage(), 10};
+    slot_.lvid_crc = Crc32c(LvidOf(10));
+    EXPECT_OK(medium_.Write(kLvidSector, LvidOf(10)));
+  }
+
+  // A record of `number` that changes the LVID and `images` blocks.
+  Record MakeRecord(uint64_t number, size_t images) {
+    Record record;
+    record.header.format_uuid = slot_.format_uuid;
+    record.header.epoch = slot_.epoch;
+    record.header.generation = {slot_.generation.lineage, number};
+    record.header.role = Role::kBackup;
+    record.header.owner_id = "OWNER-1.A_23";
+    record.header.lvid_before = Crc32c(LvidOf(number - 1));
+    record.header.lvid_after = Crc32c(LvidOf(number));
+    record.images[kLvidSector] = std::make_shared<Sector>(LvidOf(number));
+    for (size_t i = 0; i + 1 < images; ++i) {
+      record.images[geometry_.Sector(static_cast<uint32_t>(100 + 3 * i))] =
+          Filled(number * 1000 + i);
+    }
+    return record;
+  }
+
+  void ExpectNewest(Medium& medium, const Record& want) {
+    ASSERT_OK_AND_ASSIGN(const ScanResult scan,
+                         ScanRing(medium, geometry_, slot_));
+    ExpectNewest(scan, want);
+  }
+  static void ExpectNewest(const ScanResult& scan, const Record& want) {
+    ASSERT_TRUE(scan.newest.has_value());
+    const RecordHeader& got = scan.newest->header;
+    EXPECT_EQ(got.format_uuid, want.header.format_uuid);
+    EXPECT_EQ(got.epoch, want.header.epoch);
+    EXPECT_EQ(got.sequence, want.header.sequence);
+    EXPECT_EQ(got.generation, want.header.generation);
+    EXPECT_EQ(got.role, want.header.role);
+    EXPECT_EQ(got.owner_id, want.header.owner_id);
+    EXPECT_EQ(got.lvid_before, want.header.lvid_before);
+    EXPECT_EQ(got.lvid_after, want.header.lvid_after);
+    EXPECT_EQ(got.crc, want.header.crc);
+    ASSERT_EQ(scan.newest->images.size(), want.images.size());
+    for (const auto& [sector, image] : want.images) {
+      ASSERT_EQ(scan.newest->images.count(sector), 1u) << sector;
+      EXPECT_EQ(*scan.newest->images.at(sector), *image) << sector;
+    }
+  }
+
+  Journal NewJournal(Medium* medium) {
+    return Journal(medium, geometry_, 1, geometry_.ring_first);
+  }
+
+  MemoryMedium medium_;
+  Geometry geometry_;
+  ControlSlot slot_;
+};
+
+TEST_F(JournalTest, EmptyRingHoldsNothing) {
+  ASSERT_OK_AND_ASSIGN(const ScanResult scan,
+                       ScanRing(medium_, geometry_, slot_));
+  EXPECT_FALSE(scan.newest);
+  EXPECT_TRUE(scan.torn.empty());
+  EXPECT_EQ(scan.next_sequence, 1u);
+  EXPECT_EQ(scan.next_sector, geometry_.ring_first);
+}
+
+TEST_F(JournalTest, RecordComesBackWhole) {
+  Journal journal = NewJournal(&medium_);
+  Record record = MakeRecord(11, 40);
+  const uint32_t crc = RecordCrc(record);
+  ASSERT_OK(journal.Write(&record, {}));
+  EXPECT_EQ(record.header.sequence, 1u);
+  EXPECT_EQ(record.header.crc, crc);
+  ASSERT_OK_AND_ASSIGN(const ScanResult scan,
+                       ScanRing(medium_, geometry_, slot_));
+  ExpectNewest(scan, record);
+  EXPECT_EQ(scan.next_sequence, 2u);
+  EXPECT_EQ(scan.next_sector, geometry_.ring_first + 64);
+  EXPECT_EQ(journal.next_sector(), scan.next_sector);
+  EXPECT_EQ(journal.next_sequence(), scan.next_sequence);
+}
+
+TEST_F(JournalTest, RecordWithoutImagesComesBack) {
+  Journal journal = NewJournal(&medium_);
+  Record record = MakeRecord(11, 1);
+  record.images.clear();
+  record.header.lvid_after = record.header.lvid_before;
+  ASSERT_OK(journal.Write(&record, {}));
+  ExpectNewest(medium_, record);
+}
+
+TEST_F(JournalTest, CrcCoversContentAndIdentityButNoPlace) {
+  const Record record = MakeRecord(11, 5);
+  const uint32_t crc = RecordCrc(record);
+  Record other = record;
+  other.header.sequence = 99;
+  other.header.crc = 1;
+  EXPECT_EQ(RecordCrc(other), crc);
+  const auto differs = [&](const std::function<void(Record&)>& change) {
+    Record changed = record;
+    change(changed);
+    return RecordCrc(changed) != crc;
+  };
+  EXPECT_TRUE(differs([](Record& r) { ++r.header.generation.number; }));
+  EXPECT_TRUE(differs([](Record& r) { ++r.header.generation.lineage; }));
+  EXPECT_TRUE(differs([](Record& r) { ++r.header.epoch; }));
+  EXPECT_TRUE(differs([](Record& r) { r.header.format_uuid = NewUuid(); }));
+  EXPECT_TRUE(differs([](Record& r) { ++r.header.lvid_before; }));
+  EXPECT_TRUE(differs([](Record& r) { ++r.header.lvid_after; }));
+  EXPECT_TRUE(differs([](Record& r) { r.header.role = Role::kPrimary; }));
+  EXPECT_TRUE(differs([](Record& r) { r.header.owner_id = "X"; }));
+  EXPECT_TRUE(differs([](Record& r) { r.images.erase(r.images.begin()); }));
+  EXPECT_TRUE(
+      differs([](Record& r) { r.images.rbegin()->second = Filled(4711); }));
+  EXPECT_TRUE(differs([](Record& r) {
+    auto last = r.images.extract(std::prev(r.images.end()));
+    last.key() += 1;
+    r.images.insert(std::move(last));
+  }));
+}
+
+TEST_F(JournalTest, LargeRecordsAreSpilled) {
+  Journal journal = NewJournal(&medium_);
+  ASSERT_EQ(geometry_.ring_sectors, 256u);
+  EXPECT_FALSE(journal.NeedsSpill(126));
+  EXPECT_TRUE(journal.NeedsSpill(127));
+  EXPECT_EQ(Journal::RingSectors(126), 128u);
+  EXPECT_EQ(Journal::SpillSectors(127), 128u);
+  EXPECT_EQ(Journal::SpillSectors(257), 259u);
+
+  Record inline_record = MakeRecord(11, 126);
+  ASSERT_OK(journal.Write(&inline_record, {}));
+  ExpectNewest(medium_, inline_record);
+
+  Record record = MakeRecord(12, 700);
+  EXPECT_THAT(journal.Write(&record, {}), HasErrc(Errc::kInvalidArgument));
+  // 702 sectors and more, in pieces.
+  Spill spill;
+  for (uint32_t i = 0; i < 150; ++i) {
+    spill.push_back({geometry_.Sector(3000 + 10 * i), 1 + i % 9});
+  }
+  ASSERT_OK(journal.Write(&record, spill));
+  ASSERT_OK_AND_ASSIGN(const ScanResult scan,
+                       ScanRing(medium_, geometry_, slot_));
+  ExpectNewest(scan, record);
+  // In the ring only the header and the table of 150 ranges.
+  EXPECT_EQ(scan.next_sector, geometry_.ring_first + 128 + 32);
+
+  // A damaged spill makes the record invalid: the one before is the newest.
+  const std::byte flip{1};
+  medium_.Poke(spill[100].first * kSectorSize, {&flip, 1});
+  ExpectNewest(medium_, inline_record);
+}
+
+TEST_F(JournalTest, SpillMustBeLargeEnoughAndInThePartition) {
+  Journal journal = NewJournal(&medium_);
+  Record record = MakeRecord(11, 200);
+  EXPECT_THAT(journal.Write(&record, {{geometry_.Sector(3000), 200}}),
+              HasErrc(Errc::kInvalidArgument));
+  EXPECT_THAT(journal.Write(&record, {{geometry_.log_first, 300}}),
+              HasErrc(Errc::kInvalidArgument));
+  EXPECT_THAT(journal.Write(&record, {{geometry_.sectors - 10, 300}}),
+              HasErrc(Errc::kInvalidArgument));
+  Spill pieces;  // a table larger than half the ring
+  for (uint32_t i = 0; i < 16300; ++i) {
+    pieces.push_back({geometry_.Sector(1000 + i % 4000), 1});
+  }
+  EXPECT_THAT(journal.Write(&record, pieces), HasErrc(Errc::kNoSpace));
+  ASSERT_OK_AND_ASSIGN(const ScanResult scan,
+                       ScanRing(medium_, geometry_, slot_));
+  EXPECT_FALSE(scan.newest);
+}
+
+TEST_F(JournalTest, RefusesWhatContradictsTheVolume) {
+  Journal journal = NewJournal(&medium_);
+  for (const uint64_t sector :
+       {uint64_t{kSlotASector}, uint64_t{geometry_.ring_first},
+        uint64_t{geometry_.log_first}, geometry_.sectors}) {
+    Record record = MakeRecord(11, 3);
+    record.images[sector] = Filled(1);
+    EXPECT_THAT(journal.Write(&record, {}), HasErrc(Errc::kInvalidArgument));
+  }
+  Record record = MakeRecord(11, 3);
+  record.header.lvid_after ^= 1;
+  EXPECT_THAT(journal.Write(&record, {}), HasErrc(Errc::kInvalidArgument));
+}
+
+// Over several laps of the ring: the newest record is found, and with any one
+// of its sectors damaged the one before it, whole.
+TEST_F(JournalTest, NewestAndTheOneBeforeSurviveEveryLap) {
+  std::mt19937_64 rng(5);
+  Journal journal = NewJournal(&medium_);
+  Record before;
+  std::set<uint32_t> starts;
+  for (uint64_t number = 11; number < 120; ++number) {
+    const size_t images = 1 + rng() % (rng() % 3 == 0 ? 126 : 60);
+    Record record = MakeRecord(number, images);
+    const uint32_t start = journal.next_sector();
+    starts.insert(start);
+    ASSERT_OK(journal.Write(&record, {}));
+    ASSERT_OK_AND_ASSIGN(const ScanResult scan,
+                         ScanRing(medium_, geometry_, slot_));
+    ExpectNewest(scan, record);
+    ASSERT_EQ(scan.next_sector, journal.next_sector());
+    ASSERT_EQ(scan.next_sequence, journal.next_sequence());
+    if (number > 11) {
+      std::unique_ptr<MemoryMedium> damaged = medium_.Clone();
+      const uint64_t offset =
+          start - geometry_.ring_first + rng() % (images + 2);
+      const uint64_t sector =
+          geometry_.ring_first + offset % geometry_.ring_sectors;
+      // The last list sector has unused bytes that no CRC need cover.
+      const std::byte flip{0xA7};
+      const uint64_t byte = sector * kSectorSize;
+      std::byte old;
+      damaged->Peek(byte, {&old, 1});
+      const std::byte changed = old ^ flip;
+      damaged->Poke(byte, {&changed, 1});
+      ExpectNewest(*damaged, before);
+    }
+    before = std::move(record);
+  }
+  EXPECT_GT(starts.size(), 5u);
+}
+
+TEST_F(JournalTest, ForeignAndOutdatedRecordsAreIgnored) {
+  Journal journal = NewJournal(&medium_);
+  Record mine = MakeRecord(11, 4);
+  ASSERT_OK(journal.Write(&mine, {}));
+  Record other = MakeRecord(12, 4);
+  other.header.format_uuid = NewUuid();
+  ASSERT_OK(journal.Write(&other, {}));
+  ExpectNewest(medium_, mine);
+  other = MakeRecord(12, 4);
+  ++other.header.generation.lineage;
+  ASSERT_OK(journal.Write(&other, {}));
+  ExpectNewest(medium_, mine);
+  // A number below the slot's.
+  other = MakeRecord(9, 4);
+  ASSERT_OK(journal.Write(&other, {}));
+  ASSERT_OK_AND_ASSIGN(ScanResult scan, ScanRing(medium_, geometry_, slot_));
+  ExpectNewest(scan, mine);
+  // Ignored, yet its sequence is not used again.
+  EXPECT_EQ(scan.next_sequence, 5u);
+  // An epoch below the floor.
+  slot_.record_floor = 4;
+  ASSERT_OK_AND_ASSIGN(scan, ScanRing(medium_, geometry_, slot_));
+  EXPECT_FALSE(scan.newest);
+  EXPECT_EQ(scan.next_sector, geometry_.ring_first);
+  slot_.record_floor = 3;
+  ExpectNewest(medium_, mine);
+  // A slot without a lineage accepts any.
+  slot_.generation.lineage = 0;
+  ASSERT_OK_AND_ASSIGN(scan, ScanRing(medium_, geometry_, slot_));
+  ASSERT_TRUE(scan.newest);
+  EXPECT_EQ(scan.newest->header.generation.number, 9u);
+}
+
+TEST_F(JournalTest, HigherEpochWinsOverHigherSequence) {
+  Journal journal(&medium_, geometry_, 50, geometry_.ring_first);
+  Record old = MakeRecord(12, 4);
+  ASSERT_OK(journal.Write(&old, {}));
+  Journal later(&medium_, geometry_, 7, journal.next_sector());
+  Record fresh = MakeRecord(11, 4);
+  fresh.header.epoch = 4;
+  ASSERT_OK(later.Write(&fresh, {}));
+  ExpectNewest(medium_, fresh);
+}
+
+// A file may hold a copy of a ring. In a record's image it must not pass for a
+// record of the ring.
+TEST_F(JournalTest, ContentOfAnImageIsNoHeader) {
+  Record forged = MakeRecord(99, 1);
+  forged.images.clear();
+  forged.header.lvid_after = forged.header.lvid_before;
+  forged.header.sequence = 1000;
+  forged.header.epoch = 1000;
+  forged.header.crc = RecordCrc(forged);
+  RingHeader header;
+  header.record = forged.header;
+  header.ring_sector = geometry_.ring_first + 32;
+  const Sector as_header = EncodeRingHeader(header);
+  ASSERT_TRUE(DecodeRingHeader(as_header, header.ring_sector).has_value());
+
+  Record record = MakeRecord(11, 60);
+  // Header, list, then the images: number 30 stands at sector 32.
+  auto victim = std::next(record.images.begin(), 30);
+  victim->second = std::make_shared<Sector>(as_header);
+  Journal journal = NewJournal(&medium_);
+  ASSERT_OK(journal.Write(&record, {}));
+  ExpectNewest(medium_, record);
+
+  // Without the escaping it would: the test puts it where it would have stood.
+  ASSERT_OK(medium_.Write(header.ring_sector, as_header));
+  ASSERT_OK_AND_ASSIGN(const ScanResult scan,
+                       ScanRing(medium_, geometry_, slot_));
+  EXPECT_EQ(scan.newest->header.generation.number, 99u);
+}
+
+TEST_F(JournalTest, RecordThatWouldChangeThePrivateAreaIsCorruption) {
+  Geometry wrong = geometry_;
+  wrong.partition_first = geometry_.log_first;
+  Record record = MakeRecord(11, 2);
+  record.images[geometry_.log_first + 1] = Filled(1);
+  Journal journal(&medium_, wrong, 1, geometry_.ring_first);
+  ASSERT_OK(journal.Write(&record, {}));
+  EXPECT_THAT(ScanRing(medium_, geometry_, slot_), HasErrc(Errc::kCorruption));
+}
+
+TEST_F(JournalTest, UnreadablePartsOfTheRingHoldNoRecord) {
+  Journal journal = NewJournal(&medium_);
+  Record first = MakeRecord(11, 40);
+  Record second = MakeRecord(12, 40);
+  ASSERT_OK(journal.Write(&first, {}));
+  const uint32_t start = journal.next_sector();
+  ASSERT_OK(journal.Write(&second, {}));
+  std::unique_ptr<MemoryMedium> header = medium_.Clone();
+  header->MakeUnreadable({start, 32});
+  ExpectNewest(*header, first);
+  std::unique_ptr<MemoryMedium> body = medium_.Clone();
+  body->MakeUnreadable({start + 32, 32});
+  ExpectNewest(*body, first);
+}
+
+TEST_F(JournalTest, RecordsFillWholeAtomicUnits) {
+  MemoryMediumOptions options;
+  options.atomic_sectors = 32;
+  CrashMedium medium(options);
+  Journal journal = NewJournal(&medium);
+  Record record = MakeRecord(11, 40);
+  ASSERT_OK(journal.Write(&record, {}));
+  uint64_t sectors = 0;
+  for (const CrashMedium::Event& event : medium.Events()) {
+    sectors += event.range.count;
+  }
+  EXPECT_EQ(sectors, 64u);
+  options.atomic_sectors = 64;
+  MemoryMedium huge(options);
+  Journal other = NewJournal(&huge);
+  EXPECT_THAT(other.Write(&record, {}), HasErrc(Errc::kIncompatible));
+}
+
+// --- Replay ------------------------------------------------------------------
+
+TEST_F(JournalTest, ReplayWithoutARecordComparesTheLvidWithTheSlot) {
+  ASSERT_OK_AND_ASSIGN(ReplayResult result,
+                       ReplayJournal(medium_, geometry_, slot_));
+  EXPECT_EQ(result.outcome, ReplayOutcome::kNothing);
+  EXPECT_EQ(result.generation, slot_.generation);
+  EXPECT_EQ(result.record_crc, 0u);
+  ASSERT_OK(medium_.Write(kLvidSector, LvidOf(77)));
+  ASSERT_OK_AND_ASSIGN(result, ReplayJournal(medium_, geometry_, slot_));
+  EXPECT_EQ(result.outcome, ReplayOutcome::kForeign);
+}
+
+TEST_F(JournalTest, ReplayPutsTheNewestRecordInPlace) {
+  Journal journal = NewJournal(&medium_);
+  Record record = MakeRecord(11, 30);
+  ASSERT_OK(journal.Write(&record, {}));
+  ASSERT_OK_AND_ASSIGN(ReplayResult result,
+                       ReplayJournal(medium_, geometry_, slot_));
+  EXPECT_EQ(result.outcome, ReplayOutcome::kReplayed);
+  EXPECT_EQ(result.generation.number, 11u);
+  EXPECT_EQ(result.record_crc, record.header.crc);
+  EXPECT_EQ(result.next_sequence, 2u);
+  EXPECT_EQ(result.next_sector, journal.next_sector());
+  for (const auto& [sector, image] : record.images) {
+    Sector there;
+    ASSERT_OK(medium_.Read(sector, there));
+    EXPECT_EQ(there, *image) << sector;
+  }
+  ASSERT_OK_AND_ASSIGN(result, ReplayJournal(medium_, geometry_, slot_));
+  EXPECT_EQ(result.outcome, ReplayOutcome::kNothing);
+  EXPECT_EQ(result.generation.number, 11u);
+  EXPECT_EQ(result.record_crc, record.header.crc);
+}
+
+TEST_F(JournalTest, ReplayFlushesBeforeAndAfter) {
+  CrashMedium medium(medium_);
+  Journal journal = NewJournal(&medium);
+  Record record = MakeRecord(11, 30);
+  ASSERT_OK(journal.Write(&record, {}));
+  const size_t start = medium.EventCount();
+  ASSERT_OK(ReplayJournal(medium, geometry_, slot_).status());
+  using Kind = CrashMedium::Event::Kind;
+  std::vector<CrashMedium::Event> events = medium.Events();
+  ASSERT_GT(events.size(), start + 2);
+  EXPECT_EQ(events[start].kind, Kind::kFlush);
+  EXPECT_EQ(events[start + 1].kind, Kind::kWrite);
+  EXPECT_EQ(events.back().kind, Kind::kFlush);
+  // In place in the cache is not durable: flushed even with nothing to write.
+  const size_t again = medium.EventCount();
+  ASSERT_OK(ReplayJournal(medium, geometry_, slot_).status());
+  events = medium.Events();
+  ASSERT_EQ(events.size(), again + 1);
+  EXPECT_EQ(events[again].kind, Kind::kFlush);
+}
+
+TEST_F(JournalTest, ForeignLvidIsNotReplayed) {
+  Journal journal = NewJournal(&medium_);
+  Record record = MakeRecord(12, 30);  // expects the LVID of 11 or 12
+  ASSERT_OK(journal.Write(&record, {}));
+  CrashMedium medium(medium_);
+  ASSERT_OK_AND_ASSIGN(const ReplayResult result,
+                       ReplayJournal(medium, geometry_, slot_));
+  EXPECT_EQ(result.outcome, ReplayOutcome::kForeign);
+  for (const CrashMedium::Event& event : medium.Events()) {
+    EXPECT_EQ(event.kind, CrashMedium::Event::Kind::kFlush);
+  }
+}
+
+TEST_F(JournalTest, DestroyedLvidIsReplaced) {
+  Journal journal = NewJournal(&medium_);
+  Record record = MakeRecord(11, 30);
+  ASSERT_OK(journal.Write(&record, {}));
+  std::unique_ptr<MemoryMedium> garbage = medium_.Clone();
+  ASSERT_OK(garbage->Write(kLvidSector, *Filled(3)));
+  std::unique_ptr<MemoryMedium> unreadable = medium_.Clone();
+  unreadable->MakeUnreadable({kLvidSector, 32});
+  for (MemoryMedium* medium : {garbage.get(), unreadable.get()}) {
+    ASSERT_OK_AND_ASSIGN(const ReplayResult result,
+                         ReplayJournal(*medium, geometry_, slot_));
+    EXPECT_EQ(result.outcome, ReplayOutcome::kReplayed);
+    Sector there;
+    ASSERT_OK(medium->Read(kLvidSector, there));
+    EXPECT_EQ(there, LvidOf(11));
+  }
+  // Without a record nothing can replace it.
+  std::unique_ptr<MemoryMedium> bare = std::make_unique<MemoryMedium>(8192);
+  ASSERT_OK(bare->Write(kLvidSector, *Filled(3)));
+  ASSERT_OK_AND_ASSIGN(const ReplayResult result,
+                       ReplayJournal(*bare, geometry_, slot_));
+  EXPECT_EQ(result.outcome, ReplayOutcome::kForeign);
+  bare->MakeUnreadable({kLvidSector, 1});
+  EXPECT_THAT(ReplayJournal(*bare, geometry_, slot_),
+              HasErrc(Errc::kDeviceError));
+}
+
+// A torn record whose missing sectors turn up later, because a later record
+// happens to hold the same, must not come back.
+TEST_F(JournalTest, TornRecordStaysDead) {
+  Journal journal = NewJournal(&medium_);
+  Record record = MakeRecord(11, 30);
+  ASSERT_OK(journal.Write(&record, {}));
+  ASSERT_OK(ReplayJournal(medium_, geometry_, slot_).status());
+  const uint32_t start = journal.next_sector();
+  Record torn = MakeRecord(12, 30);
+  ASSERT_OK(journal.Write(&torn, {}));
+  Sector missing;
+  ASSERT_OK(medium_.Read(start + 20, missing));
+  ASSERT_OK(medium_.Discard(start + 20, 1));
+  ASSERT_OK_AND_ASSIGN(const ScanResult scan,
+                       ScanRing(medium_, geometry_, slot_));
+  EXPECT_EQ(scan.torn, std::vector<uint32_t>{start});
+  ASSERT_OK_AND_ASSIGN(const ReplayResult result,
+                       ReplayJournal(medium_, geometry_, slot_));
+  EXPECT_EQ(result.generation.number, 11u);
+  EXPECT_EQ(result.next_sector, start);
+  ASSERT_OK(medium_.Write(start + 20, missing));
+  ExpectNewest(medium_, record);
+}
+
+TEST_F(JournalTest, FillAtomicUnitsAddsTheRestOfEachUnit) {
+  MemoryMediumOptions options;
+  options.atomic_sectors = 32;
+  MemoryMedium medium(options);
+  const uint64_t base = geometry_.Sector(64);
+  for (uint64_t i = 0; i < 96; ++i) {
+    ASSERT_OK(medium.Write(base + i, *Filled(i)));
+  }
+  SectorImages images;
+  images[base + 5] = Filled(500);
+  images[base + 7] = Filled(700);
+  images[base + 64] = Filled(6400);
+  ASSERT_OK(FillAtomicUnits(medium, &images));
+  EXPECT_EQ(images.size(), 64u);
+  EXPECT_EQ(*images.at(base + 5), *Filled(500));
+  EXPECT_EQ(*images.at(base + 6), *Filled(6));
+  EXPECT_EQ(*images.at(base + 64), *Filled(6400));
+  EXPECT_EQ(*images.at(base + 95), *Filled(95));
+  EXPECT_EQ(images.count(base + 32), 0u);
+  SectorImages same;
+  same[base] = Filled(1);
+  ASSERT_OK(FillAtomicUnits(medium_, &same));
+  EXPECT_EQ(same.size(), 1u);
+}
+
+TEST_F(JournalTest, ReplayedMediumShowsTheRecordAndWritesNothing) {
+  Journal journal = NewJournal(&medium_);
+  Record record = MakeRecord(11, 30);
+  ASSERT_OK(journal.Write(&record, {}));
+  medium_.SetWriteProtected(true);
+  ASSERT_OK_AND_ASSIGN(ReplayPlan plan, PlanReplay(medium_, geometry_, slot_));
+  EXPECT_EQ(plan.result.outcome, ReplayOutcome::kReplayed);
+  EXPECT_EQ(plan.images.size(), 30u);
+  std::unique_ptr<MemoryMedium> clone = medium_.Clone();
+  MemoryMedium* base = clone.get();
+  ReplayedMedium view(std::move(clone), plan.images);
+  EXPECT_TRUE(view.Info().write_protected);
+  EXPECT_EQ(view.DirectFd(), -1);
+  const uint64_t first = geometry_.Sector(100);
+  const auto check = [&] {
+    Bytes read(8 * kSectorSize);
+    ASSERT_OK(view.Read(first - 1, read));
+    for (uint64_t i = 0; i < 8; ++i) {
+      Sector want{};
+      const auto image = record.images.find(first - 1 + i);
+      if (image != record.images.end()) want = *image->second;
+      EXPECT_TRUE(
+          std::equal(want.begin(), want.end(),
+                     read.begin() + static_cast<ptrdiff_t>(i * kSectorSize)))
+          << i;
+    }
+  };
+  check();
+  // What the record holds is read although the device cannot.
+  base->MakeUnreadable({first, 1});
+  check();
+  base->MakeUnreadable({first + 1, 1});
+  Bytes read(8 * kSectorSize);
+  EXPECT_THAT(view.Read(first - 1, read), HasErrc(Errc::kDeviceError));
+
+  EXPECT_THAT(view.Write(first, *Filled(1)), HasErrc(Errc::kWriteProtected));
+  EXPECT_THAT(view.Discard(first, 1), HasErrc(Errc::kWriteProtected));
+  EXPECT_OK(view.Flush());
+  ASSERT_OK_AND_ASSIGN(
+      const SectorRange next,
+      view.NextAllocated({geometry_.Sector(0), geometry_.partition_blocks}));
+  EXPECT_EQ(next.first, first);
+  EXPECT_GT(next.count, 0u);
+  ASSERT_OK_AND_ASSIGN(const SectorRange none,
+                       view.NextAllocated({geometry_.Sector(5000), 100}));
+  EXPECT_EQ(none.count, 0u);
+}
+
+}  // namespace
+}  // namespace vellum::udf
