@@ -497,7 +497,6 @@ Status Volumes::Impl::SyncAll() {
   }
   Status first;
   for (VolumeUse& use : uses) {
-    if (use->record().role != udf::Role::kPrimary) continue;
     const Status status =
         use->Sync().WithContext(fmt::format("volume {}", use->id()));
     if (status.ok()) continue;

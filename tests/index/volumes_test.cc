@@ -1,0 +1,452 @@
+// SPDX-License-Identifier: Apache-2.0
+// Operations, loads, recalls, holds and exclusions.
+#include "index/volumes.h"
+
+#include <atomic>
+#include <future>
+#include <stop_token>
+
+#include "tests/index/volumes_fixture.h"
+
+namespace vellum {
+namespace {
+
+using std::chrono::milliseconds;
+using testing::Not;
+
+Status MakeFile(Volume& volume, const std::string& name) {
+  return volume.Create(volume.root(), name, NewInode()).status();
+}
+
+TEST_F(VolumesTest, ParksUntilTheMediumIsLoaded) {
+  Start(1, 2);
+  const auto volume = MakeVolume("V00001", "ALPHA");
+  MediumLease occupied = OccupyDrive("V00002");
+  Outcomes outcomes;
+  EXPECT_NE(volumes_->With(volume, outcomes.Note(1)), 0u);
+  EXPECT_EQ(volumes_->parked(), 1u);
+  EXPECT_FALSE(volumes_->loaded(*volume));
+  EXPECT_EQ(outcomes.count(), 0u);
+
+  occupied.Release();
+  ASSERT_TRUE(outcomes.WaitFor(1));
+  EXPECT_OK(outcomes.End(1));
+  EXPECT_NE(outcomes.Thread(1), std::this_thread::get_id());
+  EXPECT_TRUE(volumes_->loaded(*volume));
+  EXPECT_EQ(volumes_->parked(), 0u);
+}
+
+TEST_F(VolumesTest, RunsAtOnceInTheCallersThreadWhenLoaded) {
+  Start(1, 1);
+  const auto volume = MakeVolume("V00001", "ALPHA");
+  ASSERT_OK(volumes_->Use(volume));
+  Outcomes outcomes;
+  EXPECT_EQ(volumes_->With(volume, outcomes.Note(1)), 0u);
+  EXPECT_EQ(outcomes.count(), 1u);
+  EXPECT_OK(outcomes.End(1));
+  EXPECT_EQ(outcomes.Thread(1), std::this_thread::get_id());
+}
+
+TEST_F(VolumesTest, UseGivesAVolumeThatTakesChanges) {
+  Start(1, 1);
+  const auto volume = MakeVolume("V00001", "ALPHA");
+  ASSERT_OK_AND_ASSIGN(VolumeUse use, volumes_->Use(volume));
+  EXPECT_TRUE(use);
+  EXPECT_TRUE(use->attached());
+  ASSERT_OK(MakeFile(*use, "file"));
+  VolumeUse moved = std::move(use);
+  EXPECT_FALSE(use);  // NOLINT(bugprone-use-after-move): that is the test
+  EXPECT_OK(moved->Lookup(moved->root(), "file"));
+}
+
+TEST_F(VolumesTest, OneLoadServesTwoHundredParkedOperations) {
+  Start(1, 2);
+  const auto volume = MakeVolume("V00001", "ALPHA");
+  MediumLease occupied = OccupyDrive("V00002");
+  const uint64_t loads = Loads();
+  Outcomes outcomes;
+  for (int i = 0; i < 200; ++i) volumes_->With(volume, outcomes.Note(i));
+  EXPECT_EQ(volumes_->parked(), 200u);
+  occupied.Release();
+  ASSERT_TRUE(outcomes.WaitFor(200));
+  for (int i = 0; i < 200; ++i) EXPECT_OK(outcomes.End(i));
+  EXPECT_EQ(Loads(), loads + 1);
+}
+
+TEST_F(VolumesTest, CancelTakesBackOneOperation) {
+  Start(1, 2);
+  const auto volume = MakeVolume("V00001", "ALPHA");
+  MediumLease occupied = OccupyDrive("V00002");
+  Outcomes outcomes;
+  volumes_->With(volume, outcomes.Note(1));
+  const Volumes::Ticket second = volumes_->With(volume, outcomes.Note(2));
+  volumes_->With(volume, outcomes.Note(3));
+  volumes_->Cancel(second);
+  EXPECT_THAT(outcomes.End(2), HasErrc(Errc::kInterrupted));
+  EXPECT_EQ(outcomes.count(), 1u);
+  volumes_->Cancel(second);  // no effect any more
+  occupied.Release();
+  ASSERT_TRUE(outcomes.WaitFor(3));
+  EXPECT_OK(outcomes.End(1));
+  EXPECT_OK(outcomes.End(3));
+  EXPECT_EQ(outcomes.count(), 3u);
+}
+
+TEST_F(VolumesTest, CancelOfTheLastOperationWithdrawsTheRequest) {
+  Start(1, 2);
+  const auto volume = MakeVolume("V00001", "ALPHA");
+  MediumLease occupied = OccupyDrive("V00002");
+  Outcomes outcomes;
+  const Volumes::Ticket ticket = volumes_->With(volume, outcomes.Note(1));
+  ASSERT_TRUE(WaitUntil([&] { return library_->WaitingRequests() == 1; }));
+  volumes_->Cancel(ticket);
+  EXPECT_THAT(outcomes.End(1), HasErrc(Errc::kInterrupted));
+  EXPECT_TRUE(WaitUntil([&] { return library_->WaitingRequests() == 0; }));
+  // And the volume is not lost to later operations.
+  volumes_->With(volume, outcomes.Note(2));
+  occupied.Release();
+  ASSERT_TRUE(outcomes.WaitFor(2));
+  EXPECT_OK(outcomes.End(2));
+}
+
+TEST_F(VolumesTest, UseIsInterruptible) {
+  Start(1, 2);
+  const auto volume = MakeVolume("V00001", "ALPHA");
+  const MediumLease occupied = OccupyDrive("V00002");
+  std::stop_source stop;
+  auto use = std::async(std::launch::async, [&] {
+    return volumes_->Use(volume, stop.get_token()).status();
+  });
+  ASSERT_TRUE(WaitUntil([&] { return volumes_->parked() == 1; }));
+  stop.request_stop();
+  EXPECT_THAT(use.get(), HasErrc(Errc::kInterrupted));
+  EXPECT_EQ(volumes_->parked(), 0u);
+}
+
+TEST_F(VolumesTest, TwoVolumesShareOneDrive) {
+  Start(1, 2);
+  const std::shared_ptr<Volume> volumes[] = {MakeVolume("V00001", "ALPHA"),
+                                             MakeVolume("V00002", "BETA")};
+  const uint64_t loads = Loads();
+  std::atomic<int> failures = 0;
+  {
+    std::vector<std::jthread> threads;
+    for (int t = 0; t < 4; ++t) {
+      threads.emplace_back([&, t] {
+        for (int i = 0; i < 6; ++i) {
+          const auto& volume = volumes[(t + i) % 2];
+          const auto use = volumes_->Use(volume);
+          const std::string name =
+              "file-" + std::to_string(t) + "-" + std::to_string(i);
+          if (!use.ok() || !MakeFile(**use, name).ok()) ++failures;
+        }
+      });
+    }
+  }
+  EXPECT_EQ(failures, 0);
+  EXPECT_GE(Loads(), loads + 2);
+  size_t names = 0;
+  for (const auto& volume : volumes) {
+    EXPECT_OK(volume->ReadDir(volume->root(), 0, [&](const DirItem&) {
+      ++names;
+      return true;
+    }));
+  }
+  EXPECT_EQ(names, 24u);
+}
+
+TEST_F(VolumesTest, ARecallCommitsWhatChanged) {
+  Start(1, 2);
+  const auto alpha = MakeVolume("V00001", "ALPHA");
+  const auto beta = MakeVolume("V00002", "BETA");
+  ASSERT_OK_AND_ASSIGN(VolumeUse use, volumes_->Use(alpha));
+  ASSERT_OK(MakeFile(*use, "file"));
+  const uint64_t number = use->generation().number;
+  use.Release();
+  ASSERT_OK(volumes_->Use(beta));
+  EXPECT_FALSE(volumes_->loaded(*alpha));
+  EXPECT_FALSE(alpha->attached());
+  EXPECT_FALSE(alpha->dirty());
+  EXPECT_GT(alpha->generation().number, number);
+  EXPECT_OK(catalog_->FindDirent(alpha->index(), alpha->root(), "file"));
+}
+
+TEST_F(VolumesTest, AUseKeepsTheVolumeLoadedWhenItIsAskedBack) {
+  Start(1, 2);
+  const auto alpha = MakeVolume("V00001", "ALPHA");
+  const auto beta = MakeVolume("V00002", "BETA");
+  ASSERT_OK_AND_ASSIGN(VolumeUse use, volumes_->Use(alpha));
+  Outcomes outcomes;
+  volumes_->With(beta, outcomes.Note(1));
+  // Once the recall is there and the residency is over, newcomers queue up.
+  int parked = 100;
+  ASSERT_TRUE(WaitUntil(
+      [&] { return volumes_->With(alpha, outcomes.Note(parked++)) != 0; }));
+  EXPECT_TRUE(use->attached());
+  EXPECT_THAT(outcomes.End(1), HasErrc(Errc::kInternal)) << "not called yet";
+  use.Release();
+  // Both get their turn.
+  ASSERT_TRUE(WaitUntil([&] { return outcomes.End(1).ok(); }));
+  ASSERT_TRUE(WaitUntil([&] { return outcomes.End(parked - 1).ok(); }));
+}
+
+TEST_F(VolumesTest, AHoldBlocksTheRecallAndItsEndLetsItGo) {
+  Start(1, 2);
+  const auto alpha = MakeVolume("V00001", "ALPHA");
+  const auto beta = MakeVolume("V00002", "BETA");
+  ASSERT_OK_AND_ASSIGN(VolumeUse hold, volumes_->Hold(alpha));
+  Outcomes outcomes;
+  volumes_->With(beta, outcomes.Note(1));
+  EXPECT_FALSE(outcomes.WaitFor(1, milliseconds(200)));
+  // As long as it is held, others use it too, asked back or not.
+  EXPECT_EQ(volumes_->With(alpha, outcomes.Note(2)), 0u);
+  EXPECT_OK(outcomes.End(2));
+  EXPECT_TRUE(hold->attached());
+
+  hold.Release();
+  ASSERT_TRUE(outcomes.WaitFor(2));
+  EXPECT_OK(outcomes.End(1));
+  EXPECT_FALSE(volumes_->loaded(*alpha));
+}
+
+TEST_F(VolumesTest, ExcludeWaitsForUsesAndParkedOperationsResumeAfterIt) {
+  Start(1, 1);
+  const auto volume = MakeVolume("V00001", "ALPHA");
+  ASSERT_OK_AND_ASSIGN(VolumeUse use, volumes_->Use(volume));
+  auto excluding =
+      std::async(std::launch::async, [&] { return volumes_->Exclude(volume); });
+  Outcomes outcomes;
+  int parked = 0;
+  ASSERT_TRUE(WaitUntil(
+      [&] { return volumes_->With(volume, outcomes.Note(++parked)) != 0; }));
+  EXPECT_TRUE(use->attached());
+  use.Release();
+  ASSERT_OK_AND_ASSIGN(Volumes::Exclusion exclusion, excluding.get());
+  EXPECT_FALSE(volumes_->loaded(*volume));
+  EXPECT_FALSE(volume->attached());
+  // The medium is free for someone else, and nothing attaches the volume.
+  ASSERT_OK_AND_ASSIGN(MediumLease lease, Lease("V00001"));
+  lease.Release();
+  EXPECT_EQ(volumes_->parked(), 1u);
+  EXPECT_THAT(outcomes.End(parked), HasErrc(Errc::kInternal))
+      << "not called yet";
+
+  exclusion.Release();
+  ASSERT_TRUE(outcomes.WaitFor(static_cast<size_t>(parked)));
+  EXPECT_OK(outcomes.End(parked));
+}
+
+TEST_F(VolumesTest, ExcludeStopsALoadThatWaits) {
+  Start(1, 2);
+  const auto volume = MakeVolume("V00001", "ALPHA");
+  MediumLease occupied = OccupyDrive("V00002");
+  Outcomes outcomes;
+  volumes_->With(volume, outcomes.Note(1));
+  ASSERT_OK_AND_ASSIGN(Volumes::Exclusion exclusion, volumes_->Exclude(volume));
+  EXPECT_EQ(volumes_->parked(), 1u);
+  EXPECT_EQ(library_->WaitingRequests(), 0u);
+  exclusion = Volumes::Exclusion();
+  occupied.Release();
+  ASSERT_TRUE(outcomes.WaitFor(1));
+  EXPECT_OK(outcomes.End(1));
+}
+
+TEST_F(VolumesTest, ExcludeFailsAtOnceWhileTheVolumeIsHeld) {
+  VolumesOptions options = QuickOptions();
+  options.exclude_wait_ms = 3'600'000;
+  Start(1, 1, options);
+  const auto volume = MakeVolume("V00001", "ALPHA");
+  ASSERT_OK_AND_ASSIGN(VolumeUse hold, volumes_->Hold(volume, {}, "job 7"));
+  const auto exclusion = volumes_->Exclude(volume);
+  EXPECT_THAT(exclusion, HasErrc(Errc::kBusy));
+  EXPECT_THAT(exclusion, MessageHas("ALPHA"));
+  EXPECT_THAT(exclusion, MessageHas("job 7"));
+  Outcomes outcomes;
+  EXPECT_EQ(volumes_->With(volume, outcomes.Note(1)), 0u);
+  hold.Release();
+  EXPECT_OK(volumes_->Exclude(volume));
+}
+
+TEST_F(VolumesTest, ExcludeGivesUpAndParkedOperationsRunAgain) {
+  VolumesOptions options = QuickOptions();
+  options.exclude_wait_ms = 20;
+  Start(1, 1, options);
+  const auto volume = MakeVolume("V00001", "ALPHA");
+  ASSERT_OK_AND_ASSIGN(const VolumeUse use, volumes_->Use(volume));
+  EXPECT_THAT(volumes_->Exclude(volume), HasErrc(Errc::kBusy));
+
+  std::stop_source stop;
+  stop.request_stop();
+  EXPECT_THAT(volumes_->Exclude(volume, stop.get_token()),
+              HasErrc(Errc::kInterrupted));
+  EXPECT_TRUE(use->attached());
+  EXPECT_OK(volumes_->Use(volume));
+}
+
+TEST_F(VolumesTest, OperationsParkedByAFailedExclusionRun) {
+  VolumesOptions options = QuickOptions();
+  options.exclude_wait_ms = 3'600'000;
+  Start(1, 1, options);
+  const auto volume = MakeVolume("V00001", "ALPHA");
+  ASSERT_OK_AND_ASSIGN(const VolumeUse use, volumes_->Use(volume));
+  std::stop_source stop;
+  auto excluding = std::async(std::launch::async, [&] {
+    return volumes_->Exclude(volume, stop.get_token()).status();
+  });
+  Outcomes outcomes;
+  int last = 0;
+  ASSERT_TRUE(WaitUntil(
+      [&] { return volumes_->With(volume, outcomes.Note(++last)) != 0; }));
+  stop.request_stop();
+  EXPECT_THAT(excluding.get(), HasErrc(Errc::kInterrupted));
+  ASSERT_TRUE(outcomes.WaitFor(static_cast<size_t>(last)));
+  EXPECT_OK(outcomes.End(last));
+  EXPECT_TRUE(use->attached());
+}
+
+TEST_F(VolumesTest, ASecondExclusionGetsItsTurn) {
+  Start(1, 1);
+  const auto volume = MakeVolume("V00001", "ALPHA");
+  ASSERT_OK_AND_ASSIGN(Volumes::Exclusion first, volumes_->Exclude(volume));
+  auto second = std::async(std::launch::async,
+                           [&] { return volumes_->Exclude(volume).status(); });
+  EXPECT_EQ(second.wait_for(milliseconds(20)), std::future_status::timeout);
+  first.Release();
+  EXPECT_OK(second.get());
+}
+
+TEST_F(VolumesTest, AWrongMediumFailsTheOperationsAndKeepsNoLease) {
+  Start(1, 2);
+  const auto alpha = MakeVolume("V00001", "ALPHA");
+  MakeVolume("V00002", "BETA");
+  VolumeRecord record = alpha->record();
+  record.medium = "V00002";
+  ASSERT_OK(volumes_->Put(record));
+  Outcomes outcomes;
+  volumes_->With(alpha, outcomes.Note(1));
+  volumes_->With(alpha, outcomes.Note(2));
+  ASSERT_TRUE(outcomes.WaitFor(2));
+  for (const int key : {1, 2}) {
+    EXPECT_THAT(outcomes.End(key), HasErrc(Errc::kNoMedium));
+    EXPECT_THAT(outcomes.End(key), MessageHas("ALPHA"));
+  }
+  EXPECT_FALSE(volumes_->loaded(*alpha));
+  EXPECT_OK(Lease("V00002"));
+}
+
+TEST_F(VolumesTest, AMissingMediumIsNamedWithItsShelf) {
+  Start(1, 1);
+  const auto volume = MakeVolume("V00001", "ALPHA");
+  VolumeRecord record = volume->record();
+  record.medium = "V00099";
+  record.location = "shelf 7";
+  ASSERT_OK(volumes_->Put(record));
+  const auto use = volumes_->Use(volume);
+  EXPECT_THAT(use, HasErrc(Errc::kNoMedium));
+  EXPECT_THAT(use, MessageHas("ALPHA"));
+  EXPECT_THAT(use, MessageHas("V00099"));
+  EXPECT_THAT(use, MessageHas("shelf 7"));
+  EXPECT_EQ(volumes_->Find("ALPHA"), volume) << "stays listed";
+  EXPECT_OK(volume->GetAttr(volume->root())) << "stays searchable";
+}
+
+TEST_F(VolumesTest, ShutdownFailsWhatIsParkedAndLeavesNoLease) {
+  Start(1, 2);
+  const auto alpha = MakeVolume("V00001", "ALPHA");
+  const auto beta = MakeVolume("V00002", "BETA");
+  ASSERT_OK_AND_ASSIGN(VolumeUse hold, volumes_->Hold(alpha));
+  ASSERT_OK(MakeFile(*hold, "file"));
+  Outcomes outcomes;
+  for (int i = 0; i < 20; ++i) volumes_->With(beta, outcomes.Note(i));
+  auto shutdown = std::async(std::launch::async, [&] { volumes_->Shutdown(); });
+  ASSERT_TRUE(outcomes.WaitFor(20));
+  for (int i = 0; i < 20; ++i) {
+    EXPECT_THAT(outcomes.End(i), HasErrc(Errc::kAborted));
+  }
+  EXPECT_EQ(shutdown.wait_for(milliseconds(20)), std::future_status::timeout)
+      << "waits for uses";
+  EXPECT_TRUE(hold->attached());
+  hold.Release();
+  shutdown.get();
+  EXPECT_FALSE(alpha->attached());
+  EXPECT_FALSE(alpha->dirty()) << "was committed";
+  volumes_->With(alpha, outcomes.Note(100));
+  EXPECT_THAT(outcomes.End(100), HasErrc(Errc::kAborted));
+  EXPECT_THAT(volumes_->Exclude(alpha), HasErrc(Errc::kAborted));
+  volumes_->Shutdown();
+  EXPECT_OK(Lease("V00001"));
+  EXPECT_OK(Lease("V00002"));
+}
+
+TEST_F(VolumesTest, TheTimerCommitsAVolumeWithChanges) {
+  VolumesOptions options = QuickOptions();
+  options.checkpoint_interval_ms = 10;
+  Start(1, 1, options);
+  const auto volume = MakeVolume("V00001", "ALPHA");
+  ASSERT_OK_AND_ASSIGN(const VolumeUse use, volumes_->Use(volume));
+  const uint64_t number = use->generation().number;
+  ASSERT_OK(MakeFile(*use, "file"));
+  EXPECT_TRUE(WaitUntil(
+      [&] { return use->generation().number > number && !use->dirty(); }));
+}
+
+TEST_F(VolumesTest, SyncAllCommitsEveryLoadedVolume) {
+  Start(2, 2);
+  const auto alpha = MakeVolume("V00001", "ALPHA");
+  const auto beta = MakeVolume("V00002", "BETA");
+  for (const auto& volume : {alpha, beta}) {
+    ASSERT_OK_AND_ASSIGN(const VolumeUse use, volumes_->Use(volume));
+    ASSERT_OK(MakeFile(*use, "file"));
+    EXPECT_TRUE(use->dirty());
+  }
+  ASSERT_OK(volumes_->SyncAll());
+  EXPECT_FALSE(alpha->dirty());
+  EXPECT_FALSE(beta->dirty());
+}
+
+TEST_F(VolumesTest, AVolumeWhoseCloseFailsIsUnloadedAndLoadsAgain) {
+  std::atomic<bool> fail = false;
+  VolumesOptions options = QuickOptions();
+  options.volume.on_commit_step = [&](CommitStep step) {
+    if (step != CommitStep::kDataFlushed || !fail) return Status::Ok();
+    return Status(Errc::kDeviceError, "made to fail");
+  };
+  Start(1, 1, options);
+  const auto volume = MakeVolume("V00001", "ALPHA");
+  ASSERT_OK_AND_ASSIGN(VolumeUse use, volumes_->Use(volume));
+  ASSERT_OK(MakeFile(*use, "committed"));
+  ASSERT_OK(use->Sync());
+  ASSERT_OK(MakeFile(*use, "lost"));
+  use.Release();
+  fail = true;
+  ASSERT_OK_AND_ASSIGN(Volumes::Exclusion exclusion, volumes_->Exclude(volume));
+  EXPECT_FALSE(volume->attached());
+  EXPECT_OK(Lease("V00001"));
+  fail = false;
+  exclusion.Release();
+  ASSERT_OK_AND_ASSIGN(use, volumes_->Use(volume));
+  EXPECT_OK(use->Lookup(use->root(), "committed"));
+  EXPECT_THAT(use->Lookup(use->root(), "lost"), HasErrc(Errc::kNotFound));
+  EXPECT_OK(MakeFile(*use, "again"));
+}
+
+TEST_F(VolumesTest, OpenSettlesAnUndecidedGeneration) {
+  Start(1, 1);
+  const auto volume = MakeVolume("V00001", "ALPHA");
+  const VolumeIndex index = volume->index();
+  PendingBatch pending;
+  pending.generation = volume->generation();
+  ++pending.generation.number;
+  pending.record_crc = 1;
+  pending.batch = CatalogBatch().Serialize();
+  Stop();
+  ASSERT_OK(catalog_->PutPending(index, pending));
+  OpenAll();
+  EXPECT_TRUE(WaitUntil([&] {
+    const auto left = catalog_->GetPending(index);
+    return left.ok() && !left->has_value();
+  }));
+}
+
+}  // namespace
+}  // namespace vellum
