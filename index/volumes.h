@@ -74,17 +74,17 @@ class Volumes {
                                                const VolumesOptions& options);
   ~Volumes();  // Shutdown
 
-  // --- Directory of volumes ---------------------------------------------------
-  std::vector<std::shared_ptr<Volume>> List() const;       // by volume id
-  std::shared_ptr<Volume> Find(const std::string& id) const;   // null: unknown
+  // --- Directory of volumes
+  std::vector<std::shared_ptr<Volume>> List() const;          // by volume id
+  std::shared_ptr<Volume> Find(const std::string& id) const;  // null: unknown
   std::shared_ptr<Volume> FindByIndex(VolumeIndex index) const;
   std::shared_ptr<Volume> FindByMedium(const MediumId& medium) const;
   // Grows whenever a volume is added, removed, renamed or changes its role.
   uint64_t change_count() const;
 
-  // --- Use ------------------------------------------------------------------------
-  // Runs `operation` with the volume attached: at once in this thread when it is
-  // loaded and not asked back, else parked and run by a worker. kNoMedium
+  // --- Use
+  // Runs `operation` with the volume attached: at once in this thread when it
+  // is loaded and not asked back, else parked and run by a worker. kNoMedium
   // (exported, missing: names the shelf location), kInterrupted after Cancel,
   // kAborted at Shutdown, or what loading or attaching returned.
   Ticket With(const std::shared_ptr<Volume>& volume, Operation operation);
@@ -99,10 +99,11 @@ class Volumes {
                          std::stop_token stop = {},
                          std::string holder = "a copy or a mount");
   bool loaded(const Volume& volume) const;
-  size_t parked() const;   // operations that wait for a load
+  size_t parked() const;  // operations that wait for a load
 
-  // --- Whole volumes ----------------------------------------------------------------
-  // Detaches the volume (clean commit) so that someone else can have its medium
+  // --- Whole volumes
+  // ---------------------------------------------------------------- Detaches
+  // the volume (clean commit) so that someone else can have its medium
   // exclusively: a copy's target, format, convert. Fails with kBusy while uses
   // exist for longer than a moment, or at once while a hold exists. Until the
   // guard is destroyed nothing attaches it (operations stay parked).
