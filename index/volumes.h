@@ -102,8 +102,7 @@ class Volumes {
   size_t parked() const;  // operations that wait for a load
 
   // --- Whole volumes
-  // ---------------------------------------------------------------- Detaches
-  // the volume (clean commit) so that someone else can have its medium
+  // Detaches the volume (clean commit) so that someone else can have its medium
   // exclusively: a copy's target, format, convert. Fails with kBusy while uses
   // exist for longer than a moment, or at once while a hold exists. Until the
   // guard is destroyed nothing attaches it (operations stay parked).
