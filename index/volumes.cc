@@ -29,7 +29,6 @@ std::string JoinHolders(const std::map<uint64_t, std::string>& holds) {
 }  // namespace
 
 // --- Guards
-// ------------------------------------------------------------------------
 
 VolumeUse::VolumeUse(VolumeUse&& other) noexcept
     : volumes_(std::exchange(other.volumes_, nullptr)),
@@ -77,7 +76,6 @@ void Volumes::Exclusion::Release() {
 }
 
 // --- Volumes
-// ------------------------------------------------------------------------
 
 Result<std::unique_ptr<Volumes>> Volumes::Open(Catalog* catalog,
                                                Library* library,
@@ -209,7 +207,6 @@ Status Volumes::SyncAll() { return impl_->SyncAll(); }
 void Volumes::Shutdown() { impl_->Shutdown(); }
 
 // --- Impl: the set of volumes
-// --------------------------------------------------------
 
 Volumes::Impl::Impl(Catalog* c, Library* l, const VolumesOptions& o)
     : catalog(c), library(l), options(o) {}
@@ -387,7 +384,6 @@ Status Volumes::Impl::Forget(const Volume& volume) {
 }
 
 // --- Exclusion
-// ------------------------------------------------------------------------
 
 Result<Volumes::Exclusion> Volumes::Impl::Exclude(const Volume& volume,
                                                   std::stop_token stop) {
@@ -483,7 +479,6 @@ void Volumes::Impl::EndExclusion(VolumeIndex index) {
 }
 
 // --- All volumes
-// -----------------------------------------------------------------------
 
 Status Volumes::Impl::SyncAll() {
   std::vector<VolumeUse> uses;

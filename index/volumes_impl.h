@@ -41,9 +41,8 @@ struct Volumes::Impl {
   void StartThreads();
 
   // --- volumes.cc
-  // -------------------------------------------------------------- Loads the
-  // volumes whose last generation is undecided: their catalog entries may be
-  // those of the generation before.
+  // Loads the volumes whose last generation is undecided: their catalog entries
+  // may be those of the generation before.
   void SettlePending();
   void InsertLocked(const SlotPtr& slot) REQUIRES(mu_);
   void EraseLocked(const SlotPtr& slot) REQUIRES(mu_);
@@ -64,7 +63,6 @@ struct Volumes::Impl {
   std::string LoadedIdsLocked() const REQUIRES(mu_);
 
   // --- volumes_load.cc
-  // -----------------------------------------------------------
   Ticket Submit(const Volume& volume, ParkedOperation operation);
   void Cancel(Ticket ticket);
   Result<VolumeUse> SubmitAndWait(const Volume& volume, bool hold,
@@ -104,7 +102,6 @@ struct Volumes::Impl {
   void TimerMain();
 
   // --- volumes_identify.cc
-  // ---------------------------------------------------------
   Result<std::shared_ptr<Volume>> Identify(const MediumId& id, Medium& medium);
   Result<std::optional<VolumeRecord>> KnownRecord(
       const MediumId& id, const udf::ControlSlot& control);

@@ -22,7 +22,6 @@ void FailAll(std::list<ParkedOperation> operations, const Error& error) {
 }  // namespace
 
 // --- Operations
-// ------------------------------------------------------------------
 
 Volumes::Ticket Volumes::Impl::Submit(const Volume& volume,
                                       ParkedOperation operation) {
@@ -148,7 +147,6 @@ std::list<ParkedOperation> Volumes::Impl::TakeParkedLocked(VolumeSlot& slot) {
 }
 
 // --- The state of a slot
-// ----------------------------------------------------------
 
 bool Volumes::Impl::RunnableLocked(const VolumeSlot& slot) const {
   if (slot.phase != SlotPhase::kLoaded || slot.blocked() || shutdown_) {
@@ -205,7 +203,6 @@ std::optional<Library::RequestId> Volumes::Impl::DropRequestLocked(
 }
 
 // --- Loading
-// ------------------------------------------------------------------------
 
 void Volumes::Impl::RequestLease(const SlotPtr& slot) {
   uint64_t attempt = 0;
@@ -380,7 +377,6 @@ void Volumes::Impl::Close(const SlotPtr& slot) {
 }
 
 // --- The timer
-// -------------------------------------------------------------------
 
 void Volumes::Impl::TimerMain() {
   const milliseconds interval{options.checkpoint_interval_ms};
