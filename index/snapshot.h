@@ -50,8 +50,8 @@ class VolumeSnapshot {
   // kNoSpace as above; checked once more when everything was read.
   Status CheckWhole() const;
 
-  // The catalog as of the generation.
-  const CatalogSnapshot& catalog() const;
+  // The catalog as of the generation. May be kept longer than the snapshot.
+  std::shared_ptr<const CatalogSnapshot> catalog() const;
 
  private:
   friend class Volume;

@@ -6,10 +6,11 @@
 // and every change need the medium: their callers hold a VolumeUse
 // (index/volumes.h) for as long as the call runs; they are marked [loaded].
 //
-// Changes go to new blocks and into memory; a commit (checkpoint) makes them the
-// next generation: fsync and Sync force one, a timer bounds what an unsynced
-// crash can lose. A write that returned is visible to every reader; space for
-// it, its metadata and its record is reserved: ENOSPC comes from the operation.
+// Changes go to new blocks and into memory; a commit (checkpoint) makes them
+// the next generation: fsync and Sync force one, a timer bounds what an
+// unsynced crash can lose. A write that returned is visible to every reader;
+// space for it, its metadata and its record is reserved: ENOSPC comes from the
+// operation.
 //
 // Thread-safety: all methods may be called concurrently. Locks: mu_ guards all
 // state in memory; catalog look-ups may happen under it, device I/O never does.
@@ -76,16 +77,16 @@ struct NewInode {
 enum class RenameMode : uint8_t { kReplace, kNoReplace, kExchange };
 
 struct VolumeSpace {
-  uint64_t total_blocks = 0;   // of the partition, 2048 bytes each
-  uint64_t free_blocks = 0;    // up to the threshold
-  uint64_t inodes = 0;         // files and directories
+  uint64_t total_blocks = 0;  // of the partition, 2048 bytes each
+  uint64_t free_blocks = 0;   // up to the threshold
+  uint64_t inodes = 0;        // files and directories
 };
 
 // Where bytes of a file are, for splice: a run of the medium's DirectFd.
 struct FilePiece {
-  uint64_t length = 0;          // bytes
-  int64_t fd_offset = -1;       // byte offset on the medium; -1: zeros or memory
-  Bytes data;                   // fd_offset -1 and not empty: the bytes
+  uint64_t length = 0;     // bytes
+  int64_t fd_offset = -1;  // byte offset on the medium; -1: zeros or memory
+  Bytes data;              // fd_offset -1 and not empty: the bytes
 };
 
 // Says what the namespace and data are about to be committed as. Tests hook it.
@@ -131,18 +132,21 @@ class Volume {
   // True when changes wait for a commit.
   bool dirty() const;
 
-  // --- Identity ---------------------------------------------------------------
+  // --- Identity
+  // ---------------------------------------------------------------
   VolumeRecord record() const;
   VolumeIndex index() const { return index_; }
   std::string id() const;
-  InodeNumber root() const { return root_; }
+  // ICB block of the root directory.
+  InodeNumber root() const;
   // Role PRIMARY, not frozen. kReadOnly says why not.
   Status CheckWritable() const;
   // Committed generation (the active one is number + 1).
   Generation generation() const;
   VolumeSpace Space() const;
 
-  // --- Metadata, from memory and the catalog ----------------------------------
+  // --- Metadata, from memory and the catalog
+  // ----------------------------------
   Result<Attr> Lookup(InodeNumber dir, std::string_view name) const;
   Result<Attr> GetAttr(InodeNumber ino) const;
   // Names with cookie > after in cookie order, until `visit` answers false.
@@ -154,14 +158,16 @@ class Volume {
   Result<std::string> GetXattr(InodeNumber ino, const std::string& name) const;
   Result<std::vector<std::string>> ListXattr(InodeNumber ino) const;
 
-  // --- Open files --------------------------------------------------------------
-  // Keeps the inode's state in memory and its blocks alive when it is unlinked.
+  // --- Open files
+  // -------------------------------------------------------------- Keeps the
+  // inode's state in memory and its blocks alive when it is unlinked.
   Status Open(InodeNumber ino);
   // REQUIRES: as many calls as Open.
   void Close(InodeNumber ino);
 
-  // --- Data [loaded] ------------------------------------------------------------
-  // Reads up to out.size() bytes; answers the count, short at the end of file.
+  // --- Data [loaded]
+  // ------------------------------------------------------------ Reads up to
+  // out.size() bytes; answers the count, short at the end of file.
   Result<size_t> Read(InodeNumber ino, uint64_t offset, ByteSpan out);
   Result<size_t> Write(InodeNumber ino, uint64_t offset, ConstByteSpan data);
   // Appends at the end of file in one step; answers the offset.
@@ -172,37 +178,40 @@ class Volume {
   // SEEK_DATA (data true) or SEEK_HOLE from `offset`; kOutOfRange = ENXIO.
   Result<uint64_t> Seek(InodeNumber ino, uint64_t offset, bool data) const;
 
-  // --- Changes [loaded] ----------------------------------------------------------
+  // --- Changes [loaded]
+  // ----------------------------------------------------------
   Result<Attr> Create(InodeNumber dir, std::string_view name,
                       const NewInode& inode);
   Result<Attr> Link(InodeNumber ino, InodeNumber dir, std::string_view name);
-  Status Unlink(InodeNumber dir, std::string_view name);   // not directories
+  Status Unlink(InodeNumber dir, std::string_view name);  // not directories
   Status Rmdir(InodeNumber dir, std::string_view name);
-  Status Rename(InodeNumber from_dir, std::string_view from,
-                InodeNumber to_dir, std::string_view to, RenameMode mode);
+  Status Rename(InodeNumber from_dir, std::string_view from, InodeNumber to_dir,
+                std::string_view to, RenameMode mode);
   Result<Attr> SetAttr(InodeNumber ino, const AttrChange& change);
   // flags: XATTR_CREATE / XATTR_REPLACE.
   Status SetXattr(InodeNumber ino, const std::string& name,
                   std::string_view value, int flags);
   Status RemoveXattr(InodeNumber ino, const std::string& name);
-  Status SetThreshold(uint32_t percent);   // control slot is written at once
+  Status SetThreshold(uint32_t percent);  // control slot is written at once
 
-  // --- Durability [loaded] ---------------------------------------------------------
-  // Commits everything that returned before the call. One commit serves all
-  // callers that wait for it.
+  // --- Durability [loaded]
+  // --------------------------------------------------------- Commits
+  // everything that returned before the call. One commit serves all callers
+  // that wait for it.
   Status Sync();
   // The same if the inode (or, for a directory, its names) changed since the
   // last commit; else returns at once.
   Status Fsync(InodeNumber ino);
 
-  // --- Snapshots [loaded] -------------------------------------------------------------
-  // Commits, then pins that generation: see VolumeSnapshot. The volume stays in
-  // use. REQUIRES: the snapshot is destroyed before the use is dropped.
+  // --- Snapshots [loaded]
+  // ------------------------------------------------------------- Commits, then
+  // pins that generation: see VolumeSnapshot. The volume stays in use.
+  // REQUIRES: the snapshot is destroyed before the use is dropped.
   Result<std::unique_ptr<VolumeSnapshot>> TakeSnapshot();
 
   // The record as the copier has changed it on the medium (backup written,
-  // converted, role changed); the caller has stored it in the catalog. REQUIRES:
-  // not attached.
+  // converted, role changed); the caller has stored it in the catalog.
+  // REQUIRES: not attached.
   void SetRecord(const VolumeRecord& record);
 
   struct Impl;  // index/volume_impl.h
@@ -210,7 +219,6 @@ class Volume {
  private:
   friend class VolumeSnapshot;
   const VolumeIndex index_;
-  const InodeNumber root_;
   const std::unique_ptr<Impl> impl_;
 };
 

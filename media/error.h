@@ -133,12 +133,15 @@ Error ErrnoError(const std::string& context, int err);
 #define VELLUM_CONCAT_(a, b) a##b
 #define VELLUM_CONCAT(a, b) VELLUM_CONCAT_(a, b)
 
-// Returns from the enclosing function with the error, if there is one.
-#define RETURN_IF_ERROR(expr)                     \
-  do {                                            \
-    ::vellum::Status status_macro_ = (expr);      \
-    if (!status_macro_.ok()) return status_macro_; \
+#define RETURN_IF_ERROR_IMPL_(tmp, expr) \
+  do {                                   \
+    ::vellum::Status tmp = (expr);       \
+    if (!tmp.ok()) return tmp;           \
   } while (false)
+
+// Returns from the enclosing function with the error, if there is one.
+#define RETURN_IF_ERROR(expr) \
+  RETURN_IF_ERROR_IMPL_(VELLUM_CONCAT(status_macro_, __COUNTER__), expr)
 
 #define ASSIGN_OR_RETURN_IMPL_(tmp, lhs, expr) \
   auto tmp = (expr);                           \
@@ -147,4 +150,4 @@ Error ErrnoError(const std::string& context, int err);
 
 // ASSIGN_OR_RETURN(auto x, F()): x = value, or return the error.
 #define ASSIGN_OR_RETURN(lhs, expr) \
-  ASSIGN_OR_RETURN_IMPL_(VELLUM_CONCAT(result_macro_, __LINE__), lhs, expr)
+  ASSIGN_OR_RETURN_IMPL_(VELLUM_CONCAT(result_macro_, __COUNTER__), lhs, expr)

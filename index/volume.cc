@@ -1,0 +1,470 @@
+// SPDX-License-Identifier: Apache-2.0
+// Identity, state of inodes in memory, and everything that only reads metadata.
+#include "index/volume.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "index/volume_impl.h"
+
+namespace vellum {
+
+Volume::Impl::Impl(Catalog* catalog, VolumeRecord record, VolumeOptions options)
+    : catalog_(catalog),
+      options_(std::move(options)),
+      index_(record.index),
+      geometry_(record.geometry),
+      record_(std::move(record)) {}
+
+Volume::Volume(Catalog* catalog, VolumeRecord record, VolumeOptions options)
+    : index_(record.index),
+      impl_(std::make_unique<Impl>(catalog, std::move(record),
+                                   std::move(options))) {}
+
+Volume::~Volume() = default;
+
+std::string Volume::Impl::Name() const {
+  MutexLock lock(&mu_);
+  return "volume " + record_.id;
+}
+
+Status Volume::Impl::CheckWritableLocked() const {
+  if (record_.role == udf::Role::kBackup) {
+    return Status(
+        Errc::kReadOnly,
+        fmt::format("volume {} is a backup: only the copier writes it",
+                    record_.id));
+  }
+  if (!broken_.ok()) {
+    return Status(Errc::kReadOnly,
+                  fmt::format("volume {} takes no changes until it is loaded "
+                              "anew: {}",
+                              record_.id, broken_.error().message));
+  }
+  if (attached_ && medium_read_only_) {
+    return Status(
+        Errc::kWriteProtected,
+        fmt::format("the medium of volume {} is write-protected", record_.id));
+  }
+  return Status::Ok();
+}
+
+const LiveInode* Volume::Impl::FindLive(InodeNumber ino) const {
+  const auto it = inodes_.find(ino);
+  return it == inodes_.end() ? nullptr : it->second.get();
+}
+
+Result<LiveInode*> Volume::Impl::Live(InodeNumber ino) {
+  const auto it = inodes_.find(ino);
+  if (it != inodes_.end()) {
+    if (it->second->lost) {
+      return Error{Errc::kStale, fmt::format("inode {} of volume {} is gone",
+                                             ino, record_.id)};
+    }
+    return it->second.get();
+  }
+  Result<InodeRecord> rec = catalog_->GetInode(index_, ino);
+  if (!rec.ok()) {
+    if (rec.error().code != Errc::kNotFound) return rec.error();
+    return Error{Errc::kStale,
+                 fmt::format("volume {} has no inode {}", record_.id, ino)};
+  }
+  auto live = std::make_unique<LiveInode>();
+  live->ino = ino;
+  live->rec = std::move(*rec);
+  live->extents = ExtentMap(live->rec.extents);
+  if (live->rec.attr.type == udf::FileType::kDirectory) {
+    live->dir_bytes = live->rec.attr.size;
+  }
+  return inodes_.emplace(ino, std::move(live)).first->second.get();
+}
+
+void Volume::Impl::MaybeDrop(InodeNumber ino) {
+  const auto it = inodes_.find(ino);
+  if (it == inodes_.end()) return;
+  LiveInode* inode = it->second.get();
+  if (inode->opens > 0 || inode->users > 0 || inode->dirty ||
+      inode->in_commit || inode->keep_until > applied_) {
+    return;
+  }
+  ReleaseReserve(inode);
+  if (inode->unlinked && allocator_ != nullptr && !inode->lost) {
+    // The last close of an unlinked file: its blocks may be reused once the
+    // generations that still have it are gone.
+    for (const udf::BlockRun& run : inode->extents.Blocks()) {
+      allocator_->ReleaseHeld(run);
+    }
+    for (const uint32_t block : inode->rec.aed_blocks) {
+      allocator_->ReleaseHeld({block, 1});
+    }
+    allocator_->ReleaseHeld({ino, 1});
+  }
+  inodes_.erase(it);
+}
+
+void Volume::Impl::MarkDirty(LiveInode* inode) {
+  touched_ = true;
+  if (inode->dirty) return;
+  inode->dirty = true;
+  ++dirty_inodes_;
+}
+
+Attr Volume::Impl::ToAttr(const LiveInode& inode) const {
+  Attr out;
+  out.ino = inode.ino;
+  out.attr = inode.rec.attr;
+  out.allocated = inode.extents.mapped_sectors() * kSectorSize;
+  if (inode.rec.inline_data) out.allocated = kSectorSize;
+  return out;
+}
+
+// ---------------------------------------------------------------- identity
+
+bool Volume::attached() const {
+  MutexLock lock(&impl_->mu_);
+  return impl_->attached_;
+}
+
+bool Volume::dirty() const {
+  MutexLock lock(&impl_->mu_);
+  return impl_->DirtyLocked();
+}
+
+VolumeRecord Volume::record() const {
+  MutexLock lock(&impl_->mu_);
+  VolumeRecord record = impl_->record_;
+  if (impl_->attached_ && impl_->allocator_ != nullptr) {
+    record.used_blocks = impl_->allocator_->used_blocks();
+    record.files = impl_->files_;
+    record.directories = impl_->directories_;
+  }
+  return record;
+}
+
+std::string Volume::id() const {
+  MutexLock lock(&impl_->mu_);
+  return impl_->record_.id;
+}
+
+InodeNumber Volume::root() const {
+  MutexLock lock(&impl_->mu_);
+  return impl_->record_.geometry.root_block;
+}
+
+Status Volume::CheckWritable() const {
+  MutexLock lock(&impl_->mu_);
+  return impl_->CheckWritableLocked();
+}
+
+Generation Volume::generation() const {
+  MutexLock lock(&impl_->mu_);
+  return impl_->record_.generation;
+}
+
+VolumeSpace Volume::Impl::SpaceLocked() const {
+  VolumeSpace space;
+  space.total_blocks = record_.geometry.partition_blocks;
+  uint64_t used = record_.used_blocks;
+  uint64_t files = record_.files;
+  uint64_t directories = record_.directories;
+  if (attached_ && allocator_ != nullptr) {
+    used = allocator_->used_blocks();
+    files = files_;
+    directories = directories_;
+  }
+  const uint64_t limit = space.total_blocks * record_.threshold / 100;
+  space.free_blocks = limit > used ? limit - used : 0;
+  space.inodes = files + directories;
+  return space;
+}
+
+VolumeSpace Volume::Space() const {
+  MutexLock lock(&impl_->mu_);
+  return impl_->SpaceLocked();
+}
+
+void Volume::SetRecord(const VolumeRecord& record) {
+  MutexLock lock(&impl_->mu_);
+  VELLUM_CHECK(!impl_->attached_);
+  VELLUM_CHECK(record.index == index_);
+  impl_->record_ = record;
+  impl_->geometry_ = record.geometry;
+}
+
+// ---------------------------------------------------------------- metadata
+
+std::optional<DirentRecord> Volume::Impl::FindChange(InodeNumber dir,
+                                                     std::string_view name,
+                                                     bool* known) const {
+  const uint64_t hash = NameHash(name);
+  auto look = [&](const DirChanges& changes) -> const NameChange* {
+    const auto it = changes.find(dir);
+    if (it == changes.end()) return nullptr;
+    auto at = it->second.lower_bound(MakeCookie(hash, 0));
+    const auto end = it->second.lower_bound(MakeCookie(hash + 1, 0));
+    for (; at != end; ++at) {
+      if (at->second.name == name) return &at->second;
+    }
+    return nullptr;
+  };
+  auto answer = [&](const NameChange& change,
+                    uint64_t cookie) -> std::optional<DirentRecord> {
+    *known = true;
+    if (!change.present) return std::nullopt;
+    DirentRecord out;
+    out.cookie = cookie;
+    out.name = change.name;
+    out.ino = change.ino;
+    out.type = change.type;
+    return out;
+  };
+  const NameChange* change = look(names_);
+  if (change == nullptr && frozen_ != nullptr) change = look(frozen_->names);
+  if (change == nullptr) {
+    *known = false;
+    return std::nullopt;
+  }
+  return answer(*change, 0);
+}
+
+Result<std::optional<DirentRecord>> Volume::Impl::FindName(
+    InodeNumber dir, std::string_view name) const {
+  bool known = false;
+  std::optional<DirentRecord> change = FindChange(dir, name, &known);
+  if (known) return change;
+  Result<DirentRecord> found = catalog_->FindDirent(index_, dir, name);
+  if (found.ok()) return std::optional<DirentRecord>(std::move(*found));
+  if (found.error().code == Errc::kNotFound) {
+    return std::optional<DirentRecord>();
+  }
+  return found.error();
+}
+
+Result<Attr> Volume::Lookup(InodeNumber dir, std::string_view name) const {
+  if (name.size() > 255) {
+    return Error{Errc::kNameTooLong,
+                 fmt::format("a name of {} bytes", name.size())};
+  }
+  std::optional<DirentRecord> entry;
+  {
+    MutexLock lock(&impl_->mu_);
+    bool known = false;
+    entry = impl_->FindChange(dir, name, &known);
+    if (known && !entry.has_value()) {
+      return Error{Errc::kNotFound, fmt::format("no '{}'", name)};
+    }
+  }
+  if (!entry.has_value()) {
+    // Not changed since the last applied commit: the catalog is right, and what
+    // is applied meanwhile is only newer.
+    ASSIGN_OR_RETURN(entry,
+                     impl_->catalog_->FindDirent(impl_->index_, dir, name));
+  }
+  Result<Attr> attr = GetAttr(entry->ino);
+  if (!attr.ok() && attr.error().code == Errc::kStale) {
+    return Error{Errc::kNotFound, fmt::format("no '{}'", name)};
+  }
+  return attr;
+}
+
+Result<Attr> Volume::GetAttr(InodeNumber ino) const {
+  {
+    MutexLock lock(&impl_->mu_);
+    const LiveInode* live = impl_->FindLive(ino);
+    if (live != nullptr) {
+      if (live->lost || (live->unlinked && live->opens == 0)) {
+        return Error{Errc::kStale, fmt::format("inode {} is gone", ino)};
+      }
+      return impl_->ToAttr(*live);
+    }
+  }
+  Result<InodeRecord> rec = impl_->catalog_->GetInode(index_, ino);
+  if (!rec.ok()) {
+    if (rec.error().code == Errc::kNotFound) {
+      return Error{Errc::kStale, fmt::format("no inode {}", ino)};
+    }
+    return rec.error();
+  }
+  Attr out;
+  out.ino = ino;
+  uint64_t sectors = rec->inline_data ? 1 : 0;
+  for (const udf::Extent& e : rec->extents) sectors += e.count;
+  out.allocated = sectors * kSectorSize;
+  out.attr = std::move(rec->attr);
+  return out;
+}
+
+Status Volume::ReadDir(InodeNumber dir, uint64_t after,
+                       const std::function<bool(const DirItem&)>& visit) const {
+  // The catalog's entries with the two layers of changes laid over them. The
+  // changes are taken first: what is applied meanwhile is in both.
+  NameChanges changes;
+  {
+    MutexLock lock(&impl_->mu_);
+    auto take = [&](const DirChanges& layer) {
+      const auto it = layer.find(dir);
+      if (it == layer.end()) return;
+      for (auto at = it->second.upper_bound(after); at != it->second.end();
+           ++at) {
+        changes[at->first] = at->second;
+      }
+    };
+    if (impl_->frozen_ != nullptr) take(impl_->frozen_->names);
+    take(impl_->names_);
+  }
+  bool go_on = true;
+  auto next_change = changes.begin();
+  auto emit = [&](const DirItem& item) {
+    if (go_on) go_on = visit(item);
+  };
+  auto emit_changes_below = [&](uint64_t cookie) {
+    for (; go_on && next_change != changes.end() && next_change->first < cookie;
+         ++next_change) {
+      if (!next_change->second.present) continue;
+      emit({next_change->second.name, next_change->second.ino,
+            next_change->second.type, next_change->first});
+    }
+  };
+  RETURN_IF_ERROR(impl_->catalog_->ForEachDirent(
+      index_, dir, after, [&](DirentRecord&& entry) {
+        emit_changes_below(entry.cookie);
+        if (!go_on) return false;
+        if (next_change != changes.end() &&
+            next_change->first == entry.cookie) {
+          return true;  // replaced: emitted with the changes
+        }
+        emit({entry.name, entry.ino, entry.type, entry.cookie});
+        return go_on;
+      }));
+  emit_changes_below(UINT64_MAX);
+  return Status::Ok();
+}
+
+Result<InodeNumber> Volume::ParentOf(InodeNumber dir) const {
+  {
+    MutexLock lock(&impl_->mu_);
+    const LiveInode* live = impl_->FindLive(dir);
+    if (live != nullptr) return live->rec.parent;
+  }
+  ASSIGN_OR_RETURN(const InodeRecord rec,
+                   impl_->catalog_->GetInode(index_, dir));
+  return rec.parent;
+}
+
+Result<std::string> Volume::ReadLink(InodeNumber ino) const {
+  {
+    MutexLock lock(&impl_->mu_);
+    const LiveInode* live = impl_->FindLive(ino);
+    if (live != nullptr) {
+      if (live->rec.attr.type != udf::FileType::kSymlink) {
+        return Error{Errc::kInvalidArgument, "not a symbolic link"};
+      }
+      return live->rec.symlink_target;
+    }
+  }
+  ASSIGN_OR_RETURN(InodeRecord rec, impl_->catalog_->GetInode(index_, ino));
+  if (rec.attr.type != udf::FileType::kSymlink) {
+    return Error{Errc::kInvalidArgument, "not a symbolic link"};
+  }
+  return std::move(rec.symlink_target);
+}
+
+Result<std::string> Volume::GetXattr(InodeNumber ino,
+                                     const std::string& name) const {
+  ASSIGN_OR_RETURN(Attr attr, GetAttr(ino));
+  const auto it = attr.attr.xattrs.find(name);
+  if (it == attr.attr.xattrs.end()) {
+    return Error{Errc::kNoAttribute, fmt::format("no attribute '{}'", name)};
+  }
+  return it->second;
+}
+
+Result<std::vector<std::string>> Volume::ListXattr(InodeNumber ino) const {
+  ASSIGN_OR_RETURN(Attr attr, GetAttr(ino));
+  std::vector<std::string> names;
+  for (const auto& [name, value] : attr.attr.xattrs) names.push_back(name);
+  return names;
+}
+
+// -------------------------------------------------------------- open files
+
+Status Volume::Open(InodeNumber ino) {
+  MutexLock lock(&impl_->mu_);
+  ASSIGN_OR_RETURN(LiveInode * inode, impl_->Live(ino));
+  if (inode->unlinked && inode->opens == 0) {
+    return Status(Errc::kStale, fmt::format("inode {} is gone", ino));
+  }
+  ++inode->opens;
+  return Status::Ok();
+}
+
+void Volume::Close(InodeNumber ino) {
+  MutexLock lock(&impl_->mu_);
+  const auto it = impl_->inodes_.find(ino);
+  VELLUM_CHECK(it != impl_->inodes_.end() && it->second->opens > 0);
+  if (--it->second->opens > 0) return;
+  impl_->ReleaseReserve(it->second.get());
+  impl_->MaybeDrop(ino);
+}
+
+// ------------------------------------------------------ operations in flight
+
+Status Volume::Impl::BeginOp() {
+  MutexLock lock(&mu_);
+  while (freezing_) changed_.Wait(&mu_);
+  RETURN_IF_ERROR(CheckWritableLocked());
+  if (!attached_) {
+    return Status(Errc::kNotReady,
+                  fmt::format("volume {} is not loaded", record_.id));
+  }
+  ++inflight_;
+  return Status::Ok();
+}
+
+void Volume::Impl::EndOp() {
+  MutexLock lock(&mu_);
+  VELLUM_CHECK(inflight_ > 0);
+  if (--inflight_ == 0) changed_.NotifyAll();
+}
+
+Status Volume::Impl::Throttle() {
+  uint64_t target = 0;
+  {
+    MutexLock lock(&mu_);
+    // Bounds of what one record has room for and of memory.
+    const size_t ring_room = geometry_.ring_sectors / 4;
+    const bool full = images_.size() > ring_room ||
+                      dirty_inodes_ > std::max<size_t>(ring_room, 16384) ||
+                      name_changes_ > 65536;
+    if (!full) return Status::Ok();
+    target = active_;
+  }
+  return CommitUpTo(target, false);
+}
+
+Status Volume::Impl::Run(const std::function<Status()>& operation) {
+  RETURN_IF_ERROR(Throttle());
+  for (int attempt = 0;; ++attempt) {
+    Status status;
+    {
+      OpGuard op(this);
+      RETURN_IF_ERROR(op.Begin());
+      status = operation();
+    }
+    if (!status.Is(Errc::kNoSpace) || attempt == 2) return status;
+    // Blocks that were freed become reusable two commits later.
+    uint64_t target = 0;
+    {
+      MutexLock lock(&mu_);
+      if (allocator_ == nullptr || allocator_->deferred_blocks() == 0) {
+        return status;
+      }
+      touched_ = true;  // a generation of its own, if nothing else changed
+      target = active_;
+    }
+    RETURN_IF_ERROR(CommitUpTo(target, false));
+  }
+}
+
+}  // namespace vellum

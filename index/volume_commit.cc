@@ -1,0 +1,289 @@
+// SPDX-License-Identifier: Apache-2.0
+// The commit of a generation, in the order of media/udf/FORMAT.md section 3:
+//   S1 new sectors, written directly   P  pending batch (synced)   F1 flush
+//   S3 redo record                     F2 flush = the commit
+//   apply the batch                    S4 overwrite in place
+// S4 is durable by the next F1; the blocks that this generation freed are
+// reusable from then on.
+#include <fmt/format.h>
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+#include <cstring>
+#include <future>
+
+#include "index/volume.h"
+#include "index/volume_impl.h"
+
+namespace vellum {
+namespace {
+
+// Longest run that is written with one request: 1 MiB.
+constexpr size_t kMaxRunSectors = 512;
+
+}  // namespace
+
+bool Volume::Impl::DirtyLocked() const {
+  return touched_ || dirty_inodes_ > 0 || name_changes_ > 0 ||
+         !images_.empty() || !removed_.empty();
+}
+
+Status Volume::Impl::Step(CommitStep step) {
+  if (!options_.on_commit_step) return Status::Ok();
+  return options_.on_commit_step(step);
+}
+
+Status Volume::Impl::WriteImages(const udf::SectorImages& images) {
+  Bytes run;
+  uint64_t first = 0;
+  auto flush = [&]() -> Status {
+    if (run.empty()) return Status::Ok();
+    const Status status = medium_->Write(first, run);
+    run.clear();
+    return status;
+  };
+  for (const auto& [sector, image] : images) {
+    const size_t held = run.size() / kSectorSize;
+    if (held != 0 && (sector != first + held || held == kMaxRunSectors)) {
+      RETURN_IF_ERROR(flush());
+    }
+    if (run.empty()) first = sector;
+    run.insert(run.end(), image->begin(), image->end());
+  }
+  return flush();
+}
+
+Status Volume::Impl::PreserveForSnapshots(const udf::SectorImages& images) {
+  std::vector<std::shared_ptr<SnapshotState>> snapshots;
+  {
+    MutexLock lock(&mu_);
+    snapshots = snapshots_;
+  }
+  if (snapshots.empty()) return Status::Ok();
+  udf::Sector old;
+  for (const auto& [sector, image] : images) {
+    const bool needed =
+        std::any_of(snapshots.begin(), snapshots.end(),
+                    [s = sector](const std::shared_ptr<SnapshotState>& state) {
+                      return !state->overlay->Has(s);
+                    });
+    if (!needed) continue;
+    RETURN_IF_ERROR(medium_->Read(sector, old));
+    for (const std::shared_ptr<SnapshotState>& state : snapshots) {
+      // A snapshot whose overlay is full says so itself when it is read; the
+      // application that writes must not suffer from it.
+      state->overlay->Put(sector, old).IgnoreError("kept by the overlay");
+    }
+  }
+  return Status::Ok();
+}
+
+void Volume::Impl::BecomeCommitter() {
+  MutexLock lock(&mu_);
+  while (committing_) changed_.Wait(&mu_);
+  committing_ = true;
+}
+
+void Volume::Impl::EndCommitter(const Status& status) {
+  MutexLock lock(&mu_);
+  committing_ = false;
+  if (!status.ok() && broken_.ok()) {
+    broken_ = status;
+    spdlog::error("volume {} is read-only until it is loaded anew: {}",
+                  record_.id, status.error().message);
+  }
+  changed_.NotifyAll();
+}
+
+Status Volume::Impl::CommitUpTo(uint64_t target, bool closing) {
+  for (;;) {
+    {
+      MutexLock lock(&mu_);
+      for (;;) {
+        if (committed_ >= target) return Status::Ok();
+        if (!broken_.ok()) {
+          return Status(Errc::kDeviceError,
+                        fmt::format("volume {}: {}", record_.id,
+                                    broken_.error().message));
+        }
+        if (!attached_ || journal_ == nullptr) {
+          return Status(Errc::kNotReady,
+                        fmt::format("volume {} is not loaded", record_.id));
+        }
+        if (!committing_) break;
+        changed_.Wait(&mu_);
+      }
+      committing_ = true;
+    }
+    const Status status = RunCommit(closing);
+    EndCommitter(status);
+    RETURN_IF_ERROR(status);
+  }
+}
+
+Status Volume::Impl::RunCommit(bool closing) {
+  std::shared_ptr<Frozen> frozen;
+  for (;;) {
+    RETURN_IF_ERROR(Prefetch());
+    MutexLock lock(&mu_);
+    freezing_ = true;
+    while (inflight_ > 0) changed_.Wait(&mu_);
+    if (!PrefetchDone()) {
+      freezing_ = false;
+      changed_.NotifyAll();
+      continue;
+    }
+    const Status status = Freeze(closing);
+    frozen = frozen_;
+    freezing_ = false;
+    changed_.NotifyAll();
+    RETURN_IF_ERROR(status);
+    break;
+  }
+  const Status status = Commit(frozen);
+  if (!status.ok()) return status;
+  FinishCommit(*frozen);
+  TrimImageCache();
+  return Status::Ok();
+}
+
+Status Volume::Impl::Commit(const std::shared_ptr<Frozen>& frozen) {
+  RETURN_IF_ERROR(Step(CommitStep::kFrozen));
+  udf::SectorImages direct;
+  udf::Record record;
+  RETURN_IF_ERROR(BuildSectors(*frozen, &direct, &record.images));
+
+  VolumeRecord next;
+  {
+    MutexLock lock(&mu_);
+    next = record_;
+  }
+  // S1. The first commit of a load also says that the volume is in use.
+  if (slot_.state != udf::SlotState::kInUse) {
+    slot_.state = udf::SlotState::kInUse;
+    slot_.generation = next.generation;
+    slot_.lvid_crc = lvid_crc_;
+    slot_.time = Now();
+    RETURN_IF_ERROR(udf::WriteControlSlot(*medium_, &slot_));
+  }
+  RETURN_IF_ERROR(WriteImages(direct));
+  RETURN_IF_ERROR(Step(CommitStep::kDataWritten));
+
+  record.header.format_uuid = next.format_uuid;
+  record.header.epoch = slot_.epoch;
+  record.header.generation = {next.generation.lineage, frozen->number};
+  record.header.role = udf::Role::kPrimary;
+  record.header.lvid_before = lvid_crc_;
+  record.header.lvid_after = udf::Crc32c(*record.images.at(udf::kLvidSector));
+
+  next.generation.number = frozen->number;
+  next.record_crc = udf::RecordCrc(record);
+  next.tree = TreeState::kValid;
+  next.state = udf::SlotState::kInUse;
+  next.used_blocks = frozen->used_blocks;
+  next.files = frozen->files;
+  next.directories = frozen->directories_count;
+  next.next_unique_id = frozen->next_unique_id;
+  CatalogBatch batch;
+  RETURN_IF_ERROR(BuildBatch(*frozen, direct, record.images, next, &batch));
+  direct.clear();
+
+  // P and F1 need each other's company only: both before S3.
+  PendingBatch pending;
+  pending.generation = next.generation;
+  pending.record_crc = next.record_crc;
+  pending.batch = batch.Serialize();
+  std::future<Status> stored =
+      std::async(std::launch::async, [this, &pending]() -> Status {
+        return catalog_->PutPending(index_, pending);
+      });
+  const Status flushed = medium_->Flush();
+  const Status put = stored.get();
+  if (!put.ok()) return put.WithContext("catalog, pending batch");
+  RETURN_IF_ERROR(Step(CommitStep::kPendingStored));
+  if (!flushed.ok()) return flushed.WithContext("flush before the record");
+  RETURN_IF_ERROR(Step(CommitStep::kDataFlushed));
+  {
+    MutexLock lock(&mu_);
+    allocator_->Durable(frozen->number - 1);
+  }
+
+  RETURN_IF_ERROR(journal_->Write(&record, frozen->spill));
+  RETURN_IF_ERROR(Step(CommitStep::kRecordWritten));
+  const Status committed = medium_->Flush();
+  if (!committed.ok()) return committed.WithContext("flush of the record");
+  RETURN_IF_ERROR(Step(CommitStep::kRecordFlushed));
+
+  // The generation is committed: whoever waits for it may go on once the
+  // catalog shows it too.
+  RETURN_IF_ERROR(
+      catalog_->ApplyPending(index_, &batch).WithContext("catalog"));
+  {
+    MutexLock lock(&mu_);
+    record_.generation = next.generation;
+    record_.record_crc = next.record_crc;
+    record_.tree = next.tree;
+    record_.state = next.state;
+    record_.used_blocks = next.used_blocks;
+    record_.files = next.files;
+    record_.directories = next.directories;
+    record_.next_unique_id = next.next_unique_id;
+    committed_ = frozen->number;
+    applied_ = frozen->number;
+    changed_.NotifyAll();
+  }
+  RETURN_IF_ERROR(Step(CommitStep::kApplied));
+
+  // S4.
+  RETURN_IF_ERROR(PreserveForSnapshots(record.images));
+  RETURN_IF_ERROR(WriteImages(record.images));
+  lvid_crc_ = record.header.lvid_after;
+  return Step(CommitStep::kInPlaceWritten);
+}
+
+void Volume::Impl::FinishCommit(const Frozen& frozen) {
+  MutexLock lock(&mu_);
+  for (const SectorRange& range : frozen.spill) {
+    // Not used before the S4 that it backs is durable: freed like any block.
+    const udf::BlockRun run{
+        static_cast<uint32_t>(range.first - geometry_.partition_first),
+        static_cast<uint32_t>(range.count)};
+    allocator_->Use(run);
+    allocator_->Free(run);
+  }
+  for (const FrozenInode& inode : frozen.inodes) {
+    const auto it = inodes_.find(inode.ino);
+    if (it != inodes_.end()) it->second->in_commit = false;
+  }
+  frozen_.reset();
+  std::vector<InodeNumber> all;
+  all.reserve(inodes_.size());
+  for (const auto& [ino, inode] : inodes_) all.push_back(ino);
+  for (const InodeNumber ino : all) MaybeDrop(ino);
+  changed_.NotifyAll();
+}
+
+Status Volume::Sync() {
+  uint64_t target = 0;
+  {
+    MutexLock lock(&impl_->mu_);
+    if (impl_->journal_ == nullptr && impl_->broken_.ok()) {
+      return Status::Ok();  // a backup or a write-protected medium
+    }
+    target = impl_->DirtyLocked() ? impl_->active_ : impl_->active_ - 1;
+  }
+  return impl_->CommitUpTo(target, false);
+}
+
+Status Volume::Fsync(InodeNumber ino) {
+  {
+    MutexLock lock(&impl_->mu_);
+    const LiveInode* inode = impl_->FindLive(ino);
+    const bool names = impl_->names_.count(ino) != 0;
+    const bool waits = inode != nullptr && (inode->dirty || inode->in_commit);
+    if (!waits && !names && impl_->broken_.ok()) return Status::Ok();
+  }
+  return Sync();
+}
+
+}  // namespace vellum

@@ -1,0 +1,315 @@
+// SPDX-License-Identifier: Apache-2.0
+// The inside of Volume. Who may touch what:
+//   mu_ guards every member that is not marked otherwise. Catalog look-ups may
+//   happen under it; device I/O and waiting for a robot never.
+//   The committer (the one thread for which committing_ was set) owns what is
+//   marked "committer": those members need no lock.
+// Lock order: mu_, then Overlay::mu_, then the catalog's own.
+//
+// Files: volume.cc (identity, metadata), volume_names.cc (changes of the
+// namespace), volume_data.cc (file content), volume_commit.cc (generations),
+// volume_build.cc (from names to sectors), volume_load.cc (attach, detach),
+// volume_scan.cc (medium to catalog), snapshot.cc.
+#pragma once
+
+#include <cstdint>
+#include <list>
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+#include "index/directory_image.h"
+#include "index/extent_map.h"
+#include "index/overlay.h"
+#include "index/volume.h"
+#include "media/mutex.h"
+#include "media/udf/allocator.h"
+#include "media/udf/journal.h"
+
+namespace vellum {
+
+// State in memory of an inode that is open, changed or unlinked.
+struct LiveInode {
+  InodeNumber ino = 0;
+  InodeRecord rec;  // rec.extents is stale: `extents` counts
+  ExtentMap extents;
+  std::optional<Bytes> inline_data;  // loaded content of an inline file
+  uint32_t opens = 0;
+  uint32_t users = 0;       // operations that hold a pointer to it
+  bool busy = false;        // one of them changes the content
+  bool dirty = false;       // changed in the active generation
+  bool in_commit = false;   // part of the generation that is being committed
+  bool fresh = false;       // never part of a committed generation
+  bool unlinked = false;    // no name any more
+  bool lost = false;        // has no blocks any more
+  uint64_t keep_until = 0;  // unlinked: generation whose application removes it
+  bool parent_moved = false;  // directory: the parent FID must be written anew
+  udf::BlockRun reserve;      // file: blocks reserved for its growth
+  // Directories: content length at most, and where it will fit.
+  uint64_t dir_bytes = 0;
+  udf::BlockRun tail;        // reserved right behind the extent
+  udf::BlockRun relocation;  // reserved: the whole content moves there
+};
+
+// A name that appeared, changed or went away since the last commit.
+struct NameChange {
+  std::string name;
+  bool present = false;
+  InodeNumber ino = 0;
+  uint64_t unique_id = 0;
+  udf::FileType type = udf::FileType::kRegular;
+};
+using NameChanges = std::map<uint64_t, NameChange>;     // by cookie
+using DirChanges = std::map<InodeNumber, NameChanges>;  // by directory
+
+// One inode as the generation being committed has it.
+struct FrozenInode {
+  InodeNumber ino = 0;
+  InodeRecord rec;
+  std::optional<Bytes> inline_data;
+  bool fresh = false;
+  std::set<uint32_t>
+      old_aeds;  // blocks of its chain that were committed before
+};
+
+// Where a directory's content is written in this generation.
+struct FrozenDirectory {
+  InodeNumber ino = 0;
+  std::shared_ptr<DirectoryImage> image;
+  uint32_t block = 0;
+  bool whole = false;           // every sector, to new blocks
+  std::set<uint32_t> direct;    // sectors behind the committed length
+  std::set<uint32_t> in_place;  // sectors that the record must carry
+};
+
+// A generation between freeze and the end of its commit.
+struct Frozen {
+  uint64_t number = 0;
+  DirChanges names;
+  std::vector<InodeNumber> removed;  // inodes that leave the catalog
+  // names of directories that were removed with them: (directory, cookie)
+  std::vector<std::pair<InodeNumber, uint64_t>> dead_names;
+  std::vector<FrozenInode> inodes;
+  std::vector<FrozenDirectory> directories;
+  // (directory, cookie) -> offset of the FID in the content
+  std::map<std::pair<InodeNumber, uint64_t>, uint32_t> offsets;
+  // directories that were rewritten: offset of a kept FID, old -> new
+  std::map<InodeNumber, std::unordered_map<uint32_t, uint32_t>> moved;
+  udf::SectorImages data;  // small overwrites of committed file data
+  std::map<uint32_t, udf::Sector> bitmap;
+  RegionSet regions;  // of direct writes so far
+  uint64_t used_blocks = 0, free_blocks = 0;
+  uint64_t files = 0, directories_count = 0;
+  uint64_t next_unique_id = 16;
+  bool closing = false;
+  udf::Spill spill;
+};
+
+struct SnapshotState {
+  Volume::Impl* owner = nullptr;
+  Medium* medium = nullptr;
+  VolumeRecord record;
+  Bytes bitmap;
+  std::shared_ptr<CatalogSnapshot> catalog;
+  Catalog* db = nullptr;
+  std::unique_ptr<Overlay> overlay;
+  std::optional<uint64_t> pinned;  // generation number
+};
+
+struct Volume::Impl {
+  Impl(Catalog* catalog, VolumeRecord record, VolumeOptions options);
+
+  // --- volume.cc
+  std::string Name() const;  // "volume X", for messages
+  Status CheckWritableLocked() const REQUIRES(mu_);
+  // Finds or loads the inode's state. kStale.
+  Result<LiveInode*> Live(InodeNumber ino) REQUIRES(mu_);
+  const LiveInode* FindLive(InodeNumber ino) const REQUIRES(mu_);
+  // Drops the state of an inode that nothing needs any more.
+  void MaybeDrop(InodeNumber ino) REQUIRES(mu_);
+  void MarkDirty(LiveInode* inode) REQUIRES(mu_);
+  Attr ToAttr(const LiveInode& inode) const REQUIRES(mu_);
+  // The name as it is now: changes first, then the catalog.
+  std::optional<DirentRecord> FindChange(InodeNumber dir, std::string_view name,
+                                         bool* known) const REQUIRES(mu_);
+  Result<std::optional<DirentRecord>> FindName(InodeNumber dir,
+                                               std::string_view name) const
+      REQUIRES(mu_);
+  VolumeSpace SpaceLocked() const REQUIRES(mu_);
+
+  // --- operations in flight
+  // Waits while a commit freezes; fails when the volume takes no changes.
+  Status BeginOp() EXCLUDES(mu_);
+  void EndOp() EXCLUDES(mu_);
+  // Commits first when too much waits in memory.
+  Status Throttle() EXCLUDES(mu_);
+  // Runs `operation`; when it has no space and blocks are waiting for commits,
+  // commits and tries once more.
+  Status Run(const std::function<Status()>& operation) EXCLUDES(mu_);
+
+  // --- volume_names.cc
+  Result<LiveInode*> LiveDirectory(InodeNumber dir) REQUIRES(mu_);
+  Result<uint64_t> PickCookie(InodeNumber dir, std::string_view name) const
+      REQUIRES(mu_);
+  Status EnsureDirSpace(LiveInode* dir, std::string_view name) REQUIRES(mu_);
+  Status PutName(LiveInode* dir, std::string_view name, const LiveInode& child)
+      REQUIRES(mu_);
+  Status RemoveName(LiveInode* dir, std::string_view name) REQUIRES(mu_);
+  // One link less; frees the inode at the last one.
+  void DropLink(LiveInode* inode) REQUIRES(mu_);
+  void FreeInode(LiveInode* inode) REQUIRES(mu_);
+  Result<bool> IsEmptyDirectory(InodeNumber dir) const REQUIRES(mu_);
+  Result<Attr> CreateLocked(InodeNumber dir, std::string_view name,
+                            const NewInode& inode) REQUIRES(mu_);
+  Status RenameLocked(InodeNumber from_dir, std::string_view from,
+                      InodeNumber to_dir, std::string_view to, RenameMode mode)
+      REQUIRES(mu_);
+
+  // --- volume_data.cc
+  // Keeps the inode's state and makes its content this thread's to change.
+  Result<LiveInode*> LockContent(InodeNumber ino) EXCLUDES(mu_);
+  void UnlockContent(LiveInode* inode) EXCLUDES(mu_);
+  // REQUIRES: content locked.
+  Status LoadInline(LiveInode* inode) EXCLUDES(mu_);
+  Status ConvertInline(LiveInode* inode) EXCLUDES(mu_);
+  Status WriteContent(LiveInode* inode, uint64_t offset, ConstByteSpan data,
+                      bool grow) EXCLUDES(mu_);
+  Status Truncate(LiveInode* inode, uint64_t size) EXCLUDES(mu_);
+  Status ReadSectors(const LiveInode& inode, uint64_t first, ByteSpan out)
+      EXCLUDES(mu_);
+  Status PunchHole(LiveInode* inode, uint64_t offset, uint64_t length)
+      EXCLUDES(mu_);
+  std::optional<std::vector<udf::BlockRun>> AllocateData(LiveInode* inode,
+                                                         uint64_t at_sector,
+                                                         uint64_t count,
+                                                         bool grow)
+      REQUIRES(mu_);
+  void UseFor(const LiveInode& inode, udf::BlockRun run) REQUIRES(mu_);
+  void FreeFor(const LiveInode& inode, udf::BlockRun run) REQUIRES(mu_);
+  void ReleaseReserve(LiveInode* inode) REQUIRES(mu_);
+  uint64_t MetadataReserve() const REQUIRES(mu_);
+  uint64_t Sector(uint32_t block) const { return geometry_.Sector(block); }
+
+  // --- volume_commit.cc
+  // Returns when generation `target` is committed.
+  Status CommitUpTo(uint64_t target, bool closing) EXCLUDES(mu_);
+  Status RunCommit(bool closing) EXCLUDES(mu_);
+  bool DirtyLocked() const REQUIRES(mu_);
+  Status Commit(const std::shared_ptr<Frozen>& frozen) EXCLUDES(mu_);
+  Status WriteImages(const udf::SectorImages& images);
+  // The one role of committer; nothing else writes slot or record meanwhile.
+  void BecomeCommitter() EXCLUDES(mu_);
+  void EndCommitter(const Status& status) EXCLUDES(mu_);
+  Status PreserveForSnapshots(const udf::SectorImages& images) EXCLUDES(mu_);
+  Status Step(CommitStep step);
+  void FinishCommit(const Frozen& frozen) EXCLUDES(mu_);
+
+  // --- volume_build.cc (all: committer)
+  // The directories that the active generation changes.
+  std::set<InodeNumber> ChangedDirectories() const REQUIRES(mu_);
+  // Reads what freezing will need: contents of changed directories, committed
+  // places of changed names.
+  Status Prefetch() EXCLUDES(mu_);
+  bool PrefetchDone() const REQUIRES(mu_);
+  Result<std::optional<uint32_t>> BaseOffset(InodeNumber dir, uint64_t cookie,
+                                             const std::string& name);
+  Status Freeze(bool closing) REQUIRES(mu_);
+  Status FreezeDirectory(Frozen* frozen, LiveInode* dir,
+                         const NameChanges& names) REQUIRES(mu_);
+  Status FreezeInode(Frozen* frozen, LiveInode* inode) REQUIRES(mu_);
+  void TrimImageCache();
+  // The sectors of the frozen generation: those written directly, those that
+  // the record carries.
+  Status BuildSectors(const Frozen& frozen, udf::SectorImages* direct,
+                      udf::SectorImages* in_place);
+  Status BuildEntry(const FrozenInode& inode, udf::SectorImages* direct,
+                    udf::SectorImages* in_place);
+  Status BuildBatch(const Frozen& frozen, const udf::SectorImages& direct,
+                    const udf::SectorImages& in_place,
+                    const VolumeRecord& record, CatalogBatch* batch);
+
+  // --- volume_load.cc, volume_scan.cc
+  Status AttachPrimary(Medium* medium, udf::ControlSlot slot) EXCLUDES(mu_);
+  Status AttachBackup(Medium* medium, udf::ControlSlot slot) EXCLUDES(mu_);
+  Status Reconcile(const udf::ReplayResult& replay, bool* rescan) EXCLUDES(mu_);
+  Status Scan(Medium* medium, VolumeRecord record) EXCLUDES(mu_);
+  Status StartAllocator() EXCLUDES(mu_);
+
+  // Constant after construction.
+  Catalog* const catalog_;
+  const VolumeOptions options_;
+  const VolumeIndex index_;
+
+  // Medium and what belongs to it: set by Attach, cleared by Detach, neither of
+  // which runs while anything else does.
+  udf::Geometry geometry_;  // changed by SetRecord only
+  Medium* medium_ = nullptr;
+  std::unique_ptr<Medium> replayed_;  // write-protected: the view in memory
+  std::unique_ptr<udf::Journal> journal_;
+  udf::ControlSlot slot_;  // committer
+  uint32_t lvid_crc_ = 0;  // committer: of the LVID on the medium
+  bool medium_read_only_ = false;
+
+  mutable Mutex mu_;
+  CondVar changed_;  // commit ended, freeze ended, inode no longer busy
+  VolumeRecord record_ GUARDED_BY(mu_);
+  bool attached_ GUARDED_BY(mu_) = false;
+  std::unique_ptr<udf::Allocator> allocator_ GUARDED_BY(mu_);
+  std::map<InodeNumber, std::unique_ptr<LiveInode>> inodes_ GUARDED_BY(mu_);
+  DirChanges names_ GUARDED_BY(mu_);  // of the active generation
+  size_t name_changes_ GUARDED_BY(mu_) = 0;
+  size_t dirty_inodes_ GUARDED_BY(mu_) = 0;
+  udf::SectorImages images_ GUARDED_BY(mu_);  // small overwrites, active
+  RegionSet regions_ GUARDED_BY(mu_);         // direct writes, active
+  std::vector<InodeNumber> removed_ GUARDED_BY(mu_);  // committed inodes freed
+  std::vector<std::pair<InodeNumber, uint64_t>> dead_names_ GUARDED_BY(mu_);
+  uint64_t next_unique_id_ GUARDED_BY(mu_) = 16;
+  uint64_t files_ GUARDED_BY(mu_) = 0;
+  uint64_t directories_ GUARDED_BY(mu_) = 1;
+  uint32_t data_cursor_ GUARDED_BY(mu_) = 0;  // where data goes next
+  bool touched_ GUARDED_BY(mu_) = false;  // anything changed in this generation
+
+  std::shared_ptr<Frozen> frozen_ GUARDED_BY(mu_);
+  bool committing_ GUARDED_BY(mu_) = false;
+  bool freezing_ GUARDED_BY(mu_) = false;
+  uint32_t inflight_ GUARDED_BY(mu_) = 0;
+  uint64_t committed_ GUARDED_BY(mu_) = 0;  // number
+  uint64_t active_ GUARDED_BY(mu_) = 1;     // number
+  uint64_t applied_ GUARDED_BY(mu_) = 0;    // number, in the catalog
+  Status broken_ GUARDED_BY(mu_);           // a failed flush froze it
+  std::vector<std::shared_ptr<SnapshotState>> snapshots_ GUARDED_BY(mu_);
+
+  // Committer.
+  std::map<InodeNumber, std::shared_ptr<DirectoryImage>> dir_images_;
+  std::list<InodeNumber> dir_images_order_;  // oldest first
+  // FIDs as committed, of names about to change: nullopt = no such name.
+  using BaseKey = std::pair<InodeNumber, uint64_t>;
+  std::map<BaseKey, std::optional<uint32_t>> base_offsets_;
+};
+
+// Keeps an operation "in flight" for its scope.
+class OpGuard {
+ public:
+  explicit OpGuard(Volume::Impl* impl) : impl_(impl) {}
+  ~OpGuard() {
+    if (begun_) impl_->EndOp();
+  }
+  OpGuard(const OpGuard&) = delete;
+  OpGuard& operator=(const OpGuard&) = delete;
+  Status Begin() {
+    RETURN_IF_ERROR(impl_->BeginOp());
+    begun_ = true;
+    return Status::Ok();
+  }
+
+ private:
+  Volume::Impl* const impl_;
+  bool begun_ = false;
+};
+
+}  // namespace vellum

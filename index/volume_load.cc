@@ -1,0 +1,499 @@
+// SPDX-License-Identifier: Apache-2.0
+// A volume meets its medium, and leaves it. While either runs nothing else uses
+// the volume's medium (Volumes sees to it).
+#include <fmt/format.h>
+#include <spdlog/spdlog.h>
+
+#include "index/volume.h"
+#include "index/volume_impl.h"
+#include "media/udf/format.h"
+
+namespace vellum {
+namespace {
+
+// The medium of a lease seen through an object that can be owned.
+class BorrowedMedium : public Medium {
+ public:
+  explicit BorrowedMedium(Medium* medium) : medium_(medium) {}
+  MediumInfo Info() const override { return medium_->Info(); }
+  Status Read(uint64_t lba, ByteSpan out) override {
+    return medium_->Read(lba, out);
+  }
+  Status Write(uint64_t lba, ConstByteSpan data) override {
+    return medium_->Write(lba, data);
+  }
+  Status Flush() override { return medium_->Flush(); }
+  Status Discard(uint64_t lba, uint64_t count) override {
+    return medium_->Discard(lba, count);
+  }
+  Result<SectorRange> NextAllocated(SectorRange from) override {
+    return medium_->NextAllocated(from);
+  }
+  void DropReadCache(uint64_t lba, uint64_t count) override {
+    medium_->DropReadCache(lba, count);
+  }
+
+ private:
+  Medium* const medium_;
+};
+
+// What a load found, before the catalog is asked.
+struct Found {
+  udf::ReplayResult replay;
+  std::unique_ptr<Medium> view;  // write-protected: replayed in memory
+  uint32_t lvid_crc = 0;
+};
+
+Result<Found> Recover(Medium* medium, const udf::Geometry& geometry,
+                      const udf::ControlSlot& slot, bool read_only) {
+  Found found;
+  if (!read_only) {
+    ASSIGN_OR_RETURN(found.replay, udf::ReplayJournal(*medium, geometry, slot));
+  } else {
+    ASSIGN_OR_RETURN(udf::ScanResult scan,
+                     udf::ScanRing(*medium, geometry, slot));
+    found.replay.generation = slot.generation;
+    udf::SectorImages images;
+    if (scan.newest.has_value()) {
+      udf::Sector lvid;
+      RETURN_IF_ERROR(medium->Read(udf::kLvidSector, lvid));
+      const uint32_t crc = udf::Crc32c(lvid);
+      const udf::RecordHeader& header = scan.newest->header;
+      if (crc == header.lvid_before || crc == header.lvid_after) {
+        found.replay.generation = header.generation;
+        found.replay.record_crc = header.crc;
+        images = std::move(scan.newest->images);
+      } else {
+        found.replay.outcome = udf::ReplayOutcome::kForeign;
+      }
+    }
+    found.view = std::make_unique<udf::ReplayedMedium>(
+        std::make_unique<BorrowedMedium>(medium), std::move(images));
+  }
+  Medium* const view = found.view != nullptr ? found.view.get() : medium;
+  udf::Sector lvid;
+  RETURN_IF_ERROR(view->Read(udf::kLvidSector, lvid));
+  found.lvid_crc = udf::Crc32c(lvid);
+  return found;
+}
+
+}  // namespace
+
+Status Volume::Attach(Medium* medium) {
+  VolumeRecord record;
+  {
+    MutexLock lock(&impl_->mu_);
+    VELLUM_CHECK(!impl_->attached_);
+    record = impl_->record_;
+  }
+  Result<udf::ControlSlot> slot = udf::ReadControlSlot(*medium);
+  if (!slot.ok()) {
+    return slot.status().WithContext(
+        fmt::format("volume {} on {}", record.id, medium->Info().name));
+  }
+  if (slot->medium_uuid != record.medium_uuid ||
+      slot->format_uuid != record.format_uuid) {
+    return Status(Errc::kNoMedium,
+                  fmt::format("{} holds volume {} instead of volume {} (the "
+                              "medium was replaced or formatted elsewhere)",
+                              medium->Info().name, slot->volume_id, record.id));
+  }
+  if (slot->role == udf::Role::kBackup) {
+    return impl_->AttachBackup(medium, std::move(*slot));
+  }
+  return impl_->AttachPrimary(medium, std::move(*slot));
+}
+
+Status Volume::Impl::Reconcile(const udf::ReplayResult& replay, bool* rescan) {
+  *rescan = false;
+  VolumeRecord record;
+  {
+    MutexLock lock(&mu_);
+    record = record_;
+  }
+  ASSIGN_OR_RETURN(const std::optional<PendingBatch> pending,
+                   catalog_->GetPending(index_));
+  if (replay.outcome == udf::ReplayOutcome::kForeign) {
+    spdlog::warn(
+        "volume {}: another system wrote to the medium; reading it "
+        "anew",
+        record.id);
+    *rescan = true;
+    return Status::Ok();
+  }
+  if (pending.has_value() && record.tree == TreeState::kValid &&
+      pending->generation == replay.generation &&
+      pending->record_crc == replay.record_crc) {
+    RETURN_IF_ERROR(catalog_->ApplyPending(index_));
+    ASSIGN_OR_RETURN(VolumeRecord applied, catalog_->GetVolume(index_));
+    MutexLock lock(&mu_);
+    record_ = std::move(applied);
+    return Status::Ok();
+  }
+  if (record.tree == TreeState::kValid &&
+      record.generation == replay.generation &&
+      (record.record_crc == 0 || replay.record_crc == 0 ||
+       record.record_crc == replay.record_crc)) {
+    if (pending.has_value()) {
+      CatalogBatch batch;
+      batch.DeletePending(index_);
+      RETURN_IF_ERROR(catalog_->Write(batch, Sync::kNo));
+    }
+    return Status::Ok();
+  }
+  if (record.tree == TreeState::kNone) {
+    spdlog::info("volume {}: reading its tree", record.id);
+  } else {
+    spdlog::warn(
+        "volume {}: the medium is at generation {}, the catalog at {}; "
+        "reading the medium anew",
+        record.id, ToString(replay.generation), ToString(record.generation));
+  }
+  *rescan = true;
+  return Status::Ok();
+}
+
+Status Volume::Impl::AttachPrimary(Medium* medium, udf::ControlSlot slot) {
+  ASSIGN_OR_RETURN(const udf::VolumeDescription description,
+                   udf::ReadDescription(*medium));
+  VolumeRecord record;
+  {
+    MutexLock lock(&mu_);
+    record = record_;
+  }
+  if (!(description.geometry == record.geometry)) {
+    return Status(Errc::kCorruption,
+                  fmt::format("volume {}: the geometry on {} is not the one "
+                              "that the catalog knows",
+                              record.id, medium->Info().name));
+  }
+  const bool read_only = medium->Info().write_protected;
+  ASSIGN_OR_RETURN(Found found,
+                   Recover(medium, record.geometry, slot, read_only));
+  Medium* const view = found.view != nullptr ? found.view.get() : medium;
+  bool rescan = false;
+  RETURN_IF_ERROR(Reconcile(found.replay, &rescan));
+  {
+    MutexLock lock(&mu_);
+    record = record_;
+  }
+  if (rescan) {
+    // A new lineage: no backup is thought to be an ancestor of what was found.
+    record.generation.number =
+        std::max(found.replay.generation.number, record.generation.number);
+    record.generation.lineage = udf::NewLineage();
+    record.record_crc = 0;
+    record.change_floor = record.generation.number;
+    record.threshold = slot.threshold;
+    if (!read_only) {
+      udf::ControlSlot renewed = slot;
+      renewed.state = udf::SlotState::kClean;
+      renewed.generation = record.generation;
+      renewed.record_floor = slot.epoch + 1;
+      renewed.lvid_crc = found.lvid_crc;
+      renewed.time = Now();
+      RETURN_IF_ERROR(Scan(view, record));
+      RETURN_IF_ERROR(udf::WriteControlSlot(*medium, &renewed));
+      RETURN_IF_ERROR(medium->Flush());
+      slot = renewed;
+    } else {
+      // The slot cannot take a new lineage: keep what it says and mistrust the
+      // map instead.
+      record.generation = found.replay.generation;
+      record.change_floor = record.generation.number;
+      record.record_crc = found.replay.record_crc;
+      RETURN_IF_ERROR(Scan(view, record));
+    }
+  }
+  // The committed generation is where the medium is.
+  medium_ = view;
+  replayed_ = std::move(found.view);
+  slot_ = std::move(slot);
+  lvid_crc_ = found.lvid_crc;
+  medium_read_only_ = read_only;
+  dir_images_.clear();
+  dir_images_order_.clear();
+  base_offsets_.clear();
+  const Status started = StartAllocator();
+  if (!started.ok()) {
+    medium_ = nullptr;
+    replayed_.reset();
+    return started;
+  }
+  if (!read_only) {
+    journal_ = std::make_unique<udf::Journal>(medium_, geometry_,
+                                              found.replay.next_sequence,
+                                              found.replay.next_sector);
+  }
+  MutexLock lock(&mu_);
+  attached_ = true;
+  return Status::Ok();
+}
+
+// Reads the bitmap and brings the inodes that stayed in memory (open files) in
+// line with what the medium now holds.
+Status Volume::Impl::StartAllocator() {
+  ASSIGN_OR_RETURN(Bytes bitmap, udf::ReadBitmap(*medium_, geometry_));
+  MutexLock lock(&mu_);
+  const bool was_broken = !broken_.ok();
+  broken_ = Status::Ok();
+  committed_ = applied_ = record_.generation.number;
+  active_ = committed_ + 1;
+  allocator_ =
+      std::make_unique<udf::Allocator>(geometry_, std::move(bitmap), active_);
+  names_.clear();
+  name_changes_ = 0;
+  dirty_inodes_ = 0;
+  images_.clear();
+  regions_ = RegionSet();
+  removed_.clear();
+  dead_names_.clear();
+  frozen_.reset();
+  touched_ = false;
+  next_unique_id_ = record_.next_unique_id;
+  files_ = record_.files;
+  directories_ = record_.directories;
+  data_cursor_ = geometry_.first_free_block;
+  for (auto it = inodes_.begin(); it != inodes_.end();) {
+    LiveInode& inode = *it->second;
+    if (inode.opens == 0) {
+      it = inodes_.erase(it);
+      continue;
+    }
+    inode.dirty = inode.in_commit = inode.parent_moved = false;
+    inode.keep_until = 0;
+    inode.reserve = inode.tail = inode.relocation = {};
+    if (inode.unlinked) {
+      // Its blocks are free on the medium; they stay its own until the last
+      // close, if nobody took them while the medium was away.
+      std::vector<udf::BlockRun> runs = inode.extents.Blocks();
+      for (const uint32_t block : inode.rec.aed_blocks) {
+        runs.push_back({block, 1});
+      }
+      runs.push_back({inode.ino, 1});
+      std::vector<udf::BlockRun> taken;
+      bool whole = !was_broken && !inode.lost;
+      for (const udf::BlockRun& run : runs) {
+        if (!whole) break;
+        whole = allocator_->AllocateAt(run.block, run.count);
+        if (whole) taken.push_back(run);
+      }
+      for (const udf::BlockRun& run : taken) {
+        if (whole) {
+          allocator_->Use(run);
+          allocator_->Hold(run);
+        } else {
+          allocator_->Unreserve(run);
+        }
+      }
+      if (!whole) {
+        inode.lost = true;
+        inode.extents = ExtentMap();
+        inode.rec.aed_blocks.clear();
+      }
+      ++it;
+      continue;
+    }
+    Result<InodeRecord> rec = catalog_->GetInode(index_, inode.ino);
+    if (rec.ok() && rec->attr.unique_id == inode.rec.attr.unique_id) {
+      inode.rec = std::move(*rec);
+      inode.extents = ExtentMap(inode.rec.extents);
+      inode.inline_data.reset();
+      inode.fresh = false;
+      inode.dir_bytes = inode.rec.attr.size;
+    } else {
+      inode.lost = true;
+      inode.unlinked = true;
+      inode.extents = ExtentMap();
+      inode.rec.aed_blocks.clear();
+    }
+    ++it;
+  }
+  return Status::Ok();
+}
+
+Status Volume::Impl::AttachBackup(Medium* medium, udf::ControlSlot slot) {
+  VolumeRecord record;
+  {
+    MutexLock lock(&mu_);
+    record = record_;
+  }
+  if (slot.state == udf::SlotState::kIncomplete) {
+    return Status(
+        Errc::kNoMedium,
+        fmt::format("backup {} is incomplete: a copy of {} onto it was "
+                    "broken off; copy again",
+                    record.id, slot.owner_id));
+  }
+  ASSIGN_OR_RETURN(const udf::VolumeDescription description,
+                   udf::ReadDescription(*medium));
+  const bool read_only = medium->Info().write_protected;
+  ASSIGN_OR_RETURN(Found found,
+                   Recover(medium, description.geometry, slot, read_only));
+  if (found.replay.outcome == udf::ReplayOutcome::kForeign) {
+    return Status(Errc::kCorruption,
+                  fmt::format("backup {}: another system wrote to its medium; "
+                              "make a full copy",
+                              record.id));
+  }
+  Medium* const view = found.view != nullptr ? found.view.get() : medium;
+  if (!read_only && !(slot.generation == found.replay.generation)) {
+    // A copy was cut between its commit and its last slot write.
+    slot.generation = found.replay.generation;
+    slot.state = udf::SlotState::kComplete;
+    slot.lvid_crc = found.lvid_crc;
+    slot.time = Now();
+    RETURN_IF_ERROR(udf::WriteControlSlot(*medium, &slot));
+    RETURN_IF_ERROR(medium->Flush());
+  }
+  if (record.tree != TreeState::kValid ||
+      !(record.generation == found.replay.generation) ||
+      !(record.geometry == description.geometry)) {
+    record.generation = found.replay.generation;
+    record.geometry = description.geometry;
+    record.state = slot.state;
+    record.owner_id = slot.owner_id;
+    record.owner_uuid = slot.owner_uuid;
+    record.threshold = slot.threshold;
+    record.record_crc = 0;
+    RETURN_IF_ERROR(Scan(view, record));
+  }
+  MutexLock lock(&mu_);
+  geometry_ = record_.geometry;
+  medium_ = view;
+  replayed_ = std::move(found.view);
+  slot_ = std::move(slot);
+  medium_read_only_ = true;
+  committed_ = applied_ = record_.generation.number;
+  active_ = committed_ + 1;
+  for (auto it = inodes_.begin(); it != inodes_.end();) {
+    if (it->second->opens == 0) {
+      it = inodes_.erase(it);
+      continue;
+    }
+    // The backup may hold a later generation than when the file was opened.
+    LiveInode& inode = *it->second;
+    Result<InodeRecord> rec = catalog_->GetInode(index_, inode.ino);
+    inode.lost = !rec.ok() || rec->attr.unique_id != inode.rec.attr.unique_id;
+    if (!inode.lost) {
+      inode.rec = std::move(*rec);
+      inode.extents = ExtentMap(inode.rec.extents);
+      inode.inline_data.reset();
+    }
+    ++it;
+  }
+  attached_ = true;
+  return Status::Ok();
+}
+
+Status Volume::Detach() {
+  Impl& impl = *impl_;
+  Status status;
+  uint64_t target = 0;
+  bool close = false;
+  {
+    MutexLock lock(&impl.mu_);
+    if (!impl.attached_) return Status::Ok();
+    VELLUM_CHECK(impl.snapshots_.empty());
+    close = impl.journal_ != nullptr && impl.broken_.ok() &&
+            (impl.DirtyLocked() || impl.slot_.state == udf::SlotState::kInUse);
+    if (!impl.broken_.ok()) {
+      status = Status(Errc::kDeviceError,
+                      fmt::format("volume {}: {}", impl.record_.id,
+                                  impl.broken_.error().message));
+    }
+    target = impl.active_;
+  }
+  if (close) {
+    status = impl.CommitUpTo(target, true);
+    if (status.ok()) {
+      impl.BecomeCommitter();
+      status = impl.medium_->Flush();
+      if (status.ok()) {
+        impl.slot_.state = udf::SlotState::kClean;
+        {
+          MutexLock lock(&impl.mu_);
+          impl.slot_.generation = impl.record_.generation;
+          impl.record_.state = udf::SlotState::kClean;
+        }
+        impl.slot_.lvid_crc = impl.lvid_crc_;
+        impl.slot_.time = Now();
+        status = udf::WriteControlSlot(*impl.medium_, &impl.slot_);
+      }
+      if (status.ok()) status = impl.medium_->Flush();
+      impl.EndCommitter(status);
+      if (status.ok()) {
+        CatalogBatch batch;
+        batch.PutVolume(record());
+        status = impl.catalog_->Write(batch, Sync::kNo);
+      }
+    }
+  }
+  MutexLock lock(&impl.mu_);
+  VELLUM_CHECK(impl.inflight_ == 0);
+  if (impl.allocator_ != nullptr) {
+    impl.record_.used_blocks = impl.allocator_->used_blocks();
+  }
+  impl.allocator_.reset();
+  impl.journal_.reset();
+  impl.medium_ = nullptr;
+  impl.replayed_.reset();
+  impl.medium_read_only_ = false;
+  impl.attached_ = false;
+  impl.dir_images_.clear();
+  impl.dir_images_order_.clear();
+  impl.base_offsets_.clear();
+  for (auto it = impl.inodes_.begin(); it != impl.inodes_.end();) {
+    it = it->second->opens == 0 ? impl.inodes_.erase(it) : std::next(it);
+  }
+  if (impl.broken_.ok()) return status;
+  // What did not commit is gone: the catalog shows the last commit.
+  impl.names_.clear();
+  impl.name_changes_ = 0;
+  impl.frozen_.reset();
+  impl.images_.clear();
+  impl.removed_.clear();
+  impl.dead_names_.clear();
+  return status;
+}
+
+Status Volume::SetThreshold(uint32_t percent) {
+  Impl& impl = *impl_;
+  {
+    MutexLock lock(&impl.mu_);
+    if (impl.record_.role == udf::Role::kBackup) {
+      return Status(Errc::kNotPermitted,
+                    fmt::format("the threshold of backup {} is always 99 %",
+                                impl.record_.id));
+    }
+    RETURN_IF_ERROR(impl.CheckWritableLocked());
+    if (percent < 1 || percent > 100) {
+      return Status(Errc::kInvalidArgument,
+                    fmt::format("threshold {}: 1 to 100 per cent", percent));
+    }
+  }
+  impl.BecomeCommitter();
+  impl.slot_.threshold = percent;
+  {
+    MutexLock lock(&impl.mu_);
+    if (impl.slot_.state == udf::SlotState::kClean) {
+      impl.slot_.generation = impl.record_.generation;
+      impl.slot_.lvid_crc = impl.lvid_crc_;
+    }
+  }
+  Status status = udf::WriteControlSlot(*impl.medium_, &impl.slot_);
+  if (status.ok()) status = impl.medium_->Flush();
+  impl.EndCommitter(status);
+  RETURN_IF_ERROR(status);
+  VolumeRecord record;
+  {
+    MutexLock lock(&impl.mu_);
+    impl.record_.threshold = percent;
+    record = impl.record_;
+  }
+  CatalogBatch batch;
+  batch.PutVolume(record);
+  return impl.catalog_->Write(batch, Sync::kYes);
+}
+
+}  // namespace vellum

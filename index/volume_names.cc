@@ -1,0 +1,650 @@
+// SPDX-License-Identifier: Apache-2.0
+// Changes of the namespace and of attributes. All of it happens in memory, in
+// the active generation, under mu_.
+#include <fmt/format.h>
+#include <sys/xattr.h>
+
+#include <algorithm>
+
+#include "index/volume.h"
+#include "index/volume_impl.h"
+
+namespace vellum {
+namespace {
+
+// UDF 2.01: 16-bit link counts. A directory's counts its subdirectories + 1.
+constexpr uint32_t kMaxLinks = 65535;
+// Blocks that only the clean-up of names may use.
+constexpr uint64_t kNameReserve = 16;
+
+Status CheckName(std::string_view name) {
+  if (name.empty() || name == "." || name == ".." ||
+      name.find('/') != std::string_view::npos ||
+      name.find('\0') != std::string_view::npos) {
+    return Status(Errc::kInvalidArgument,
+                  fmt::format("'{}' is no file name", name));
+  }
+  if (name.size() > 255) {
+    return Status(Errc::kNameTooLong,
+                  fmt::format("a name of {} bytes; 255 fit", name.size()));
+  }
+  return Status::Ok();
+}
+
+bool IsDir(const LiveInode& inode) {
+  return inode.rec.attr.type == udf::FileType::kDirectory;
+}
+
+uint32_t Blocks(uint64_t bytes) {
+  return static_cast<uint32_t>((bytes + kSectorSize - 1) / kSectorSize);
+}
+
+}  // namespace
+
+Result<LiveInode*> Volume::Impl::LiveDirectory(InodeNumber dir) {
+  ASSIGN_OR_RETURN(LiveInode * inode, Live(dir));
+  if (!IsDir(*inode)) {
+    return Error{
+        Errc::kNotDirectory,
+        fmt::format("inode {} of volume {} is no directory", dir, record_.id)};
+  }
+  if (inode->unlinked) {
+    return Error{Errc::kNotFound, "the directory was removed"};
+  }
+  return inode;
+}
+
+Result<uint64_t> Volume::Impl::PickCookie(InodeNumber dir,
+                                          std::string_view name) const {
+  const uint64_t hash = NameHash(name);
+  std::set<uint64_t> taken;
+  const DirChanges* const frozen =
+      frozen_ != nullptr ? &frozen_->names : nullptr;
+  for (const DirChanges* layer : {&names_, frozen}) {
+    if (layer == nullptr) continue;
+    const auto it = layer->find(dir);
+    if (it == layer->end()) continue;
+    for (auto at = it->second.lower_bound(MakeCookie(hash, 0));
+         at != it->second.end() && at->first < MakeCookie(hash + 1, 0); ++at) {
+      if (at->second.name == name) return at->first;
+      taken.insert(at->first);
+    }
+  }
+  ASSIGN_OR_RETURN(const std::vector<DirentRecord> stored,
+                   catalog_->FindDirents(index_, dir, hash));
+  for (const DirentRecord& entry : stored) {
+    if (entry.name == name) return entry.cookie;
+    taken.insert(entry.cookie);
+  }
+  for (uint32_t ordinal = 0; ordinal < 128; ++ordinal) {
+    const uint64_t cookie = MakeCookie(hash, ordinal);
+    if (taken.count(cookie) == 0) return cookie;
+  }
+  return Error{
+      Errc::kInternal,
+      fmt::format("128 names of one directory share the hash of '{}'", name)};
+}
+
+Status Volume::Impl::EnsureDirSpace(LiveInode* dir, std::string_view name) {
+  udf::Fid fid;
+  fid.name = std::string(name);
+  ASSIGN_OR_RETURN(const size_t length, udf::FidLength(fid));
+  const uint64_t bytes = dir->dir_bytes + length;
+  const uint32_t need = Blocks(bytes);
+  udf::BlockRun current;
+  if (!dir->extents.empty()) current = dir->extents.Blocks().front();
+  const uint32_t here =
+      current.count == 0 ? 0 : current.count + dir->tail.count;
+  const uint32_t room = std::max(here, dir->relocation.count);
+  if (need > room) {
+    const uint32_t grow =
+        need - here + std::clamp<uint32_t>(current.count, 1, 4096);
+    const uint32_t end = current.block + here;
+    bool grown = false;
+    if (current.count != 0 && dir->relocation.count == 0) {
+      for (const uint32_t n : {grow, need - here}) {
+        if (allocator_->AllocateAt(end, n)) {
+          if (dir->tail.count == 0) dir->tail.block = end;
+          dir->tail.count += n;
+          grown = true;
+          break;
+        }
+      }
+    }
+    if (!grown) {
+      std::optional<udf::BlockRun> run = allocator_->Allocate(
+          need + std::min<uint32_t>(need, 8192), need, data_cursor_);
+      if (!run.has_value()) {
+        return Status(
+            Errc::kNoSpace,
+            fmt::format("volume {}: a directory of {} entry blocks "
+                        "finds no single free run; the largest has "
+                        "{} blocks",
+                        record_.id, need, allocator_->LargestFreeRun()));
+      }
+      if (dir->relocation.count != 0) allocator_->Unreserve(dir->relocation);
+      dir->relocation = *run;
+    }
+  }
+  dir->dir_bytes = bytes;
+  return Status::Ok();
+}
+
+Status Volume::Impl::PutName(LiveInode* dir, std::string_view name,
+                             const LiveInode& child) {
+  ASSIGN_OR_RETURN(const uint64_t cookie, PickCookie(dir->ino, name));
+  NameChange& change = names_[dir->ino][cookie];
+  if (change.name.empty()) ++name_changes_;
+  change.name = std::string(name);
+  change.present = true;
+  change.ino = child.ino;
+  change.unique_id = child.rec.attr.unique_id;
+  change.type = child.rec.attr.type;
+  const TimeSpec now = Now();
+  dir->rec.attr.mtime = now;
+  dir->rec.attr.ctime = now;
+  MarkDirty(dir);
+  if (!IsDir(child)) ++files_;
+  return Status::Ok();
+}
+
+Status Volume::Impl::RemoveName(LiveInode* dir, std::string_view name) {
+  ASSIGN_OR_RETURN(const uint64_t cookie, PickCookie(dir->ino, name));
+  NameChange& change = names_[dir->ino][cookie];
+  if (change.name.empty()) ++name_changes_;
+  change.name = std::string(name);
+  change.present = false;
+  const TimeSpec now = Now();
+  dir->rec.attr.mtime = now;
+  dir->rec.attr.ctime = now;
+  MarkDirty(dir);
+  return Status::Ok();
+}
+
+void Volume::Impl::FreeInode(LiveInode* inode) {
+  inode->unlinked = true;
+  ReleaseReserve(inode);
+  const bool keep = inode->opens > 0;
+  auto release = [&](udf::BlockRun run) REQUIRES(mu_) {
+    if (keep) {
+      allocator_->Hold(run);
+    } else {
+      allocator_->Free(run);
+    }
+  };
+  for (const udf::BlockRun& run : inode->extents.Blocks()) release(run);
+  for (const uint32_t block : inode->rec.aed_blocks) release({block, 1});
+  release({inode->ino, 1});
+  if (IsDir(*inode)) {
+    for (udf::BlockRun* run : {&inode->tail, &inode->relocation}) {
+      if (run->count != 0) allocator_->Unreserve(*run);
+      *run = {};
+    }
+    const auto it = names_.find(inode->ino);
+    if (it != names_.end()) {
+      for (const auto& [cookie, change] : it->second) {
+        dead_names_.emplace_back(inode->ino, cookie);
+      }
+      name_changes_ -= it->second.size();
+      names_.erase(it);
+    }
+    --directories_;
+  }
+  if (!inode->fresh) removed_.push_back(inode->ino);
+  if (inode->dirty) {
+    inode->dirty = false;
+    --dirty_inodes_;
+  }
+  touched_ = true;
+  // The entry stays until the commit that removes the inode from the catalog is
+  // applied, so that nobody finds it there meanwhile.
+  inode->keep_until = inode->fresh ? 0 : active_;
+  if (!keep) {
+    for (const udf::BlockRun& run : inode->extents.Blocks()) {
+      images_.erase(images_.lower_bound(Sector(run.block)),
+                    images_.lower_bound(Sector(run.block) + run.count));
+    }
+    // Nothing to give back on the last close: forget what was freed here.
+    inode->extents = ExtentMap();
+    inode->rec.aed_blocks.clear();
+    inode->lost = true;
+    MaybeDrop(inode->ino);
+  }
+}
+
+void Volume::Impl::DropLink(LiveInode* inode) {
+  const TimeSpec now = Now();
+  inode->rec.attr.ctime = now;
+  if (!IsDir(*inode)) --files_;
+  if (IsDir(*inode) || inode->rec.attr.links <= 1) {
+    inode->rec.attr.links = 0;
+    FreeInode(inode);
+    return;
+  }
+  --inode->rec.attr.links;
+  MarkDirty(inode);
+}
+
+Result<bool> Volume::Impl::IsEmptyDirectory(InodeNumber dir) const {
+  NameChanges changes;
+  const DirChanges* const frozen =
+      frozen_ != nullptr ? &frozen_->names : nullptr;
+  for (const DirChanges* layer : {frozen, &names_}) {
+    if (layer == nullptr) continue;
+    const auto it = layer->find(dir);
+    if (it == layer->end()) continue;
+    for (const auto& [cookie, change] : it->second) changes[cookie] = change;
+  }
+  for (const auto& [cookie, change] : changes) {
+    if (change.present) return false;
+  }
+  bool empty = true;
+  RETURN_IF_ERROR(
+      catalog_->ForEachDirent(index_, dir, 0, [&](DirentRecord&& entry) {
+        const auto it = changes.find(entry.cookie);
+        if (it == changes.end()) empty = false;
+        return empty;
+      }));
+  return empty;
+}
+
+Result<Attr> Volume::Impl::CreateLocked(InodeNumber dir, std::string_view name,
+                                        const NewInode& inode) {
+  RETURN_IF_ERROR(CheckName(name));
+  ASSIGN_OR_RETURN(LiveInode * parent, LiveDirectory(dir));
+  ASSIGN_OR_RETURN(const auto existing, FindName(dir, name));
+  if (existing.has_value()) {
+    return Error{Errc::kExists, fmt::format("'{}' exists", name)};
+  }
+  const bool directory = inode.type == udf::FileType::kDirectory;
+  if (directory && parent->rec.attr.links >= kMaxLinks) {
+    return Error{Errc::kTooManyLinks,
+                 fmt::format("a directory holds at most {} subdirectories",
+                             kMaxLinks - 2)};
+  }
+  InodeRecord rec;
+  rec.attr.type = inode.type;
+  rec.attr.mode = inode.mode & 07777;
+  rec.attr.uid = inode.uid;
+  rec.attr.gid = inode.gid;
+  rec.attr.major = inode.major;
+  rec.attr.minor = inode.minor;
+  rec.attr.links = directory ? 2 : 1;
+  rec.attr.atime = rec.attr.mtime = rec.attr.ctime = rec.attr.btime = Now();
+  rec.symlink_target = inode.symlink_target;
+  rec.parent = directory ? dir : 0;
+  rec.inline_data = inode.type == udf::FileType::kRegular;
+  if (inode.type == udf::FileType::kSymlink) {
+    rec.attr.size = inode.symlink_target.size();
+    RETURN_IF_ERROR(udf::CheckXattrsFit(rec.attr, rec.symlink_target));
+  }
+  const uint64_t used = allocator_->used_blocks();
+  const uint64_t limit =
+      uint64_t{record_.geometry.partition_blocks} * record_.threshold / 100;
+  if (used + 1 > limit || allocator_->free_blocks() < kNameReserve) {
+    return Error{
+        Errc::kNoSpace,
+        fmt::format("volume {} is full ({} of {} blocks, threshold "
+                    "{} %)",
+                    record_.id, used, record_.geometry.partition_blocks,
+                    record_.threshold)};
+  }
+  const std::optional<uint32_t> icb = allocator_->AllocateIcb(dir);
+  if (!icb.has_value()) {
+    return Error{Errc::kNoSpace,
+                 fmt::format("volume {} has no free block for a file entry",
+                             record_.id)};
+  }
+  rec.attr.unique_id = next_unique_id_;
+  auto live = std::make_unique<LiveInode>();
+  live->ino = *icb;
+  live->rec = std::move(rec);
+  live->fresh = true;
+  if (live->rec.inline_data) live->inline_data = Bytes();
+  Status status;
+  if (inode.type == udf::FileType::kSymlink &&
+      udf::SymlinkNeedsExtent(inode.symlink_target)) {
+    const uint32_t need =
+        Blocks(udf::EncodeSymlinkData(inode.symlink_target).size());
+    const std::optional<udf::BlockRun> run =
+        allocator_->Allocate(need, need, data_cursor_);
+    if (run.has_value()) {
+      Segment segment;
+      segment.count = need;
+      segment.mapped = true;
+      segment.block = run->block;
+      segment.born = active_;
+      live->extents.Insert(segment);
+    } else {
+      status =
+          Status(Errc::kNoSpace, fmt::format("volume {} is full", record_.id));
+    }
+  }
+  if (directory) {
+    // The parent FID of its own content.
+    live->dir_bytes = 40;
+    const std::optional<udf::BlockRun> run =
+        allocator_->Allocate(1, 1, data_cursor_);
+    if (run.has_value()) {
+      live->relocation = *run;
+    } else {
+      status =
+          Status(Errc::kNoSpace, fmt::format("volume {} is full", record_.id));
+    }
+  }
+  if (status.ok()) status = EnsureDirSpace(parent, name);
+  if (status.ok()) status = PutName(parent, name, *live);
+  if (!status.ok()) {
+    if (live->relocation.count != 0) allocator_->Unreserve(live->relocation);
+    for (const udf::BlockRun& run : live->extents.Blocks()) {
+      allocator_->Unreserve(run);
+    }
+    allocator_->Unreserve({*icb, 1});
+    return status;
+  }
+  for (const udf::BlockRun& run : live->extents.Blocks()) allocator_->Use(run);
+  ++next_unique_id_;
+  allocator_->Use({*icb, 1});
+  if (directory) {
+    ++directories_;
+    ++parent->rec.attr.links;
+  }
+  // An unlinked inode of that block may still be remembered: it is gone.
+  inodes_.erase(*icb);
+  LiveInode* created =
+      inodes_.emplace(*icb, std::move(live)).first->second.get();
+  MarkDirty(created);
+  return ToAttr(*created);
+}
+
+Result<Attr> Volume::Create(InodeNumber dir, std::string_view name,
+                            const NewInode& inode) {
+  std::optional<Attr> out;
+  RETURN_IF_ERROR(impl_->Run([&]() -> Status {
+    MutexLock lock(&impl_->mu_);
+    ASSIGN_OR_RETURN(out, impl_->CreateLocked(dir, name, inode));
+    return Status::Ok();
+  }));
+  return std::move(*out);
+}
+
+Result<Attr> Volume::Link(InodeNumber ino, InodeNumber dir,
+                          std::string_view name) {
+  std::optional<Attr> out;
+  RETURN_IF_ERROR(impl_->Run([&]() -> Status {
+    RETURN_IF_ERROR(CheckName(name));
+    MutexLock lock(&impl_->mu_);
+    ASSIGN_OR_RETURN(LiveInode * parent, impl_->LiveDirectory(dir));
+    ASSIGN_OR_RETURN(LiveInode * inode, impl_->Live(ino));
+    if (inode->unlinked) {
+      return Status(Errc::kNotFound, "the file was removed");
+    }
+    if (IsDir(*inode)) {
+      return Status(Errc::kNotPermitted, "a directory takes no hard link");
+    }
+    if (inode->rec.attr.links >= kMaxLinks) {
+      return Status(Errc::kTooManyLinks,
+                    fmt::format("a file has at most {} links", kMaxLinks));
+    }
+    ASSIGN_OR_RETURN(const auto existing, impl_->FindName(dir, name));
+    if (existing.has_value()) {
+      return Status(Errc::kExists, fmt::format("'{}' exists", name));
+    }
+    RETURN_IF_ERROR(impl_->EnsureDirSpace(parent, name));
+    RETURN_IF_ERROR(impl_->PutName(parent, name, *inode));
+    ++inode->rec.attr.links;
+    inode->rec.attr.ctime = Now();
+    impl_->MarkDirty(inode);
+    out = impl_->ToAttr(*inode);
+    return Status::Ok();
+  }));
+  return std::move(*out);
+}
+
+Status Volume::Unlink(InodeNumber dir, std::string_view name) {
+  return impl_->Run([&]() -> Status {
+    RETURN_IF_ERROR(CheckName(name));
+    MutexLock lock(&impl_->mu_);
+    ASSIGN_OR_RETURN(LiveInode * parent, impl_->LiveDirectory(dir));
+    ASSIGN_OR_RETURN(const auto entry, impl_->FindName(dir, name));
+    if (!entry.has_value()) {
+      return Status(Errc::kNotFound, fmt::format("no '{}'", name));
+    }
+    if (entry->type == udf::FileType::kDirectory) {
+      return Status(Errc::kIsDirectory,
+                    fmt::format("'{}' is a directory", name));
+    }
+    ASSIGN_OR_RETURN(LiveInode * inode, impl_->Live(entry->ino));
+    RETURN_IF_ERROR(impl_->RemoveName(parent, name));
+    impl_->DropLink(inode);
+    return Status::Ok();
+  });
+}
+
+Status Volume::Rmdir(InodeNumber dir, std::string_view name) {
+  return impl_->Run([&]() -> Status {
+    if (name == ".") return Status(Errc::kInvalidArgument, "'.'");
+    if (name == "..") return Status(Errc::kNotEmpty, "'..'");
+    RETURN_IF_ERROR(CheckName(name));
+    MutexLock lock(&impl_->mu_);
+    ASSIGN_OR_RETURN(LiveInode * parent, impl_->LiveDirectory(dir));
+    ASSIGN_OR_RETURN(const auto entry, impl_->FindName(dir, name));
+    if (!entry.has_value()) {
+      return Status(Errc::kNotFound, fmt::format("no '{}'", name));
+    }
+    if (entry->type != udf::FileType::kDirectory) {
+      return Status(Errc::kNotDirectory,
+                    fmt::format("'{}' is no directory", name));
+    }
+    ASSIGN_OR_RETURN(const bool empty, impl_->IsEmptyDirectory(entry->ino));
+    if (!empty) {
+      return Status(Errc::kNotEmpty, fmt::format("'{}' is not empty", name));
+    }
+    ASSIGN_OR_RETURN(LiveInode * inode, impl_->Live(entry->ino));
+    RETURN_IF_ERROR(impl_->RemoveName(parent, name));
+    --parent->rec.attr.links;
+    impl_->DropLink(inode);
+    return Status::Ok();
+  });
+}
+
+Status Volume::Impl::RenameLocked(InodeNumber from_dir, std::string_view from,
+                                  InodeNumber to_dir, std::string_view to,
+                                  RenameMode mode) {
+  RETURN_IF_ERROR(CheckName(from));
+  RETURN_IF_ERROR(CheckName(to));
+  ASSIGN_OR_RETURN(LiveInode * source_dir, LiveDirectory(from_dir));
+  ASSIGN_OR_RETURN(LiveInode * target_dir, LiveDirectory(to_dir));
+  ASSIGN_OR_RETURN(const auto source, FindName(from_dir, from));
+  if (!source.has_value()) {
+    return Status(Errc::kNotFound, fmt::format("no '{}'", from));
+  }
+  ASSIGN_OR_RETURN(const auto target, FindName(to_dir, to));
+  if (target.has_value() && mode == RenameMode::kNoReplace) {
+    return Status(Errc::kExists, fmt::format("'{}' exists", to));
+  }
+  if (!target.has_value() && mode == RenameMode::kExchange) {
+    return Status(Errc::kNotFound, fmt::format("no '{}'", to));
+  }
+  if (target.has_value() && target->ino == source->ino) return Status::Ok();
+  ASSIGN_OR_RETURN(LiveInode * moved, Live(source->ino));
+  LiveInode* other = nullptr;
+  if (target.has_value()) {
+    ASSIGN_OR_RETURN(other, Live(target->ino));
+  }
+  // A directory must not become its own descendant.
+  auto inside = [&](const LiveInode& top, InodeNumber below)
+                    REQUIRES(mu_) -> Result<bool> {
+    InodeNumber at = below;
+    for (int depth = 0; depth < 65536; ++depth) {
+      if (at == top.ino) return true;
+      if (at == record_.geometry.root_block) return false;
+      const LiveInode* live = FindLive(at);
+      if (live != nullptr) {
+        at = live->rec.parent;
+      } else {
+        ASSIGN_OR_RETURN(const InodeRecord rec, catalog_->GetInode(index_, at));
+        at = rec.parent;
+      }
+    }
+    return Error{Errc::kCorruption,
+                 fmt::format("volume {}: directories form a loop at inode {}",
+                             record_.id, below)};
+  };
+  if (IsDir(*moved)) {
+    ASSIGN_OR_RETURN(const bool loop, inside(*moved, to_dir));
+    if (loop) {
+      return Status(Errc::kInvalidArgument,
+                    fmt::format("'{}' cannot move into itself", from));
+    }
+  }
+  if (mode == RenameMode::kExchange && IsDir(*other)) {
+    ASSIGN_OR_RETURN(const bool loop, inside(*other, from_dir));
+    if (loop) {
+      return Status(Errc::kInvalidArgument,
+                    fmt::format("'{}' cannot move into itself", to));
+    }
+  }
+  if (other != nullptr && mode == RenameMode::kReplace) {
+    if (IsDir(*moved) && !IsDir(*other)) {
+      return Status(Errc::kNotDirectory,
+                    fmt::format("'{}' is no directory", to));
+    }
+    if (!IsDir(*moved) && IsDir(*other)) {
+      return Status(Errc::kIsDirectory, fmt::format("'{}' is a directory", to));
+    }
+    if (IsDir(*other)) {
+      ASSIGN_OR_RETURN(const bool empty, IsEmptyDirectory(other->ino));
+      if (!empty) {
+        return Status(Errc::kNotEmpty, fmt::format("'{}' is not empty", to));
+      }
+    }
+  }
+  const bool across = from_dir != to_dir;
+  if (across && IsDir(*moved) && (other == nullptr || !IsDir(*other)) &&
+      target_dir->rec.attr.links >= kMaxLinks) {
+    return Status(Errc::kTooManyLinks,
+                  fmt::format("a directory holds at most {} subdirectories",
+                              kMaxLinks - 2));
+  }
+  const TimeSpec now = Now();
+  auto reparent = [&](LiveInode* inode, LiveInode* old_dir, LiveInode* new_dir)
+                      REQUIRES(mu_) {
+                        inode->rec.attr.ctime = now;
+                        if (IsDir(*inode) && old_dir != new_dir) {
+                          inode->rec.parent = new_dir->ino;
+                          inode->parent_moved = true;
+                          --old_dir->rec.attr.links;
+                          ++new_dir->rec.attr.links;
+                        }
+                        MarkDirty(inode);
+                      };
+  // All that can fail comes first: space for both names, both cookies.
+  RETURN_IF_ERROR(EnsureDirSpace(target_dir, to));
+  RETURN_IF_ERROR(PickCookie(from_dir, from).status());
+  RETURN_IF_ERROR(PickCookie(to_dir, to).status());
+  if (mode == RenameMode::kExchange) {
+    RETURN_IF_ERROR(EnsureDirSpace(source_dir, from));
+    RETURN_IF_ERROR(PutName(target_dir, to, *moved));
+    RETURN_IF_ERROR(PutName(source_dir, from, *other));
+    if (!IsDir(*moved)) --files_;
+    if (!IsDir(*other)) --files_;
+    reparent(moved, source_dir, target_dir);
+    reparent(other, target_dir, source_dir);
+    return Status::Ok();
+  }
+  if (other != nullptr) {
+    if (IsDir(*other)) --target_dir->rec.attr.links;
+    DropLink(other);
+  }
+  RETURN_IF_ERROR(PutName(target_dir, to, *moved));
+  RETURN_IF_ERROR(RemoveName(source_dir, from));
+  if (!IsDir(*moved)) --files_;
+  reparent(moved, source_dir, target_dir);
+  return Status::Ok();
+}
+
+Status Volume::Rename(InodeNumber from_dir, std::string_view from,
+                      InodeNumber to_dir, std::string_view to,
+                      RenameMode mode) {
+  return impl_->Run([&]() -> Status {
+    MutexLock lock(&impl_->mu_);
+    return impl_->RenameLocked(from_dir, from, to_dir, to, mode);
+  });
+}
+
+Result<Attr> Volume::SetAttr(InodeNumber ino, const AttrChange& change) {
+  std::optional<Attr> out;
+  RETURN_IF_ERROR(impl_->Run([&]() -> Status {
+    if (change.size.has_value()) {
+      ASSIGN_OR_RETURN(LiveInode * inode, impl_->LockContent(ino));
+      const Status status = impl_->Truncate(inode, *change.size);
+      impl_->UnlockContent(inode);
+      RETURN_IF_ERROR(status);
+    }
+    MutexLock lock(&impl_->mu_);
+    ASSIGN_OR_RETURN(LiveInode * inode, impl_->Live(ino));
+    udf::InodeAttr& attr = inode->rec.attr;
+    if (change.mode) attr.mode = *change.mode & 07777;
+    if (change.uid) attr.uid = *change.uid;
+    if (change.gid) attr.gid = *change.gid;
+    if (change.atime) attr.atime = *change.atime;
+    if (change.mtime) attr.mtime = *change.mtime;
+    attr.ctime = change.ctime ? *change.ctime : Now();
+    if (!inode->unlinked) impl_->MarkDirty(inode);
+    out = impl_->ToAttr(*inode);
+    return Status::Ok();
+  }));
+  return std::move(*out);
+}
+
+Status Volume::SetXattr(InodeNumber ino, const std::string& name,
+                        std::string_view value, int flags) {
+  return impl_->Run([&]() -> Status {
+    ASSIGN_OR_RETURN(LiveInode * inode, impl_->LockContent(ino));
+    const Status status = [&]() -> Status {
+      bool convert = false;
+      {
+        MutexLock lock(&impl_->mu_);
+        udf::InodeAttr attr = inode->rec.attr;
+        const bool exists = attr.xattrs.count(name) != 0;
+        if ((flags & XATTR_CREATE) != 0 && exists) {
+          return Status(Errc::kExists,
+                        fmt::format("attribute '{}' exists", name));
+        }
+        if ((flags & XATTR_REPLACE) != 0 && !exists) {
+          return Status(Errc::kNoAttribute,
+                        fmt::format("no attribute '{}'", name));
+        }
+        attr.xattrs[name] = std::string(value);
+        RETURN_IF_ERROR(udf::CheckXattrsFit(attr, inode->rec.symlink_target));
+        convert =
+            inode->rec.inline_data && attr.size > udf::InlineCapacity(attr);
+      }
+      // The entry has no room for both: the content moves to blocks.
+      if (convert) RETURN_IF_ERROR(impl_->ConvertInline(inode));
+      MutexLock lock(&impl_->mu_);
+      inode->rec.attr.xattrs[name] = std::string(value);
+      inode->rec.attr.ctime = Now();
+      if (!inode->unlinked) impl_->MarkDirty(inode);
+      return Status::Ok();
+    }();
+    impl_->UnlockContent(inode);
+    return status;
+  });
+}
+
+Status Volume::RemoveXattr(InodeNumber ino, const std::string& name) {
+  return impl_->Run([&]() -> Status {
+    MutexLock lock(&impl_->mu_);
+    ASSIGN_OR_RETURN(LiveInode * inode, impl_->Live(ino));
+    if (inode->rec.attr.xattrs.erase(name) == 0) {
+      return Status(Errc::kNoAttribute, fmt::format("no attribute '{}'", name));
+    }
+    inode->rec.attr.ctime = Now();
+    if (!inode->unlinked) impl_->MarkDirty(inode);
+    return Status::Ok();
+  });
+}
+
+}  // namespace vellum

@@ -1,0 +1,560 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tests/index/volume_model.h"
+
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+#include <linux/falloc.h>
+
+#include <algorithm>
+#include <set>
+
+#include "media/udf/reader.h"
+#include "tests/support/status_matchers.h"
+
+namespace vellum {
+namespace {
+
+using udf::FileType;
+
+ConstByteSpan AsBytes(const std::string& text) {
+  return std::as_bytes(std::span(text.data(), text.size()));
+}
+
+}  // namespace
+
+Model::Model() {
+  auto root = std::make_shared<ModelNode>();
+  root->type = FileType::kDirectory;
+  root->mode = 0755;
+  nodes[0] = std::move(root);
+}
+
+ModelNode& Model::edit(uint64_t id) {
+  auto copy = std::make_shared<ModelNode>(*nodes.at(id));
+  ModelNode& out = *copy;
+  nodes[id] = std::move(copy);
+  return out;
+}
+
+uint64_t Model::links(uint64_t id) const {
+  uint64_t n = 0;
+  for (const auto& [dir, node] : nodes) {
+    for (const auto& [name, child] : node->names) n += child == id ? 1 : 0;
+  }
+  if (at(id).type == FileType::kDirectory) {
+    n = 2;
+    for (const auto& [name, child] : at(id).names) {
+      n += at(child).type == FileType::kDirectory ? 1 : 0;
+    }
+  }
+  return n;
+}
+
+VolumeFuzzer::VolumeFuzzer(Volume* volume, uint64_t seed,
+                           const FuzzOptions& options)
+    : volume_(volume), options_(options), rng_(seed) {
+  inos_[0] = volume->root();
+}
+
+uint64_t VolumeFuzzer::PickDir() {
+  std::vector<uint64_t> ids;
+  for (const auto& [id, node] : model_.nodes) {
+    if (node->type == FileType::kDirectory) ids.push_back(id);
+  }
+  return ids[Random(ids.size())];
+}
+
+uint64_t VolumeFuzzer::PickNode() {
+  if (model_.nodes.size() < 2) return 0;
+  auto it = model_.nodes.begin();
+  std::advance(it, 1 + Random(model_.nodes.size() - 1));
+  return it->first;
+}
+
+uint64_t VolumeFuzzer::PickFile() {
+  std::vector<uint64_t> ids;
+  for (const auto& [id, node] : model_.nodes) {
+    if (node->type == FileType::kRegular) ids.push_back(id);
+  }
+  return ids.empty() ? 0 : ids[Random(ids.size())];
+}
+
+std::string VolumeFuzzer::NewName() {
+  const uint64_t n = name_count_++;
+  if (options_.odd_names) {
+    switch (Random(12)) {
+      case 0:
+        return fmt::format("{}-{}", n, std::string(200, 'x'));
+      case 1:
+        return fmt::format("\xe6\xbc\xa2\xe5\xad\x97 {}", n);
+      case 2:
+        return fmt::format("bad\xff\xfe{}", n);
+      case 3: {
+        std::string s = fmt::format("{:04}", n);
+        while (s.size() < 250) s += "\xe6\xbc\xa2";
+        return s;
+      }
+      case 4:
+        return fmt::format("back\\slash:{}~", n);
+      default:
+        break;
+    }
+  }
+  return fmt::format("f{}", n);
+}
+
+std::string VolumeFuzzer::PickName(uint64_t dir) {
+  const auto& names = model_.at(dir).names;
+  if (names.empty()) return "";
+  auto it = names.begin();
+  std::advance(it, Random(names.size()));
+  return it->first;
+}
+
+std::string VolumeFuzzer::RandomBytes(size_t n) {
+  std::string out(n, '\0');
+  for (size_t i = 0; i < n; i += 8) {
+    const uint64_t r = rng_();
+    for (size_t b = 0; b < 8 && i + b < n; ++b) {
+      out[i + b] = static_cast<char>(r >> (8 * b));
+    }
+  }
+  return out;
+}
+
+void VolumeFuzzer::DropName(uint64_t dir, const std::string& name) {
+  const uint64_t id = model_.at(dir).names.at(name);
+  model_.edit(dir).names.erase(name);
+  for (const auto& [other, node] : model_.nodes) {
+    for (const auto& [n, child] : node->names) {
+      if (child == id) return;
+    }
+  }
+  model_.nodes.erase(id);
+  inos_.erase(id);
+}
+
+bool VolumeFuzzer::Inside(uint64_t top, uint64_t below) const {
+  if (top == below) return true;
+  for (const auto& [name, child] : model_.at(top).names) {
+    if (model_.at(child).type == FileType::kDirectory && Inside(child, below)) {
+      return true;
+    }
+  }
+  return false;
+}
+
+void VolumeFuzzer::DoCreate() {
+  if (model_.nodes.size() >= options_.max_nodes) return DoRemove();
+  const uint64_t dir = PickDir();
+  const std::string name = NewName();
+  NewInode inode;
+  ModelNode node;
+  switch (Random(10)) {
+    case 0:
+    case 1:
+    case 2:
+      inode.type = FileType::kDirectory;
+      break;
+    case 3:
+      inode.type = FileType::kSymlink;
+      inode.symlink_target = RandomBytes(4);
+      for (char& c : inode.symlink_target)
+        c = static_cast<char>('a' + (c & 15));
+      if (Random(3) == 0) {
+        inode.symlink_target = std::string(1 + Random(3500), 't');
+      }
+      break;
+    case 4:
+      inode.type = FileType::kFifo;
+      break;
+    default:
+      break;
+  }
+  inode.mode = static_cast<uint32_t>(Random(010000));
+  inode.uid = static_cast<uint32_t>(Random(100000));
+  inode.gid = static_cast<uint32_t>(Random(100000));
+  last_ = fmt::format("create '{}' in {}", name, dir);
+  const Result<Attr> made = volume_->Create(Ino(dir), name, inode);
+  if (!made.ok() && made.error().code == Errc::kNoSpace) return;
+  ASSERT_OK(made);
+  node.type = inode.type;
+  node.mode = inode.mode;
+  node.uid = inode.uid;
+  node.gid = inode.gid;
+  node.target = inode.symlink_target;
+  const uint64_t id = model_.next++;
+  model_.nodes[id] = std::make_shared<ModelNode>(std::move(node));
+  model_.edit(dir).names[name] = id;
+  inos_[id] = made->ino;
+}
+
+void VolumeFuzzer::DoWrite() {
+  const uint64_t id = PickFile();
+  if (id == 0) return DoCreate();
+  const size_t size = model_.at(id).content.size();
+  size_t n = 0;
+  switch (Random(5)) {
+    case 0:
+      n = 1 + Random(300);
+      break;
+    case 1:
+      n = 1 + Random(5000);
+      break;
+    case 2:
+      n = 4096 * (1 + Random(4));
+      break;
+    default:
+      n = 1 + Random(150'000);
+      break;
+  }
+  uint64_t offset = 0;
+  switch (Random(4)) {
+    case 0:
+      offset = size;
+      break;
+    case 1:
+      offset = size == 0 ? 0 : Random(size);
+      break;
+    case 2:
+      offset = Random(options_.max_file_bytes);
+      break;
+    default:
+      offset = (size == 0 ? 0 : Random(size)) / 4096 * 4096;
+      break;
+  }
+  offset = std::min(offset, options_.max_file_bytes);
+  const std::string data = RandomBytes(n);
+  last_ = fmt::format("write {} bytes at {} of node {} (size {})", n, offset,
+                      id, size);
+  const Result<size_t> written = volume_->Write(Ino(id), offset, AsBytes(data));
+  if (!written.ok() && written.error().code == Errc::kNoSpace) return;
+  ASSERT_OK(written);
+  ASSERT_EQ(*written, n);
+  std::string& content = model_.edit(id).content;
+  if (content.size() < offset + n) content.resize(offset + n);
+  content.replace(offset, n, data);
+}
+
+void VolumeFuzzer::DoTruncate() {
+  const uint64_t id = PickFile();
+  if (id == 0) return DoCreate();
+  AttrChange change;
+  const size_t size = model_.at(id).content.size();
+  change.size = Random(3) == 0 ? Random(options_.max_file_bytes)
+                               : (size == 0 ? 0 : Random(size));
+  last_ = fmt::format("truncate node {} from {} to {}", id, size, *change.size);
+  const Result<Attr> attr = volume_->SetAttr(Ino(id), change);
+  if (!attr.ok() && attr.error().code == Errc::kNoSpace) return;
+  ASSERT_OK(attr);
+  ASSERT_EQ(attr->attr.size, *change.size);
+  model_.edit(id).content.resize(*change.size);
+}
+
+void VolumeFuzzer::DoRemove() {
+  const uint64_t dir = PickDir();
+  const std::string name = PickName(dir);
+  if (name.empty()) return;
+  const uint64_t id = model_.at(dir).names.at(name);
+  last_ = fmt::format("remove '{}' (node {}) from {}", name, id, dir);
+  if (model_.at(id).type == FileType::kDirectory) {
+    const Status status = volume_->Rmdir(Ino(dir), name);
+    if (!model_.at(id).names.empty()) {
+      ASSERT_THAT(status, HasErrc(Errc::kNotEmpty)) << last_;
+      return;
+    }
+    ASSERT_OK(status);
+  } else {
+    ASSERT_OK(volume_->Unlink(Ino(dir), name));
+  }
+  DropName(dir, name);
+}
+
+void VolumeFuzzer::DoRename() {
+  const uint64_t from = PickDir();
+  const std::string name = PickName(from);
+  if (name.empty()) return DoCreate();
+  const uint64_t to = PickDir();
+  std::string to_name = Random(2) == 0 ? PickName(to) : NewName();
+  if (to_name.empty()) to_name = NewName();
+  const uint64_t id = model_.at(from).names.at(name);
+  const bool exchange = Random(6) == 0;
+  last_ = fmt::format("rename '{}' in {} to '{}' in {}{}", name, from, to_name,
+                      to, exchange ? " (exchange)" : "");
+  const Status status =
+      volume_->Rename(Ino(from), name, Ino(to), to_name,
+                      exchange ? RenameMode::kExchange : RenameMode::kReplace);
+  const auto existing = model_.at(to).names.find(to_name);
+  const bool present = existing != model_.at(to).names.end();
+  const uint64_t other = present ? existing->second : 0;
+  if (status.Is(Errc::kNoSpace)) return;
+  if (exchange && !present) {
+    ASSERT_THAT(status, HasErrc(Errc::kNotFound)) << last_;
+    return;
+  }
+  if (present && other == id) {
+    ASSERT_OK(status);
+    return;
+  }
+  const bool dir = model_.at(id).type == FileType::kDirectory;
+  if (dir && Inside(id, to)) {
+    ASSERT_THAT(status, HasErrc(Errc::kInvalidArgument)) << last_;
+    return;
+  }
+  const bool other_dir =
+      present && model_.at(other).type == FileType::kDirectory;
+  if (exchange) {
+    if (other_dir && Inside(other, from)) {
+      ASSERT_THAT(status, HasErrc(Errc::kInvalidArgument)) << last_;
+      return;
+    }
+    ASSERT_OK(status);
+    model_.edit(from).names[name] = other;
+    model_.edit(to).names[to_name] = id;
+    return;
+  }
+  if (present && dir != other_dir) {
+    ASSERT_THAT(status, HasErrc(dir ? Errc::kNotDirectory : Errc::kIsDirectory))
+        << last_;
+    return;
+  }
+  if (other_dir && !model_.at(other).names.empty()) {
+    ASSERT_THAT(status, HasErrc(Errc::kNotEmpty)) << last_;
+    return;
+  }
+  ASSERT_OK(status);
+  if (present) DropName(to, to_name);
+  model_.edit(from).names.erase(name);
+  model_.edit(to).names[to_name] = id;
+}
+
+void VolumeFuzzer::DoLink() {
+  const uint64_t id = PickFile();
+  if (id == 0) return DoCreate();
+  const uint64_t dir = PickDir();
+  const std::string name = NewName();
+  last_ = fmt::format("link node {} as '{}' in {}", id, name, dir);
+  const Result<Attr> attr = volume_->Link(Ino(id), Ino(dir), name);
+  if (!attr.ok() && attr.error().code == Errc::kNoSpace) return;
+  ASSERT_OK(attr);
+  model_.edit(dir).names[name] = id;
+}
+
+void VolumeFuzzer::DoAttr() {
+  const uint64_t id = Random(10) == 0 ? 0 : PickNode();
+  AttrChange change;
+  change.mode = static_cast<uint32_t>(Random(010000));
+  change.uid = static_cast<uint32_t>(Random(70000));
+  change.mtime = TimeSpec{static_cast<int64_t>(Random(4'000'000'000)),
+                          static_cast<uint32_t>(Random(1'000'000'000))};
+  last_ = fmt::format("setattr of node {}", id);
+  ASSERT_OK(volume_->SetAttr(Ino(id), change));
+  ModelNode& node = model_.edit(id);
+  node.mode = *change.mode;
+  node.uid = *change.uid;
+}
+
+void VolumeFuzzer::DoXattr() {
+  const uint64_t id = PickNode();
+  const std::string name = fmt::format("user.a{}", Random(4));
+  const auto& xattrs = model_.at(id).xattrs;
+  if (xattrs.count(name) != 0 && Random(2) == 0) {
+    last_ = fmt::format("removexattr {} of node {}", name, id);
+    ASSERT_OK(volume_->RemoveXattr(Ino(id), name));
+    model_.edit(id).xattrs.erase(name);
+    return;
+  }
+  const std::string value = RandomBytes(Random(300));
+  last_ =
+      fmt::format("setxattr {} of node {}, {} bytes", name, id, value.size());
+  const Status status = volume_->SetXattr(Ino(id), name, value, 0);
+  if (status.Is(Errc::kNoSpace)) return;
+  ASSERT_OK(status);
+  model_.edit(id).xattrs[name] = value;
+}
+
+void VolumeFuzzer::DoFallocate() {
+  const uint64_t id = PickFile();
+  if (id == 0) return DoCreate();
+  const size_t size = model_.at(id).content.size();
+  const uint64_t offset = Random(options_.max_file_bytes / 2);
+  const uint64_t length = 1 + Random(options_.max_file_bytes / 4);
+  const int modes[] = {0, FALLOC_FL_KEEP_SIZE,
+                       FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+                       FALLOC_FL_ZERO_RANGE};
+  const int mode = modes[Random(4)];
+  last_ = fmt::format("fallocate mode {} {}+{} of node {} (size {})", mode,
+                      offset, length, id, size);
+  const Status status = volume_->Fallocate(Ino(id), mode, offset, length);
+  if (status.Is(Errc::kNoSpace)) return;
+  ASSERT_OK(status);
+  std::string& content = model_.edit(id).content;
+  if ((mode & FALLOC_FL_KEEP_SIZE) == 0 && content.size() < offset + length) {
+    content.resize(offset + length);
+  }
+  if ((mode & ~FALLOC_FL_KEEP_SIZE) != 0) {
+    for (uint64_t i = offset; i < std::min(offset + length, content.size());
+         ++i) {
+      content[i] = '\0';
+    }
+  }
+}
+
+void VolumeFuzzer::DoRewriteDirectory() {
+  // Many names in one directory, so that it grows, moves and shrinks.
+  const uint64_t dir = PickDir();
+  const uint64_t file = PickFile();
+  if (file == 0) return DoCreate();
+  if (Random(2) == 0) {
+    for (int i = 0; i < 40; ++i) {
+      const std::string name = NewName();
+      last_ = fmt::format("many links: '{}' in {}", name, dir);
+      const Result<Attr> attr = volume_->Link(Ino(file), Ino(dir), name);
+      if (!attr.ok() && attr.error().code == Errc::kNoSpace) return;
+      ASSERT_OK(attr);
+      model_.edit(dir).names[name] = file;
+    }
+    return;
+  }
+  for (int i = 0; i < 60; ++i) {
+    const std::string name = PickName(dir);
+    if (name.empty()) return;
+    const uint64_t id = model_.at(dir).names.at(name);
+    if (model_.at(id).type == FileType::kDirectory) continue;
+    last_ = fmt::format("many unlinks: '{}' in {}", name, dir);
+    ASSERT_OK(volume_->Unlink(Ino(dir), name));
+    DropName(dir, name);
+  }
+}
+
+void VolumeFuzzer::Step() {
+  const uint64_t what = Random(100);
+  if (what < 22) return DoCreate();
+  if (what < 50) return DoWrite();
+  if (what < 57) return DoTruncate();
+  if (what < 69) return DoRemove();
+  if (what < 79) return DoRename();
+  if (what < 84) return DoLink();
+  if (what < 89) return DoAttr();
+  if (what < 94) return DoXattr();
+  if (what < 97) return DoFallocate();
+  DoRewriteDirectory();
+}
+
+void ExpectVolumeIs(Volume* volume, const Model& model) {
+  std::map<uint64_t, InodeNumber> seen;
+  std::vector<std::pair<uint64_t, InodeNumber>> todo = {{0, volume->root()}};
+  while (!todo.empty()) {
+    const auto [id, ino] = todo.back();
+    todo.pop_back();
+    const ModelNode& node = model.at(id);
+    const Result<Attr> attr = volume->GetAttr(ino);
+    ASSERT_OK(attr);
+    ASSERT_EQ(attr->attr.type, node.type);
+    if (id != 0) {
+      ASSERT_EQ(attr->attr.mode, node.mode);
+      ASSERT_EQ(attr->attr.uid, node.uid);
+      ASSERT_EQ(attr->attr.links, model.links(id)) << "node " << id;
+    }
+    ASSERT_EQ(attr->attr.xattrs, node.xattrs);
+    if (node.type == FileType::kRegular) {
+      ASSERT_EQ(attr->attr.size, node.content.size()) << "node " << id;
+      std::string content(node.content.size(), 'Q');
+      const Result<size_t> n =
+          volume->Read(ino, 0, std::as_writable_bytes(std::span(content)));
+      ASSERT_OK(n);
+      ASSERT_EQ(*n, content.size());
+      ASSERT_TRUE(content == node.content) << "content of node " << id;
+    } else if (node.type == FileType::kSymlink) {
+      const Result<std::string> target = volume->ReadLink(ino);
+      ASSERT_OK(target);
+      ASSERT_EQ(*target, node.target);
+    } else if (node.type == FileType::kDirectory) {
+      std::map<std::string, InodeNumber> found;
+      uint64_t last = 0;
+      ASSERT_OK(volume->ReadDir(ino, 0, [&](const DirItem& item) {
+        EXPECT_GT(item.cookie, last);
+        last = item.cookie;
+        EXPECT_TRUE(found.emplace(item.name, item.ino).second) << item.name;
+        return true;
+      }));
+      ASSERT_EQ(found.size(), node.names.size()) << "directory node " << id;
+      for (const auto& [name, child] : node.names) {
+        ASSERT_EQ(found.count(name), 1u) << name;
+        const Result<Attr> looked = volume->Lookup(ino, name);
+        ASSERT_OK(looked);
+        ASSERT_EQ(looked->ino, found[name]);
+        const auto known = seen.find(child);
+        if (known != seen.end()) {
+          ASSERT_EQ(known->second, found[name]) << "hard link " << name;
+          continue;
+        }
+        seen[child] = found[name];
+        todo.emplace_back(child, found[name]);
+      }
+    }
+  }
+}
+
+std::string CompareMedium(Medium* medium, const Model& model) {
+  Result<std::unique_ptr<udf::Reader>> opened = udf::Reader::Open(medium);
+  if (!opened.ok()) return opened.error().ToString();
+  const udf::Reader& reader = **opened;
+  std::map<uint64_t, uint32_t> seen;
+  std::vector<std::pair<uint64_t, uint32_t>> todo = {{0, reader.root_block()}};
+  while (!todo.empty()) {
+    const auto [id, icb] = todo.back();
+    todo.pop_back();
+    const ModelNode& node = model.at(id);
+    const Result<udf::FileEntry> entry = reader.ReadEntry(icb);
+    if (!entry.ok()) {
+      return fmt::format("node {}: {}", id, entry.error().ToString());
+    }
+    if (entry->attr.type != node.type) return fmt::format("type of {}", id);
+    if (id != 0 &&
+        (entry->attr.mode != node.mode || entry->attr.uid != node.uid ||
+         entry->attr.links != model.links(id))) {
+      return fmt::format("attributes of node {}: links {} expected {}", id,
+                         entry->attr.links, model.links(id));
+    }
+    if (entry->attr.xattrs != node.xattrs)
+      return fmt::format("xattrs of {}", id);
+    if (node.type == FileType::kSymlink &&
+        entry->symlink_target != node.target) {
+      return fmt::format("target of {}", id);
+    }
+    if (node.type == FileType::kRegular) {
+      if (entry->attr.size != node.content.size()) {
+        return fmt::format("size of node {}: {} expected {}", id,
+                           entry->attr.size, node.content.size());
+      }
+      std::string content(node.content.size(), 'Q');
+      const Result<size_t> n = reader.ReadFile(
+          *entry, 0, std::as_writable_bytes(std::span(content)));
+      if (!n.ok()) return n.error().ToString();
+      if (content != node.content) return fmt::format("content of {}", id);
+    }
+    if (node.type != FileType::kDirectory) continue;
+    const Result<std::vector<udf::DirEntry>> names =
+        reader.ReadDirectory(*entry);
+    if (!names.ok()) return names.error().ToString();
+    if (names->size() != node.names.size()) {
+      return fmt::format("node {} has {} names, expected {}", id, names->size(),
+                         node.names.size());
+    }
+    for (const udf::DirEntry& name : *names) {
+      const auto it = node.names.find(name.fid.name);
+      if (it == node.names.end()) return "unexpected name " + name.fid.name;
+      const auto known = seen.find(it->second);
+      if (known != seen.end()) {
+        if (known->second != name.fid.icb_block) return "hard link differs";
+        continue;
+      }
+      seen[it->second] = name.fid.icb_block;
+      todo.emplace_back(it->second, name.fid.icb_block);
+    }
+  }
+  return "";
+}
+
+}  // namespace vellum

@@ -1,0 +1,415 @@
+// SPDX-License-Identifier: Apache-2.0
+// Volume on a medium in memory: random operations against a model, over commits
+// and loads; then one test for each rule that a user relies on.
+#include "index/volume.h"
+
+#include <fmt/format.h>
+#include <linux/falloc.h>
+
+#include <algorithm>
+
+#include "index/snapshot.h"
+#include "tests/index/volume_fixture.h"
+#include "tests/index/volume_model.h"
+
+namespace vellum {
+namespace {
+
+class VolumeTest : public testing::Test {
+ protected:
+  void Make(uint64_t sectors, VolumeOptions options = {}) {
+    MemoryMediumOptions medium_options;
+    medium_options.sectors = sectors;
+    medium_ = std::make_unique<MemoryMedium>(medium_options);
+    catalog_ = MemoryCatalog();
+    udf::FormatOptions format;
+    format.volume_id = "TEST";
+    const Result<udf::ControlSlot> slot = udf::FormatVolume(*medium_, format);
+    ASSERT_OK(slot);
+    volume_ = std::make_unique<Volume>(
+        catalog_.get(), RecordFor(*medium_, *slot, 1), std::move(options));
+    ASSERT_OK(volume_->Attach(medium_.get()));
+  }
+
+  Attr MakeFile(const std::string& name, const std::string& content) {
+    const Result<Attr> attr = volume_->Create(volume_->root(), name, {});
+    EXPECT_OK(attr);
+    if (!content.empty()) {
+      EXPECT_OK(volume_->Write(attr->ino, 0, AsBytes(content)));
+    }
+    return *volume_->GetAttr(attr->ino);
+  }
+
+  static ConstByteSpan AsBytes(const std::string& text) {
+    return std::as_bytes(std::span(text.data(), text.size()));
+  }
+
+  std::string ReadAll(InodeNumber ino) {
+    const Result<Attr> attr = volume_->GetAttr(ino);
+    EXPECT_OK(attr);
+    std::string out(attr->attr.size, '\0');
+    const Result<size_t> n =
+        volume_->Read(ino, 0, std::as_writable_bytes(std::span(out)));
+    EXPECT_OK(n);
+    return out;
+  }
+
+  std::unique_ptr<MemoryMedium> medium_;
+  std::unique_ptr<Catalog> catalog_;
+  std::unique_ptr<Volume> volume_;
+};
+
+class VolumeFuzzTest : public VolumeTest,
+                       public testing::WithParamInterface<uint64_t> {};
+
+TEST_P(VolumeFuzzTest, MatchesTheModelOverCommitsAndLoads) {
+  Make(16384);
+  VolumeFuzzer fuzzer(volume_.get(), GetParam(), {});
+  std::mt19937_64 rng(GetParam() + 77);
+  for (int round = 0; round < 12; ++round) {
+    for (int i = 0; i < 60; ++i) {
+      fuzzer.Step();
+      if (HasFatalFailure()) FAIL() << fuzzer.last();
+      if (rng() % 25 == 0) {
+        ASSERT_OK(volume_->Sync());
+      }
+    }
+    ExpectVolumeIs(volume_.get(), fuzzer.model());
+    if (HasFatalFailure()) FAIL() << "after " << fuzzer.last();
+    if (round % 3 == 2) {
+      ASSERT_OK(volume_->Detach());
+      ASSERT_EQ(FsckText(*medium_), "");
+      ASSERT_EQ(CompareMedium(medium_.get(), fuzzer.model()), "");
+      if (round == 8) {
+        // The catalog is lost: the medium tells everything.
+        catalog_ = MemoryCatalog();
+        const Result<udf::ControlSlot> slot = udf::ReadControlSlot(*medium_);
+        ASSERT_OK(slot);
+        volume_ = std::make_unique<Volume>(
+            catalog_.get(), RecordFor(*medium_, *slot, 7), VolumeOptions());
+        fuzzer.SetVolume(volume_.get());
+      }
+      ASSERT_OK(volume_->Attach(medium_.get()));
+      ExpectVolumeIs(volume_.get(), fuzzer.model());
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Seeds, VolumeFuzzTest,
+                         testing::Range<uint64_t>(1, 21));
+
+TEST_F(VolumeTest, SyncMakesAGenerationAndDetachClosesTheVolume) {
+  Make(8192);
+  const Generation before = volume_->generation();
+  const Attr file = MakeFile("a", "hello");
+  EXPECT_TRUE(volume_->dirty());
+  ASSERT_OK(volume_->Sync());
+  EXPECT_FALSE(volume_->dirty());
+  EXPECT_EQ(volume_->generation().number, before.number + 1);
+  ASSERT_OK(volume_->Sync());  // nothing changed: no generation
+  EXPECT_EQ(volume_->generation().number, before.number + 1);
+  ASSERT_OK(volume_->Detach());
+  const Result<udf::ControlSlot> slot = udf::ReadControlSlot(*medium_);
+  ASSERT_OK(slot);
+  EXPECT_EQ(slot->state, udf::SlotState::kClean);
+  EXPECT_EQ(slot->generation, volume_->generation());
+  EXPECT_EQ(FsckText(*medium_), "");
+  // Metadata is still answered; data is not.
+  EXPECT_EQ(volume_->Lookup(volume_->root(), "a")->attr.size, 5u);
+  Bytes buffer(5);
+  EXPECT_THAT(volume_->Read(file.ino, 0, buffer), HasErrc(Errc::kNotReady));
+}
+
+TEST_F(VolumeTest, ALoadWithoutChangesWritesNothing) {
+  Make(8192);
+  MakeFile("a", "hello");
+  ASSERT_OK(volume_->Detach());
+  const Generation generation = volume_->generation();
+  const Result<udf::ControlSlot> before = udf::ReadControlSlot(*medium_);
+  ASSERT_OK(volume_->Attach(medium_.get()));
+  ASSERT_OK(volume_->Detach());
+  const Result<udf::ControlSlot> after = udf::ReadControlSlot(*medium_);
+  EXPECT_EQ(volume_->generation(), generation);
+  EXPECT_EQ(before->epoch, after->epoch);
+}
+
+TEST_F(VolumeTest, AnUnlinkedOpenFileKeepsItsContentOverCommitsAndLoads) {
+  Make(8192);
+  const std::string content(300'000, 'x');
+  const Attr file = MakeFile("a", content);
+  ASSERT_OK(volume_->Open(file.ino));
+  ASSERT_OK(volume_->Sync());
+  const uint64_t used = volume_->record().used_blocks;
+  ASSERT_OK(volume_->Unlink(volume_->root(), "a"));
+  for (int i = 0; i < 4; ++i) {
+    MakeFile("b" + std::to_string(i), std::string(400'000, 'y'));
+    ASSERT_OK(volume_->Sync());
+  }
+  EXPECT_TRUE(ReadAll(file.ino) == content);
+  EXPECT_EQ(volume_->GetAttr(file.ino)->attr.links, 0u);
+  ASSERT_OK(volume_->Detach());
+  EXPECT_EQ(FsckText(*medium_), "");
+  ASSERT_OK(volume_->Attach(medium_.get()));
+  MakeFile("c", std::string(2'000'000, 'z'));
+  ASSERT_OK(volume_->Sync());
+  EXPECT_TRUE(ReadAll(file.ino) == content);
+  volume_->Close(file.ino);
+  EXPECT_THAT(volume_->GetAttr(file.ino), HasErrc(Errc::kStale));
+  for (int i = 0; i < 4; ++i) {
+    ASSERT_OK(volume_->Unlink(volume_->root(), "b" + std::to_string(i)));
+  }
+  ASSERT_OK(volume_->Unlink(volume_->root(), "c"));
+  for (int i = 0; i < 3; ++i) {
+    MakeFile("d" + std::to_string(i), "");
+    ASSERT_OK(volume_->Sync());
+  }
+  EXPECT_LT(volume_->record().used_blocks, used);
+}
+
+TEST_F(VolumeTest, NoSpaceComesFromWriteAndDeletedSpaceComesBack) {
+  Make(8192);
+  std::vector<std::string> names;
+  Status last;
+  for (int i = 0; i < 1000 && last.ok(); ++i) {
+    const std::string name = "f" + std::to_string(i);
+    const Result<Attr> attr = volume_->Create(volume_->root(), name, {});
+    if (!attr.ok()) {
+      last = attr.status();
+      break;
+    }
+    names.push_back(name);
+    last = volume_->Write(attr->ino, 0, AsBytes(std::string(200'000, 'x')))
+               .status();
+  }
+  ASSERT_THAT(last, HasErrc(Errc::kNoSpace));
+  ASSERT_OK(volume_->Sync());
+  // A full volume lets names go, and gives the space at once to a new file.
+  for (const std::string& name : names) {
+    ASSERT_OK(volume_->Unlink(volume_->root(), name));
+  }
+  const Result<Attr> again = volume_->Create(volume_->root(), "again", {});
+  ASSERT_OK(again);
+  ASSERT_OK(
+      volume_->Write(again->ino, 0, AsBytes(std::string(6'000'000, 'y'))));
+  ASSERT_OK(volume_->Detach());
+  EXPECT_EQ(FsckText(*medium_), "");
+}
+
+TEST_F(VolumeTest, TheThresholdStopsWritesAndMayBeChanged) {
+  Make(8192);
+  ASSERT_OK(volume_->SetThreshold(50));
+  const Attr file = MakeFile("a", "");
+  const std::string half(6'500'000, 'x');
+  ASSERT_OK(volume_->Write(file.ino, 0, AsBytes(half)));
+  EXPECT_THAT(volume_->Write(file.ino, half.size(), AsBytes(half)),
+              HasErrc(Errc::kNoSpace));
+  ASSERT_OK(volume_->SetThreshold(100));
+  ASSERT_OK(volume_->Write(file.ino, half.size(),
+                           AsBytes(std::string(4'000'000, 'y'))));
+  EXPECT_THAT(volume_->SetThreshold(0), HasErrc(Errc::kInvalidArgument));
+  EXPECT_THAT(volume_->SetThreshold(101), HasErrc(Errc::kInvalidArgument));
+  ASSERT_OK(volume_->Detach());
+  EXPECT_EQ(udf::ReadControlSlot(*medium_)->threshold, 100u);
+}
+
+TEST_F(VolumeTest, ASnapshotIsOneGenerationWhileTheVolumeChanges) {
+  Make(16384);
+  VolumeFuzzer fuzzer(volume_.get(), 99, {});
+  for (int i = 0; i < 150; ++i) fuzzer.Step();
+  Result<std::unique_ptr<VolumeSnapshot>> snapshot = volume_->TakeSnapshot();
+  ASSERT_OK(snapshot);
+  const Model then = fuzzer.model();
+  for (int round = 0; round < 8; ++round) {
+    for (int i = 0; i < 40; ++i) {
+      fuzzer.Step();
+      if (HasFatalFailure()) FAIL() << fuzzer.last();
+    }
+    ASSERT_OK(volume_->Sync());
+  }
+  // What the snapshot shows, as a medium of its own.
+  MemoryMedium image(16384);
+  Bytes sector(kSectorSize);
+  for (uint64_t s = 0; s < 16384; ++s) {
+    if (!(*snapshot)->UsesSector(s)) continue;
+    ASSERT_OK((*snapshot)->Read(s, sector));
+    ASSERT_OK(image.Write(s, sector));
+  }
+  ASSERT_OK((*snapshot)->CheckWhole());
+  EXPECT_EQ(CompareMedium(&image, then), "");
+  ExpectVolumeIs(volume_.get(), fuzzer.model());
+  snapshot->reset();
+  for (int i = 0; i < 100; ++i) fuzzer.Step();
+  ASSERT_OK(volume_->Detach());
+  EXPECT_EQ(FsckText(*medium_), "");
+  EXPECT_EQ(CompareMedium(medium_.get(), fuzzer.model()), "");
+}
+
+TEST_F(VolumeTest, ChangedRegionsLeadFromOneSnapshotToTheNext) {
+  Make(16384);
+  VolumeFuzzer fuzzer(volume_.get(), 5, {});
+  MemoryMedium copy(16384);
+  Generation held;
+  for (int round = 0; round < 10; ++round) {
+    for (int i = 0; i < 50; ++i) {
+      fuzzer.Step();
+      if (HasFatalFailure()) FAIL() << fuzzer.last();
+    }
+    Result<std::unique_ptr<VolumeSnapshot>> snapshot = volume_->TakeSnapshot();
+    ASSERT_OK(snapshot);
+    RegionSet regions = (*snapshot)->UsedRegions();
+    if (round > 0) {
+      Result<RegionSet> changed = (*snapshot)->ChangedSince(held);
+      ASSERT_OK(changed);
+      regions = std::move(*changed);
+    }
+    Bytes region(kRegionSize);
+    for (const RegionSet::Run& run : regions.Runs()) {
+      for (uint64_t r = run.first; r < run.first + run.count; ++r) {
+        ASSERT_OK((*snapshot)->Read(r * kRegionSectors, region));
+        ASSERT_OK(copy.Write(r * kRegionSectors, region));
+      }
+    }
+    held = (*snapshot)->generation();
+    Bytes a(kSectorSize), b(kSectorSize);
+    for (uint64_t s = 0; s < 16384; ++s) {
+      if (!(*snapshot)->UsesSector(s)) continue;
+      ASSERT_OK((*snapshot)->Read(s, a));
+      ASSERT_OK(copy.Read(s, b));
+      ASSERT_TRUE(a == b) << "sector " << s << " in round " << round;
+    }
+    EXPECT_EQ(CompareMedium(&copy, fuzzer.model()), "");
+  }
+}
+
+TEST_F(VolumeTest, AFailedFlushFreezesTheVolumeUntilItIsLoadedAnew) {
+  VolumeOptions options;
+  bool fail = false;
+  options.on_commit_step = [&fail](CommitStep step) {
+    if (fail && step == CommitStep::kRecordFlushed) {
+      return Status(Errc::kDeviceError, "flush failed");
+    }
+    return Status::Ok();
+  };
+  Make(8192, options);
+  const Attr kept = MakeFile("kept", "kept");
+  ASSERT_OK(volume_->Sync());
+  fail = true;
+  MakeFile("b", "b");
+  EXPECT_THAT(volume_->Sync(), HasErrc(Errc::kDeviceError));
+  EXPECT_THAT(volume_->Create(volume_->root(), "c", {}),
+              HasErrc(Errc::kReadOnly));
+  EXPECT_EQ(ReadAll(kept.ino), "kept");
+  EXPECT_THAT(volume_->Detach(), HasErrc(Errc::kDeviceError));
+  fail = false;
+  ASSERT_OK(volume_->Attach(medium_.get()));
+  // The record had reached the medium: its generation counts.
+  EXPECT_OK(volume_->Lookup(volume_->root(), "b"));
+  ASSERT_OK(volume_->Create(volume_->root(), "c", {}));
+  ASSERT_OK(volume_->Detach());
+  EXPECT_EQ(FsckText(*medium_), "");
+}
+
+TEST_F(VolumeTest, WriteProtectedMediaAreReplayedInMemory) {
+  Make(8192);
+  MakeFile("a", "hello");
+  ASSERT_OK(volume_->Sync());
+  const std::unique_ptr<MemoryMedium> copy = medium_->Clone();
+  copy->SetWriteProtected(true);
+  Volume reader(catalog_.get(), volume_->record(), {});
+  ASSERT_OK(reader.Attach(copy.get()));
+  const Result<Attr> attr = reader.Lookup(reader.root(), "a");
+  ASSERT_OK(attr);
+  Bytes out(5);
+  ASSERT_OK(reader.Read(attr->ino, 0, out));
+  EXPECT_THAT(reader.Create(reader.root(), "b", {}),
+              HasErrc(Errc::kWriteProtected));
+  ASSERT_OK(reader.Detach());
+}
+
+TEST_F(VolumeTest, AnotherVolumeOnTheMediumIsNoticed) {
+  Make(8192);
+  ASSERT_OK(volume_->Detach());
+  udf::FormatOptions format;
+  format.volume_id = "OTHER";
+  format.clear = true;
+  ASSERT_OK(udf::FormatVolume(*medium_, format));
+  const Status status = volume_->Attach(medium_.get());
+  ASSERT_THAT(status, HasErrc(Errc::kNoMedium));
+  EXPECT_NE(status.error().message.find("OTHER"), std::string::npos);
+}
+
+TEST_F(VolumeTest, LargeDirectoriesGrowAndShrink) {
+  Make(65536);
+  NewInode directory;
+  directory.type = udf::FileType::kDirectory;
+  const Result<Attr> dir = volume_->Create(volume_->root(), "d", directory);
+  ASSERT_OK(dir);
+  for (int i = 0; i < 20000; ++i) {
+    ASSERT_OK(volume_->Create(dir->ino, fmt::format("name-{}", i), {}));
+  }
+  EXPECT_THAT(volume_->Rmdir(volume_->root(), "d"), HasErrc(Errc::kNotEmpty));
+  for (int i = 0; i < 20000; i += 2) {
+    ASSERT_OK(volume_->Unlink(dir->ino, fmt::format("name-{}", i)));
+  }
+  ASSERT_OK(volume_->Sync());
+  for (int i = 1; i < 20000; i += 2) {
+    ASSERT_OK(volume_->Unlink(dir->ino, fmt::format("name-{}", i)));
+  }
+  ASSERT_OK(volume_->Rmdir(volume_->root(), "d"));
+  ASSERT_OK(volume_->Detach());
+  EXPECT_EQ(FsckText(*medium_), "");
+}
+
+TEST_F(VolumeTest, ManyExtentsGoThroughDescriptorBlocks) {
+  Make(65536);
+  const Attr file = MakeFile("a", "");
+  // Every other sector written: 3,000 extents.
+  const std::string sector(kSectorSize, 'x');
+  for (uint64_t i = 0; i < 3000; ++i) {
+    ASSERT_OK(volume_->Write(file.ino, i * 2 * kSectorSize, AsBytes(sector)));
+  }
+  ASSERT_OK(volume_->Sync());
+  for (uint64_t i = 0; i < 3000; i += 7) {
+    ASSERT_OK(volume_->Write(file.ino, i * 2 * kSectorSize + 5, AsBytes("yy")));
+  }
+  const std::string before = ReadAll(file.ino);
+  ASSERT_OK(volume_->Detach());
+  EXPECT_EQ(FsckText(*medium_), "");
+  ASSERT_OK(volume_->Attach(medium_.get()));
+  EXPECT_TRUE(ReadAll(file.ino) == before);
+  AttrChange change;
+  change.size = 100;
+  ASSERT_OK(volume_->SetAttr(file.ino, change));
+  ASSERT_OK(volume_->Detach());
+  EXPECT_EQ(FsckText(*medium_), "");
+}
+
+TEST_F(VolumeTest, XattrsBeyondTheEntryAreRefused) {
+  Make(8192);
+  const Attr file = MakeFile("a", "hello");
+  EXPECT_THAT(
+      volume_->SetXattr(file.ino, "user.big", std::string(4000, 'x'), 0),
+      HasErrc(Errc::kNoSpace));
+  ASSERT_OK(volume_->SetXattr(file.ino, "user.some", std::string(900, 'x'), 0));
+  // The content makes room for them.
+  ASSERT_OK(volume_->Write(file.ino, 0, AsBytes(std::string(1500, 'c'))));
+  EXPECT_EQ(ReadAll(file.ino), std::string(1500, 'c'));
+  ASSERT_OK(volume_->Detach());
+  EXPECT_EQ(FsckText(*medium_), "");
+}
+
+TEST_F(VolumeTest, SeekFindsDataAndHoles) {
+  Make(8192);
+  const Attr file = MakeFile("a", "");
+  ASSERT_OK(volume_->Write(file.ino, 100 * kSectorSize,
+                           AsBytes(std::string(kSectorSize, 'x'))));
+  EXPECT_EQ(*volume_->Seek(file.ino, 0, true), 100u * kSectorSize);
+  EXPECT_EQ(*volume_->Seek(file.ino, 0, false), 0u);
+  EXPECT_EQ(*volume_->Seek(file.ino, 100 * kSectorSize, false),
+            101u * kSectorSize);
+  EXPECT_THAT(volume_->Seek(file.ino, 101 * kSectorSize, true),
+              HasErrc(Errc::kOutOfRange));
+}
+
+}  // namespace
+}  // namespace vellum
