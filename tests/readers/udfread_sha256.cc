@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0
+// Reads a UDF image with libudfread, a reader that is independent of ours, and
+// prints "<sha256>  <path>" for each file and "directory  <path>" for each
+// directory, in the order in which they stand on the volume.
+//
+// usage: udfread_sha256 IMAGE
+// Exit status: 0 all was read, 1 something was not (said on stderr), 2 usage.
+#include <openssl/evp.h>
+#include <udfread/udfread.h>
+
+#include <cstdio>
+#include <string>
+#include <vector>
+
+namespace {
+
+bool Fail(const char* what, const std::string& path) {
+  std::fprintf(stderr, "udfread_sha256: cannot %s %s\n", what, path.c_str());
+  return false;
+}
+
+bool PrintFile(udfread* volume, const std::string& path) {
+  UDFFILE* file = udfread_file_open(volume, path.c_str());
+  if (file == nullptr) return Fail("open", path);
+  const int64_t size = udfread_file_size(file);
+  EVP_MD_CTX* sha = EVP_MD_CTX_new();
+  EVP_DigestInit_ex(sha, EVP_sha256(), nullptr);
+  std::vector<unsigned char> buffer(1 << 20);
+  int64_t total = 0;
+  ssize_t got = 0;
+  while ((got = udfread_file_read(file, buffer.data(), buffer.size())) > 0) {
+    EVP_DigestUpdate(sha, buffer.data(), static_cast<size_t>(got));
+    total += got;
+  }
+  unsigned char digest[EVP_MAX_MD_SIZE];
+  unsigned int length = 0;
+  EVP_DigestFinal_ex(sha, digest, &length);
+  EVP_MD_CTX_free(sha);
+  udfread_file_close(file);
+  if (got < 0 || total != size) return Fail("read", path);
+  for (unsigned int i = 0; i < length; ++i) std::printf("%02x", digest[i]);
+  std::printf("  %s\n", path.c_str());
+  return true;
+}
+
+bool PrintDirectory(udfread* volume, const std::string& path) {
+  UDFDIR* directory = udfread_opendir(volume, path.c_str());
+  if (directory == nullptr) return Fail("list", path);
+  std::printf("directory  %s\n", path.c_str());
+  bool ok = true;
+  udfread_dirent entry;
+  while (udfread_readdir(directory, &entry) != nullptr) {
+    const std::string name = entry.d_name;
+    if (name == "." || name == "..") continue;
+    const std::string child = (path == "/" ? "" : path) + "/" + name;
+    ok &= entry.d_type == UDF_DT_DIR ? PrintDirectory(volume, child)
+                                     : PrintFile(volume, child);
+  }
+  udfread_closedir(directory);
+  return ok;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  if (argc != 2) {
+    std::fprintf(stderr, "usage: udfread_sha256 IMAGE\n");
+    return 2;
+  }
+  udfread* volume = udfread_init();
+  if (volume == nullptr || udfread_open(volume, argv[1]) < 0) {
+    Fail("open", argv[1]);
+    return 1;
+  }
+  const bool ok = PrintDirectory(volume, "/");
+  udfread_close(volume);
+  return ok ? 0 : 1;
+}
