@@ -7,6 +7,8 @@
 #include <exception>
 #include <string_view>
 
+#include "fs/errno_map.h"
+
 namespace vellum {
 
 namespace {
@@ -46,10 +48,11 @@ int Cli::WithDaemon(const std::function<int(const Client&)>& use) const {
 
 int Cli::Fail(const Error& error, int code) const {
   if (json) {
-    const Json answer = {
-        {"ok", false},
-        {"error",
-         {{"code", ErrcName(error.code)}, {"message", error.message}}}};
+    const Json answer = {{"ok", false},
+                         {"error",
+                          {{"code", ErrcName(error.code)},
+                           {"errno", ErrnoName(ErrnoOf(error.code))},
+                           {"message", error.message}}}};
     out() << answer.dump() << '\n';
   }
   *env.err << "vellum: " << error.message << '\n';

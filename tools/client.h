@@ -6,17 +6,14 @@
 #pragma once
 
 #include <functional>
-#include <nlohmann/json.hpp>
-#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "fs/json.h"
 #include "media/error.h"
 
 namespace vellum {
-
-using Json = nlohmann::json;
 
 // One command line of the control grammar: words separated by blanks; a word
 // that holds blanks, quotes or backslashes, or nothing, is quoted.

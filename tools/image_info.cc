@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tools/image_info.h"
 
-#include <fmt/format.h>
-
 #include <memory>
 #include <utility>
 
+#include "fs/tables.h"
 #include "media/udf/control.h"
 #include "media/udf/format.h"
 #include "media/virtual_library.h"
@@ -14,34 +13,17 @@ namespace vellum {
 
 namespace {
 
-std::string StateName(udf::SlotState state) {
-  switch (state) {
-    case udf::SlotState::kClean:
-      return "clean";
-    case udf::SlotState::kInUse:
-      return "in-use";
-    case udf::SlotState::kIncomplete:
-      return "incomplete";
-    case udf::SlotState::kComplete:
-      return "complete";
-    case udf::SlotState::kFormatted:
-      return "formatted";
-  }
-  return "unknown";
-}
-
 Result<Json> Describe(Medium& medium) {
   ASSIGN_OR_RETURN(const udf::ControlSlot slot, udf::ReadControlSlot(medium));
   Json info = {
       {"volume", slot.volume_id},
-      {"role", slot.role == udf::Role::kPrimary ? "primary" : "backup"},
-      {"state", StateName(slot.state)},
-      {"generation", slot.generation.number},
-      {"lineage", fmt::format("{:016x}", slot.generation.lineage)},
+      {"role", RoleName(slot.role)},
+      {"state", SlotStateName(slot.state)},
+      {"generation", GenerationJson(slot.generation)},
       {"threshold", slot.threshold},
       {"medium_uuid", slot.medium_uuid},
       {"format_uuid", slot.format_uuid},
-      {"written", slot.time.sec},
+      {"written", TimeJson(slot.time)},
   };
   if (slot.role == udf::Role::kBackup) info["owner"] = slot.owner_id;
   // A backup that is being written, or was broken off, has no descriptors.
@@ -61,7 +43,7 @@ Result<Json> Describe(Medium& medium) {
   Json entries = Json::array();
   for (const udf::LogEntry& entry : log) {
     Json parsed = Json::parse(entry.text, nullptr, false);
-    entries.push_back({{"time", entry.time.sec},
+    entries.push_back({{"time", TimeJson(entry.time)},
                        {"entry", parsed.is_discarded() ? Json(entry.text)
                                                        : std::move(parsed)}});
   }
