@@ -116,11 +116,16 @@ rocksdb::DBOptions MakeDbOptions() {
 
 rocksdb::BlockBasedTableOptions MakeTableOptions(uint64_t cache_bytes) {
   rocksdb::BlockBasedTableOptions table;
-  constexpr int kAutomaticShards = -1;
+  constexpr int kShardBits = 4;
   constexpr bool kStrictLimit = false;
   constexpr double kIndexShare = 0.5;  // may be held against data blocks
-  table.block_cache = rocksdb::NewLRUCache(cache_bytes, kAutomaticShards,
-                                           kStrictLimit, kIndexShare);
+  table.block_cache =
+      rocksdb::NewLRUCache(cache_bytes, kShardBits, kStrictLimit, kIndexShare);
+  // Indexes and filters in small pieces: those of a table with a million keys
+  // are larger than a shard of the cache, and would be read for each look-up.
+  table.index_type = rocksdb::BlockBasedTableOptions::kTwoLevelIndexSearch;
+  table.partition_filters = true;
+  table.metadata_block_size = 8 << 10;
   table.cache_index_and_filter_blocks = true;
   table.pin_l0_filter_and_index_blocks_in_cache = true;
   table.filter_policy.reset(rocksdb::NewBloomFilterPolicy(kBloomBitsPerKey));

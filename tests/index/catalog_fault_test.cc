@@ -1,0 +1,243 @@
+// SPDX-License-Identifier: Apache-2.0
+// What survives when the process, the power or the disk under the catalog goes.
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <spawn.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <csignal>
+#include <cstdio>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "index/catalog.h"
+#include "tests/index/faulty_file_system.h"
+#include "tests/support/status_matchers.h"
+#include "tests/support/temp_dir.h"
+
+extern char** environ;
+
+namespace vellum {
+namespace {
+
+using Fault = FaultyFileSystem::Fault;
+
+// Row and inode `i` in one batch; `padding` makes logs and buffers turn over.
+CatalogBatch NumberedBatch(uint32_t i, const std::string& padding = "value") {
+  CatalogBatch batch;
+  batch.PutRow("row", std::to_string(i), padding);
+  batch.PutInode(1, i, InodeRecord());
+  return batch;
+}
+
+bool Has(const Catalog& catalog, uint32_t i) {
+  const auto row = catalog.GetRow("row", std::to_string(i));
+  const auto inode = catalog.GetInode(1, i);
+  EXPECT_EQ(row.ok(), inode.ok()) << "half of batch " << i;
+  if (!row.ok()) {
+    EXPECT_THAT(row, HasErrc(Errc::kNotFound));
+  }
+  return row.ok();
+}
+
+// How many of the batches 1, 2, … are there; expects none behind a gap.
+uint32_t Survivors(const Catalog& catalog, uint32_t written) {
+  uint32_t count = 0;
+  while (count < written && Has(catalog, count + 1)) ++count;
+  for (uint32_t i = count + 1; i <= written; ++i) {
+    EXPECT_FALSE(Has(catalog, i)) << "survived without " << count + 1;
+  }
+  return count;
+}
+
+class CatalogFaultTest : public testing::Test {
+ protected:
+  std::string path() const { return dir_.Sub("catalog"); }
+  Result<std::unique_ptr<Catalog>> OpenFaulty() {
+    Catalog::Options options;
+    options.env = MakeEnv(file_system_);
+    return Catalog::Open(path(), options);
+  }
+
+  TempDir dir_;
+  std::shared_ptr<FaultyFileSystem> file_system_ =
+      std::make_shared<FaultyFileSystem>();
+};
+
+TEST_F(CatalogFaultTest, SyncedWritesSurviveAKill) {
+  int out[2];
+  ASSERT_EQ(pipe2(out, O_CLOEXEC), 0);
+  posix_spawn_file_actions_t actions;
+  ASSERT_EQ(posix_spawn_file_actions_init(&actions), 0);
+  ASSERT_EQ(posix_spawn_file_actions_adddup2(&actions, out[1], 1), 0);
+  std::string program = CATALOG_WRITER;
+  std::string catalog_path = path();
+  char* argv[] = {program.data(), catalog_path.data(), nullptr};
+  pid_t child = 0;
+  ASSERT_EQ(
+      posix_spawn(&child, program.c_str(), &actions, nullptr, argv, environ),
+      0);
+  posix_spawn_file_actions_destroy(&actions);
+  close(out[1]);
+  FILE* const lines = fdopen(out[0], "r");
+  ASSERT_NE(lines, nullptr);
+  uint32_t last = 0;
+  uint32_t number = 0;
+  while (last < 50 && std::fscanf(lines, "%u", &number) == 1) last = number;
+  EXPECT_EQ(last, 50u);
+  EXPECT_EQ(kill(child, SIGKILL), 0);
+  while (std::fscanf(lines, "%u", &number) == 1) last = number;
+  std::fclose(lines);
+  int status = 0;
+  ASSERT_EQ(waitpid(child, &status, 0), child);
+  EXPECT_TRUE(WIFSIGNALED(status));
+
+  ASSERT_OK_AND_ASSIGN(const auto catalog, Catalog::Open(path(), {}));
+  // The one that was under way may be there, too.
+  EXPECT_GE(Survivors(*catalog, last + 1), last);
+}
+
+TEST_F(CatalogFaultTest, PowerCutKeepsSyncedWritesAndNoLaterOneAlone) {
+  constexpr uint32_t kBatches = 400;
+  const std::string padding(96 << 10, 'x');  // several logs, several flushes
+  uint32_t kept_unsynced = 0;
+  uint32_t lost = 0;
+  for (uint64_t seed = 1; seed <= 6; ++seed) {
+    const TempDir dir;
+    const auto file_system = std::make_shared<FaultyFileSystem>();
+    Catalog::Options options;
+    options.env = MakeEnv(file_system);
+    uint32_t written = 0;
+    uint32_t synced = 0;
+    {
+      ASSERT_OK_AND_ASSIGN(const auto catalog,
+                           Catalog::Open(dir.Sub("catalog"), options));
+      file_system->CutPowerAt(seed * 60);
+      for (uint32_t i = 1; i <= kBatches; ++i) {
+        const Sync sync = i % 101 == 0 ? Sync::kYes : Sync::kNo;
+        const Status status = catalog->Write(NumberedBatch(i, padding), sync);
+        if (!status.ok()) break;
+        written = i;
+        if (sync == Sync::kYes) synced = i;
+        if (i % 170 == 0 && catalog->SyncLog().ok()) synced = i;
+      }
+      EXPECT_FALSE(file_system->power());
+    }
+    file_system->LoseUnsynced(seed);
+    ASSERT_OK_AND_ASSIGN(const auto catalog,
+                         Catalog::Open(dir.Sub("catalog"), {}));
+    const uint32_t survivors = Survivors(*catalog, written + 1);
+    EXPECT_GE(survivors, synced) << "seed " << seed;
+    kept_unsynced += survivors > synced ? survivors - synced : 0;
+    lost += written - std::min(written, survivors);
+    EXPECT_OK(catalog->Write(NumberedBatch(written + 2), Sync::kYes));
+  }
+  // The simulation did both, else it proves nothing.
+  EXPECT_GT(kept_unsynced, 0u);
+  EXPECT_GT(lost, 0u);
+}
+
+TEST_F(CatalogFaultTest, PowerCutAtEveryStepOfThePendingProtocol) {
+  CatalogBatch batch = NumberedBatch(7);
+  const PendingBatch pending{Generation{5, 6}, 7, batch.Serialize()};
+  // Runs the protocol until something fails; the steps that succeeded.
+  const auto run = [&](const std::shared_ptr<FaultyFileSystem>& file_system,
+                       const std::string& where) {
+    Catalog::Options options;
+    options.env = MakeEnv(file_system);
+    auto catalog = Catalog::Open(where, options);
+    if (!catalog.ok()) return 0;
+    if (!(*catalog)->PutPending(1, pending).ok()) return 1;
+    if (!(*catalog)->ApplyPending(1, &batch).ok()) return 2;
+    if (!(*catalog)->SyncLog().ok()) return 3;
+    return 4;
+  };
+  uint64_t steps = 0;
+  {
+    const TempDir dir;
+    const auto file_system = std::make_shared<FaultyFileSystem>();
+    ASSERT_EQ(run(file_system, dir.Sub("catalog")), 4);
+    steps = file_system->appends_and_syncs();
+  }
+  ASSERT_GT(steps, 20u);
+  for (uint64_t step = 1; step <= steps; ++step) {
+    const TempDir dir;
+    const auto file_system = std::make_shared<FaultyFileSystem>();
+    file_system->CutPowerAt(step);
+    const int done = run(file_system, dir.Sub("catalog"));
+    file_system->LoseUnsynced(step);
+    ASSERT_OK_AND_ASSIGN(const auto catalog,
+                         Catalog::Open(dir.Sub("catalog"), {}));
+    ASSERT_OK_AND_ASSIGN(const auto found, catalog->GetPending(1));
+    const bool applied = Has(*catalog, 7);
+    // Never lost between the two, never both, never a part.
+    EXPECT_FALSE(found && applied) << "step " << step;
+    if (done >= 2) {
+      EXPECT_TRUE(found || applied) << "step " << step;
+    }
+    if (done >= 4) {
+      EXPECT_TRUE(applied) << "step " << step;
+    }
+    if (found) {
+      EXPECT_EQ(found->generation, pending.generation);
+      EXPECT_EQ(found->batch, pending.batch);
+      EXPECT_OK(catalog->ApplyPending(1));
+      EXPECT_TRUE(Has(*catalog, 7));
+    }
+  }
+}
+
+TEST_F(CatalogFaultTest, FullDiskIsNoSpaceAndLosesNothing) {
+  {
+    ASSERT_OK_AND_ASSIGN(const auto catalog, OpenFaulty());
+    for (uint32_t i = 1; i <= 10; ++i) {
+      ASSERT_OK(catalog->Write(NumberedBatch(i), Sync::kYes));
+    }
+    file_system_->SetFault(Fault::kFull);
+    EXPECT_THAT(catalog->Write(NumberedBatch(11), Sync::kYes),
+                HasErrc(Errc::kNoSpace));
+    EXPECT_FALSE(Has(*catalog, 11));
+    // Reading goes on; writing does not.
+    EXPECT_EQ(Survivors(*catalog, 20), 10u);
+    EXPECT_FALSE(catalog->Write(NumberedBatch(12), Sync::kYes).ok());
+    EXPECT_FALSE(catalog->PutPending(1, {Generation{1, 2}, 3, "\x01"}).ok());
+  }
+  file_system_->SetFault(Fault::kNone);
+  ASSERT_OK_AND_ASSIGN(const auto catalog, OpenFaulty());
+  EXPECT_EQ(Survivors(*catalog, 20), 10u);
+  EXPECT_FALSE(catalog->GetPending(1)->has_value());
+  EXPECT_OK(catalog->Write(NumberedBatch(11), Sync::kYes));
+  EXPECT_EQ(Survivors(*catalog, 20), 11u);
+}
+
+TEST_F(CatalogFaultTest, OpenOnAFullDiskIsNoSpace) {
+  file_system_->SetFault(Fault::kFull);
+  EXPECT_THAT(OpenFaulty(), HasErrc(Errc::kNoSpace));
+  file_system_->SetFault(Fault::kNone);
+  EXPECT_OK(OpenFaulty());
+}
+
+TEST_F(CatalogFaultTest, FailedSyncRefusesWritesUntilReopened) {
+  {
+    ASSERT_OK_AND_ASSIGN(const auto catalog, OpenFaulty());
+    ASSERT_OK(catalog->Write(NumberedBatch(1), Sync::kYes));
+    file_system_->SetFault(Fault::kFailedSync);
+    EXPECT_THAT(catalog->Write(NumberedBatch(2), Sync::kYes),
+                HasErrc(Errc::kDeviceError));
+    EXPECT_FALSE(Has(*catalog, 2));
+    // Even if the device seems to be well again: what it forgot is not known.
+    file_system_->SetFault(Fault::kNone);
+    EXPECT_THAT(catalog->Write(NumberedBatch(3), Sync::kYes),
+                HasErrc(Errc::kDeviceError));
+    EXPECT_THAT(catalog->SyncLog(), HasErrc(Errc::kDeviceError));
+  }
+  ASSERT_OK_AND_ASSIGN(const auto catalog, OpenFaulty());
+  EXPECT_TRUE(Has(*catalog, 1));
+  EXPECT_OK(catalog->Write(NumberedBatch(3), Sync::kYes));
+}
+
+}  // namespace
+}  // namespace vellum

@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: Apache-2.0
+// A file system under RocksDB that runs full, fails syncs and loses power.
+#pragma once
+
+#include <rocksdb/file_system.h>
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+
+#include "media/mutex.h"
+
+namespace rocksdb {
+class Env;
+}
+
+namespace vellum {
+
+// Syncs are recorded, not carried out: only what they promise is simulated.
+// Renames, links and deletions count as durable at once. Thread-safe.
+class FaultyFileSystem : public rocksdb::FileSystemWrapper {
+ public:
+  enum class Fault {
+    kNone,
+    kFull,        // an append writes half of its bytes, then kNoSpace
+    kFailedSync,  // syncs report an I/O error
+    kNoPower,     // nothing works
+  };
+
+  FaultyFileSystem();
+  static const char* kClassName() { return "FaultyFileSystem"; }
+  const char* Name() const override { return kClassName(); }
+
+  void SetFault(Fault fault);
+  // kNoPower from the `n`th append or sync from now on (1 = the next).
+  void CutPowerAt(uint64_t n);
+  bool power() const;
+  uint64_t appends_and_syncs() const;
+
+  // After the database is closed: of every file, a random part of what was not
+  // synced is gone: its end is cut off, a page of the rest is zeros.
+  void LoseUnsynced(uint64_t seed);
+
+  rocksdb::IOStatus NewWritableFile(
+      const std::string& name, const rocksdb::FileOptions& options,
+      std::unique_ptr<rocksdb::FSWritableFile>* result,
+      rocksdb::IODebugContext* dbg) override;
+  rocksdb::IOStatus ReopenWritableFile(
+      const std::string& name, const rocksdb::FileOptions& options,
+      std::unique_ptr<rocksdb::FSWritableFile>* result,
+      rocksdb::IODebugContext* dbg) override;
+  rocksdb::IOStatus RenameFile(const std::string& from, const std::string& to,
+                               const rocksdb::IOOptions& options,
+                               rocksdb::IODebugContext* dbg) override;
+  rocksdb::IOStatus DeleteFile(const std::string& name,
+                               const rocksdb::IOOptions& options,
+                               rocksdb::IODebugContext* dbg) override;
+
+ private:
+  class File;
+  struct Sizes {
+    uint64_t written = 0;
+    uint64_t synced = 0;
+  };
+  // What the fault makes of an append or sync; counts it.
+  Fault Operation();
+  void Written(const File* file, uint64_t bytes);
+  void Synced(const File* file);
+
+  mutable Mutex mu_;  // a leaf
+  Fault fault_ GUARDED_BY(mu_) = Fault::kNone;
+  uint64_t operations_ GUARDED_BY(mu_) = 0;
+  uint64_t cut_at_ GUARDED_BY(mu_) = 0;  // 0: never
+  // Shared with the open file, which keeps writing after a rename.
+  std::map<std::string, std::shared_ptr<Sizes>> files_ GUARDED_BY(mu_);
+};
+
+// The environment for Catalog::Options::env.
+std::shared_ptr<rocksdb::Env> MakeEnv(
+    const std::shared_ptr<FaultyFileSystem>& file_system);
+
+}  // namespace vellum
