@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the FUSE operations of one mount work on. Filled by the session before
+// the loop starts; everything outlives the loop.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <functional>
+
+#include "fs/node_id.h"
+#include "fs/parked_requests.h"
+
+namespace vellum {
+
+class CommandRunner;
+class ControlTree;
+class Service;
+class Tree;
+class Volumes;
+
+struct FuseFs {
+  Tree* tree = nullptr;
+  Volumes* volumes = nullptr;
+  // The library's mount; null in the mount of one volume.
+  Service* service = nullptr;
+  ControlTree* control = nullptr;
+  CommandRunner* runner = nullptr;
+  // The node that the kernel calls 1: the root, or one volume's directory. In
+  // the mount of one volume the kernel refuses changes, and a backup's files
+  // may be opened.
+  NodeId root = kRootNode;
+  bool volume_mount() const { return root != kRootNode; }
+
+  std::function<void()> on_init;             // the kernel and we have agreed
+  std::atomic<uint32_t> control_handles{0};  // open control files
+  ParkedRequests parked;
+};
+
+}  // namespace vellum

@@ -1,0 +1,231 @@
+// SPDX-License-Identifier: Apache-2.0
+// Open files of volumes and their data.
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <cstring>
+#include <memory>
+#include <string>
+#include <utility>
+
+#include "fs/fuse_ops.h"
+
+namespace vellum::ops {
+namespace {
+
+OpenFile* FileOf(const fuse_file_info* fi) {
+  return reinterpret_cast<OpenFile*>(fi->fh);
+}
+
+bool IsControl(const Request& request, fuse_ino_t ino) {
+  return KindOf(NodeOf(request.fs(), ino)) == NodeKind::kControl;
+}
+
+// The handle of an opened file, or null when memory is short. The kernel may
+// keep the pages of a file over its opens: nobody else changes it.
+void FillHandle(const VolumeInode& inode, fuse_file_info* info) {
+  auto file = std::make_unique<OpenFile>();
+  file->shown = inode.shown;
+  file->ino = inode.ino;
+  info->fh = reinterpret_cast<uint64_t>(file.release());
+  info->keep_cache = inode.shown->steady;
+}
+
+void CloseFile(const fuse_file_info& info) {
+  const std::unique_ptr<OpenFile> file(FileOf(&info));
+  file->shown->volume->Close(file->ino);
+}
+
+void FinishOpen(const RequestPtr& request, const VolumeInode& inode,
+                fuse_file_info info) {
+  const Status status = inode.shown->volume->Open(inode.ino);
+  if (!status.ok()) return request->Fail(status.error());
+  FillHandle(inode, &info);
+  if (!request->Opened(info)) CloseFile(info);
+}
+
+void ReplyStatus(const RequestPtr& request, const Status& status) {
+  if (status.ok()) {
+    request->Ok();
+  } else {
+    request->Fail(status.error());
+  }
+}
+
+// The data of a write: libfuse's buffer, or a copy once the request waits.
+struct WriteData {
+  const std::byte* data = nullptr;
+  size_t size = 0;
+  std::unique_ptr<std::byte[]> copy;
+  bool usable = true;
+
+  void Save() {
+    usable = false;
+    copy.reset(new std::byte[size]);
+    std::memcpy(copy.get(), data, size);
+    data = copy.get();
+    usable = true;
+  }
+};
+
+}  // namespace
+
+void Open(fuse_req_t req, fuse_ino_t ino, fuse_file_info* fi) {
+  Guard(req, [&](const RequestPtr& request) {
+    FuseFs& fs = request->fs();
+    if (IsControl(*request, ino)) {
+      return OpenControl(request, NodeOf(fs, ino), *fi);
+    }
+    const Result<VolumeInode> inode = FindInode(fs, ino);
+    if (!inode.ok()) return request->Fail(inode.error());
+    if (!fs.volume_mount()) {
+      const Status allowed = Tree::CheckOpen(*inode->shown, fi->flags);
+      if (!allowed.ok()) return request->Fail(allowed.error());
+    }
+    // An open waits for the medium: this wait can be interrupted, while the
+    // kernel's wait for a page of a read that comes later cannot.
+    if ((fi->flags & O_NONBLOCK) != 0) {
+      return FinishOpen(request, *inode, *fi);
+    }
+    WithVolume(request, inode->shown,
+               [request, inode = *inode, info = *fi](VolumeUse&) {
+                 FinishOpen(request, inode, info);
+               });
+  });
+}
+
+void Create(fuse_req_t req, fuse_ino_t parent, const char* name, mode_t mode,
+            fuse_file_info* fi) {
+  Guard(req, [&](const RequestPtr& request) {
+    const Result<VolumeInode> dir = FindForChange(request->fs(), parent);
+    if (!dir.ok()) return request->Fail(dir.error());
+    Result<NewInode> inode =
+        MakeNewInode(request, *dir, udf::FileType::kRegular, mode);
+    if (!inode.ok()) return request->Fail(inode.error());
+    WithVolume(request, dir->shown,
+               [request, dir = *dir, inode = std::move(*inode),
+                name = std::string(name), info = *fi](VolumeUse& use) mutable {
+                 const Result<Attr> attr = use->Create(dir.ino, name, inode);
+                 if (!attr.ok()) return request->Fail(attr.error());
+                 const Status opened = use->Open(attr->ino);
+                 if (!opened.ok()) return request->Fail(opened.error());
+                 FillHandle(VolumeInode{dir.shown, attr->ino}, &info);
+                 if (!request->Created(
+                         VolumeEntry(request->fs(), *dir.shown, *attr), info)) {
+                   CloseFile(info);
+                 }
+               });
+  });
+}
+
+void Read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
+          fuse_file_info* fi) {
+  Guard(req, [&](const RequestPtr& request) {
+    if (IsControl(*request, ino)) {
+      return ReadControl(request, size, offset, *fi);
+    }
+    const OpenFile& file = *FileOf(fi);
+    WithVolume(request, file.shown,
+               [request, inode = file.ino, size, offset](VolumeUse& use) {
+                 const std::unique_ptr<std::byte[]> data(new std::byte[size]);
+                 const Result<size_t> count =
+                     use->Read(inode, static_cast<uint64_t>(offset),
+                               ByteSpan(data.get(), size));
+                 if (!count.ok()) return request->Fail(count.error());
+                 request->Data(data.get(), *count);
+               });
+  });
+}
+
+void Write(fuse_req_t req, fuse_ino_t ino, const char* data, size_t size,
+           off_t offset, fuse_file_info* fi) {
+  Guard(req, [&](const RequestPtr& request) {
+    if (IsControl(*request, ino)) {
+      return WriteControl(request, NodeOf(request->fs(), ino), data, size,
+                          offset, *fi);
+    }
+    const OpenFile& file = *FileOf(fi);
+    auto content = std::make_shared<WriteData>();
+    content->data = reinterpret_cast<const std::byte*>(data);
+    content->size = size;
+    WithVolume(
+        request, file.shown,
+        [request, content, inode = file.ino, offset](VolumeUse& use) {
+          if (!content->usable) return request->Errno(ENOMEM);
+          const Result<size_t> count =
+              use->Write(inode, static_cast<uint64_t>(offset),
+                         ConstByteSpan(content->data, content->size));
+          if (!count.ok()) return request->Fail(count.error());
+          request->Written(*count);
+        },
+        [content] { content->Save(); });
+  });
+}
+
+void Release(fuse_req_t req, fuse_ino_t ino, fuse_file_info* fi) {
+  Guard(req, [&](const RequestPtr& request) {
+    if (IsControl(*request, ino)) {
+      delete reinterpret_cast<ControlHandle*>(fi->fh);
+      --request->fs().control_handles;
+    } else {
+      CloseFile(*fi);
+    }
+    request->Ok();
+  });
+}
+
+void Fsync(fuse_req_t req, fuse_ino_t ino, int, fuse_file_info*) {
+  Guard(req, [&](const RequestPtr& request) {
+    FuseFs& fs = request->fs();
+    if (KindOf(NodeOf(fs, ino)) != NodeKind::kVolume) return request->Ok();
+    const Result<VolumeInode> inode = FindInode(fs, ino);
+    if (!inode.ok()) return request->Fail(inode.error());
+    const Volume& volume = *inode->shown->volume;
+    // What is not loaded was committed when it was detached: no robot moves.
+    if (!fs.volumes->loaded(volume) && !volume.dirty()) return request->Ok();
+    WithVolume(request, inode->shown,
+               [request, ino = inode->ino](VolumeUse& use) {
+                 ReplyStatus(request, use->Fsync(ino));
+               });
+  });
+}
+
+void Fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t offset,
+               off_t length, fuse_file_info* fi) {
+  Guard(req, [&](const RequestPtr& request) {
+    if (IsControl(*request, ino)) return request->Errno(EOPNOTSUPP);
+    const OpenFile& file = *FileOf(fi);
+    WithVolume(
+        request, file.shown,
+        [request, inode = file.ino, mode, offset, length](VolumeUse& use) {
+          ReplyStatus(request,
+                      use->Fallocate(inode, mode, static_cast<uint64_t>(offset),
+                                     static_cast<uint64_t>(length)));
+        });
+  });
+}
+
+void Seek(fuse_req_t req, fuse_ino_t ino, off_t offset, int whence,
+          fuse_file_info* fi) {
+  Guard(req, [&](const RequestPtr& request) {
+    if (IsControl(*request, ino) ||
+        (whence != SEEK_DATA && whence != SEEK_HOLE)) {
+      return request->Errno(EINVAL);
+    }
+    const OpenFile& file = *FileOf(fi);
+    WithVolume(request, file.shown,
+               [request, inode = file.ino, offset, whence](VolumeUse& use) {
+                 const Result<uint64_t> found = use->Seek(
+                     inode, static_cast<uint64_t>(offset), whence == SEEK_DATA);
+                 if (found.ok()) {
+                   return request->Offset(static_cast<off_t>(*found));
+                 }
+                 if (found.error().code == Errc::kOutOfRange) {
+                   return request->Errno(ENXIO);
+                 }
+                 request->Fail(found.error());
+               });
+  });
+}
+
+}  // namespace vellum::ops

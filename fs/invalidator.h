@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+// Tells the kernel what the daemon changed by itself: volumes that came, went,
+// changed their role or were rewritten by a copy. (Changes that go through the
+// mount the kernel knows.)
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <stop_token>
+#include <string>
+#include <thread>
+
+#include "fs/node_id.h"
+#include "media/mutex.h"
+#include "media/types.h"
+
+namespace vellum {
+
+class Tree;
+
+// Threads: one of its own, because telling the kernel waits for operations that
+// are under way. Thread-safety: Poke may be called from anywhere.
+class Invalidator {
+ public:
+  // `invalidate(name, node)`: the name in the root and the volume's directory
+  // are not what they were. The tree outlives this.
+  Invalidator(const Tree* tree,
+              std::function<void(const std::string&, NodeId)> invalidate);
+  ~Invalidator();
+
+  // Something may have changed. Returns at once.
+  void Poke();
+
+ private:
+  struct Seen {
+    NodeId root = 0;
+    bool backup = false;
+    Generation generation;  // backups; of a primary only the lineage
+    bool operator==(const Seen&) const = default;
+  };
+  using SeenMap = std::map<std::string, Seen>;
+  SeenMap Look() const;
+  void Run(std::stop_token stop);
+
+  const Tree* const tree_;
+  const std::function<void(const std::string&, NodeId)> invalidate_;
+  Mutex mu_;  // a leaf
+  CondVar changed_;
+  bool poked_ GUARDED_BY(mu_) = false;
+  SeenMap seen_;  // of the thread
+  std::jthread thread_;
+};
+
+}  // namespace vellum

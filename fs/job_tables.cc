@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: Apache-2.0
+// The tables about jobs.
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "fs/service.h"
+#include "fs/tables.h"
+
+namespace vellum {
+namespace {
+
+const char* ModeName(CopyMode mode) {
+  switch (mode) {
+    case CopyMode::kImage:
+      return "image";
+    case CopyMode::kStreaming:
+      return "streaming";
+    case CopyMode::kIncremental:
+      return "incremental";
+  }
+  return "unknown";
+}
+
+const char* PolicyName(CopyPolicy policy) {
+  switch (policy) {
+    case CopyPolicy::kOptional:
+      return "optional";
+    case CopyPolicy::kMinicopy:
+      return "minicopy";
+    case CopyPolicy::kFull:
+      return "full";
+  }
+  return "unknown";
+}
+
+bool Names(const JobRecord& job, const std::optional<std::string>& volume) {
+  return !volume || job.request.source == *volume ||
+         job.target_volume == *volume || job.request.target == *volume;
+}
+
+Json Percent(const JobRecord& job) {
+  if (job.state == JobState::kDone) return 100;
+  if (job.regions_total == 0) return nullptr;
+  return std::min<uint64_t>(100, job.regions_done * 100 / job.regions_total);
+}
+
+}  // namespace
+
+Json JobJson(const JobRecord& job) {
+  const bool failed =
+      job.state == JobState::kFailed || job.state == JobState::kCancelled;
+  Json row;
+  row["id"] = job.id;
+  row["kind"] = job.kind == JobKind::kCopy ? "copy" : "compare";
+  row["source"] = job.request.source;
+  row["target"] =
+      job.target_volume.empty() ? job.request.target : job.target_volume;
+  row["medium"] = job.target_medium;
+  row["mode"] = ModeName(job.request.mode);
+  row["policy"] = PolicyName(job.request.policy);
+  row["method"] = job.method;
+  row["state"] = JobStateName(job.state);
+  row["cancel_requested"] = job.cancel_requested;
+  row["percent"] = Percent(job);
+  row["regions_total"] = job.regions_total;
+  row["regions_done"] = job.regions_done;
+  row["bytes_copied"] = job.bytes_copied;
+  row["bytes_verified"] = job.bytes_verified;
+  row["generation"] = GenerationJson(job.generation);
+  row["created"] = TimeJson(job.created);
+  row["started"] = TimeJson(job.started);
+  row["state_since"] = TimeJson(job.state_since);
+  row["ended"] = TimeJson(job.ended);
+  row["error"] = failed ? ErrcName(job.error) : "";
+  row["message"] = job.message;
+  return row;
+}
+
+Json JobProgress(const JobRecord& job, TimeSpec now) {
+  Json progress;
+  progress["state"] = JobStateName(job.state);
+  progress["percent"] = Percent(job);
+  progress["regions_done"] = job.regions_done;
+  progress["regions_total"] = job.regions_total;
+  progress["bytes_copied"] = job.bytes_copied;
+  progress["bytes_verified"] = job.bytes_verified;
+  // Rate and remaining time are those of the present state.
+  progress["bytes_per_second"] = nullptr;
+  progress["remaining_seconds"] = nullptr;
+  const double elapsed = static_cast<double>(now.sec - job.state_since.sec) +
+                         (static_cast<double>(now.nsec) -
+                          static_cast<double>(job.state_since.nsec)) *
+                             1e-9;
+  if (!JobEnded(job.state) && job.regions_done > 0 && elapsed > 0) {
+    const double rate = static_cast<double>(job.regions_done) / elapsed;
+    progress["bytes_per_second"] = static_cast<uint64_t>(rate * kRegionSize);
+    if (job.regions_total >= job.regions_done) {
+      progress["remaining_seconds"] = static_cast<uint64_t>(
+          static_cast<double>(job.regions_total - job.regions_done) / rate);
+    }
+  }
+  return progress;
+}
+
+Table JobsTable(const Service& service,
+                const std::optional<std::string>& volume) {
+  Table table;
+  table.columns = {{"id", "Job"},          {"kind", "Kind"},
+                   {"source", "Source"},   {"target", "Target"},
+                   {"mode", "Mode"},       {"method", "Method"},
+                   {"state", "State"},     {"percent", "Percent"},
+                   {"started", "Started"}, {"message", "Message"}};
+  for (const JobRecord& job : service.jobs().List()) {
+    if (Names(job, volume)) table.rows.push_back(JobJson(job));
+  }
+  return table;
+}
+
+Table HistoryTable(const Service& service,
+                   const std::optional<std::string>& volume) {
+  Table table;
+  table.columns = {
+      {"id", "Job"},         {"kind", "Kind"},     {"source", "Source"},
+      {"target", "Target"},  {"medium", "Medium"}, {"method", "Method"},
+      {"state", "State"},    {"ended", "Ended"},   {"bytes_copied", "Bytes"},
+      {"message", "Message"}};
+  for (const JobRecord& job : service.jobs().List()) {
+    if (JobEnded(job.state) && Names(job, volume)) {
+      table.rows.push_back(JobJson(job));
+    }
+  }
+  return table;
+}
+
+}  // namespace vellum

@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "fs/service.h"
+
+#include <fmt/format.h>
+
+#include <exception>
+#include <utility>
+
+#include "fs/commands.h"
+
+namespace vellum {
+
+Service::Service(const ServiceOptions& options, LibraryLock lock)
+    : options_(options), started_(Now()), lock_(std::move(lock)) {}
+
+Result<std::unique_ptr<Service>> Service::Open(const ServiceOptions& options,
+                                               LibraryLock lock) {
+  const LibraryConfig& config = options.config;
+  std::unique_ptr<Service> service(new Service(options, std::move(lock)));
+
+  Catalog::Options catalog_options;
+  catalog_options.cache_bytes = options.catalog_cache_bytes;
+  ASSIGN_OR_RETURN(
+      service->catalog_,
+      Catalog::Open(config.directory + "/catalog", catalog_options));
+
+  ASSIGN_OR_RETURN(VirtualDevices devices, OpenVirtualLibrary(config));
+  ASSIGN_OR_RETURN(service->library_, Library::Open(std::move(devices.changer),
+                                                    std::move(devices.drives)));
+
+  VolumesOptions volumes_options;
+  volumes_options.checkpoint_interval_ms = config.checkpoint_interval_ms;
+  volumes_options.volume.overlay_limit = config.overlay_limit;
+  volumes_options.volume.spool_directory = config.directory + "/spool";
+  ASSIGN_OR_RETURN(service->volumes_,
+                   Volumes::Open(service->catalog_.get(),
+                                 service->library_.get(), volumes_options));
+
+  JobsOptions jobs_options;
+  jobs_options.spool_directory = config.directory + "/spool";
+  jobs_options.spool_limit = config.spool_limit;
+  jobs_options.pool_first = ElementAddress{config.copy_start};
+  jobs_options.pool_last = ElementAddress{config.copy_end};
+  jobs_options.on_transition = [raw = service.get()](const JobRecord&) {
+    const ServiceHooks hooks = raw->hooks();
+    if (hooks.changed) hooks.changed();
+    return Status::Ok();
+  };
+  ASSIGN_OR_RETURN(service->jobs_,
+                   Jobs::Open(service->catalog_.get(), service->library_.get(),
+                              service->volumes_.get(), jobs_options));
+  return service;
+}
+
+Service::~Service() {
+  StopWork();
+  StopVolumes();
+  jobs_.reset();
+  volumes_.reset();
+  if (library_) library_->Shutdown();
+}
+
+void Service::SetHooks(ServiceHooks hooks) {
+  MutexLock lock(&mu_);
+  hooks_ = std::move(hooks);
+}
+
+ServiceHooks Service::hooks() const {
+  MutexLock lock(&mu_);
+  return hooks_;
+}
+
+Archive Service::archive() const {
+  return Archive{catalog_.get(), library_.get(), volumes_.get()};
+}
+
+Result<Json> Service::Execute(const std::string& command,
+                              std::stop_token stop) {
+  try {
+    ASSIGN_OR_RETURN(const CommandLine line, ParseCommandLine(command));
+    Result<Json> result = RunCommand(*this, line, stop);
+    const ServiceHooks hooks = this->hooks();
+    if (hooks.changed) hooks.changed();
+    return result;
+  } catch (const std::exception& e) {
+    return Error{Errc::kInternal, fmt::format("command: {}", e.what())};
+  }
+}
+
+void Service::StopWork() {
+  if (jobs_) jobs_->Shutdown();
+}
+
+void Service::StopVolumes() {
+  if (volumes_) volumes_->Shutdown();
+}
+
+}  // namespace vellum

@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: Apache-2.0
+// Service: one library, opened and running, as the mount and the control tree
+// use it. No libfuse here: unit tests run it without a mount.
+//
+// Thread-safety: every method may be called concurrently, but for Open, the
+// Stop methods and SetHooks, which belong to the thread that owns the service.
+#pragma once
+
+#include <atomic>
+#include <functional>
+#include <memory>
+#include <stop_token>
+#include <string>
+
+#include "copy/jobs.h"
+#include "copy/operations.h"
+#include "fs/json.h"
+#include "index/catalog.h"
+#include "index/volumes.h"
+#include "media/error.h"
+#include "media/library.h"
+#include "media/mutex.h"
+#include "media/virtual_library.h"
+
+namespace vellum {
+
+struct ServiceOptions {
+  LibraryConfig config;
+  std::string mount_point;  // as the status table shows it
+  uint64_t catalog_cache_bytes = 64ull << 20;
+};
+
+// What the session adds. Empty functions: not served here (unit tests).
+struct ServiceHooks {
+  // A read-only mount of one volume at `dir`, and its end.
+  std::function<Result<Json>(const std::shared_ptr<Volume>& volume,
+                             const std::string& dir, std::stop_token stop)>
+      mount;
+  std::function<Status(const std::string& dir)> unmount;
+  std::function<Json()> mounts;  // array of {"volume", "dir"}
+  // The daemon shall end. Returns at once.
+  std::function<void()> shutdown;
+  // Volumes may have come, gone or changed without the kernel's doing. Returns
+  // at once.
+  std::function<void()> changed;
+};
+
+class Service {
+ public:
+  // Opens catalog, devices, volumes and jobs in that order and starts their
+  // threads. REQUIRES: the process does not fork any more.
+  static Result<std::unique_ptr<Service>> Open(const ServiceOptions& options,
+                                               LibraryLock lock);
+  ~Service();  // both Stops, then the library: idle media go home
+
+  void SetHooks(ServiceHooks hooks);
+
+  // Runs one command of docs/control.md and waits for its end; kInterrupted
+  // when `stop` is requested first. Never throws.
+  Result<Json> Execute(const std::string& command, std::stop_token stop = {});
+
+  const LibraryConfig& config() const { return options_.config; }
+  const std::string& mount_point() const { return options_.mount_point; }
+  TimeSpec started() const { return started_; }
+  Catalog& catalog() const { return *catalog_; }
+  Library& library() const { return *library_; }
+  Volumes& volumes() const { return *volumes_; }
+  Jobs& jobs() const { return *jobs_; }
+  Archive archive() const;
+  ServiceHooks hooks() const;
+
+  // Ends the jobs' threads; unfinished jobs go on at the next start.
+  void StopWork();
+  // Answers parked operations with kAborted, commits and detaches all volumes.
+  void StopVolumes();
+
+ private:
+  Service(const ServiceOptions& options, LibraryLock lock);
+
+  const ServiceOptions options_;
+  const TimeSpec started_;
+  // Destroyed in reverse: the lock goes last.
+  LibraryLock lock_;
+  mutable Mutex mu_;  // a leaf
+  ServiceHooks hooks_ GUARDED_BY(mu_);
+  std::unique_ptr<Catalog> catalog_;
+  std::unique_ptr<Library> library_;
+  std::unique_ptr<Volumes> volumes_;
+  std::unique_ptr<Jobs> jobs_;
+};
+
+}  // namespace vellum
