@@ -200,6 +200,25 @@ TEST(ForEachFid, VisitsEveryEntryAndCountsBlocks) {
       HasErrc(Errc::kCorruption));
 }
 
+// Anything worse than linear does not end within the test's time limit.
+TEST(ForEachFid, TakesAMillionEntries) {
+  constexpr uint32_t kEntries = 1'000'000;
+  Bytes content;
+  Fid fid = Named("");
+  for (uint32_t i = 0; i < kEntries; ++i) {
+    fid.name = "some file name " + std::to_string(i);
+    ASSERT_OK(EncodeFid(
+        fid, kBlock + static_cast<uint32_t>(content.size() / kSectorSize), 0,
+        &content));
+  }
+  uint32_t found = 0;
+  ASSERT_OK(ForEachFid(content, kBlock, [&](size_t, const DecodedFid&) {
+    ++found;
+    return Status::Ok();
+  }));
+  EXPECT_EQ(found, kEntries);
+}
+
 TEST(Dstring, CutsWhatDoesNotFit) {
   Bytes field(36);
   StoreDstring(field, 4, 32, std::string(100, 'v'));
