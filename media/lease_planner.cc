@@ -176,6 +176,9 @@ class Planner {
       const PlannedLease& lease = requests_[index].leases[i];
       PlannedDrive& drive = drives_[choices[i]->drive];
       if (drive.medium != lease.medium || !drive.loaded) {
+        if (!drive.medium.empty() && drive.medium != lease.medium) {
+          in_transit_.insert(drive.medium);  // on its way home
+        }
         drive.medium = lease.medium;
         drive.loaded = false;
         drive.working = true;
@@ -198,7 +201,7 @@ class Planner {
 
   std::vector<PlannedDrive> drives_;
   const std::vector<PlannedRequest>& requests_;
-  const std::set<MediumId>& in_transit_;
+  std::set<MediumId> in_transit_;
   const PlanClock::time_point now_;
   std::vector<Claim> claims_;
   std::set<MediumId> wanted_;
