@@ -16,7 +16,7 @@
 namespace vellum::udf {
 
 struct FsckFinding {
-  uint64_t sector = 0;   // absolute; 0 when it is about the whole volume
+  uint64_t sector = 0;  // absolute; 0 when it is about the whole volume
   std::string text;
 };
 
@@ -26,7 +26,7 @@ struct FsckReport {
   uint64_t used_blocks = 0, free_blocks = 0;
   uint64_t extents = 0;
   bool replay_pending = false;  // the newest record is not (wholly) in place
-  std::vector<FsckFinding> errors;    // at most 1000 are kept
+  std::vector<FsckFinding> errors;  // at most 1000 are kept
   uint64_t error_count = 0;
   bool clean() const { return error_count == 0; }
 };

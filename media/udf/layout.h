@@ -29,16 +29,16 @@ inline constexpr uint64_t kMinVolumeSectors = 4096;
 // Written once at format (in the private IUVD); equal on a primary and on all
 // its copies.
 struct Geometry {
-  uint64_t sectors = 0;          // N
+  uint64_t sectors = 0;  // N
   uint32_t ring_first = kRingSector;
-  uint32_t ring_sectors = 0;     // multiple of 32
-  uint32_t log_first = 0;        // control log
-  uint32_t log_sectors = 0;      // multiple of 32
-  uint32_t partition_first = 0;  // PS, multiple of 32
-  uint32_t partition_blocks = 0; // PL, multiple of 32
-  uint32_t bitmap_blocks = 0;    // of the space bitmap descriptor, from block 32
-  uint32_t root_block = 0;       // ICB of the root directory
-  uint32_t first_free_block = 0; // first block behind the metadata of format
+  uint32_t ring_sectors = 0;      // multiple of 32
+  uint32_t log_first = 0;         // control log
+  uint32_t log_sectors = 0;       // multiple of 32
+  uint32_t partition_first = 0;   // PS, multiple of 32
+  uint32_t partition_blocks = 0;  // PL, multiple of 32
+  uint32_t bitmap_blocks = 0;  // of the space bitmap descriptor, from block 32
+  uint32_t root_block = 0;     // ICB of the root directory
+  uint32_t first_free_block = 0;  // first block behind the metadata of format
 
   uint64_t reserve_vds() const { return sectors - 288; }
   uint64_t Sector(uint32_t block) const { return partition_first + block; }

@@ -18,8 +18,8 @@ namespace vellum::udf {
 
 struct DirEntry {
   Fid fid;
-  size_t offset = 0;   // of the FID in the directory's content, bytes
-  size_t length = 0;   // bytes, swallowed ones included
+  size_t offset = 0;  // of the FID in the directory's content, bytes
+  size_t length = 0;  // bytes, swallowed ones included
 };
 
 // Thread-safety: const methods may be called concurrently. The medium must
