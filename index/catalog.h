@@ -8,8 +8,9 @@
 // written with Sync::kYes has survived a power cut when the call returns; later
 // unsynced writes never survive without earlier ones.
 // Errors: kCorruption (names the key), kNoSpace (disk under the catalog is
-// full), kDeviceError. After a failed write the batch is not applied; RocksDB
-// then refuses further writes until reopened (kDeviceError says so).
+// full), kDeviceError. After a failed write the batch is not applied, reading
+// goes on, and further writes are refused with the same error: after kNoSpace
+// until there is room again (noticed within seconds), else until reopened.
 #pragma once
 
 #include <cstdint>

@@ -7,11 +7,12 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <chrono>
 #include <csignal>
 #include <cstdio>
 #include <memory>
 #include <string>
-#include <vector>
+#include <thread>
 
 #include "index/catalog.h"
 #include "tests/index/faulty_file_system.h"
@@ -211,6 +212,27 @@ TEST_F(CatalogFaultTest, FullDiskIsNoSpaceAndLosesNothing) {
   EXPECT_FALSE(catalog->GetPending(1)->has_value());
   EXPECT_OK(catalog->Write(NumberedBatch(11), Sync::kYes));
   EXPECT_EQ(Survivors(*catalog, 20), 11u);
+}
+
+TEST_F(CatalogFaultTest, WritingGoesOnOnceThereIsRoom) {
+  {
+    ASSERT_OK_AND_ASSIGN(const auto catalog, OpenFaulty());
+    ASSERT_OK(catalog->Write(NumberedBatch(1), Sync::kYes));
+    file_system_->SetFault(Fault::kFull);
+    EXPECT_THAT(catalog->Write(NumberedBatch(50), Sync::kYes),
+                HasErrc(Errc::kNoSpace));
+    file_system_->SetFault(Fault::kNone);
+    const auto deadline =
+        std::chrono::steady_clock::now() + std::chrono::seconds(60);
+    while (!catalog->Write(NumberedBatch(2), Sync::kYes).ok()) {
+      ASSERT_LT(std::chrono::steady_clock::now(), deadline);
+      std::this_thread::sleep_for(std::chrono::milliseconds(20));
+    }
+    EXPECT_OK(catalog->Write(NumberedBatch(3), Sync::kYes));
+  }
+  file_system_->LoseUnsynced(1);
+  ASSERT_OK_AND_ASSIGN(const auto catalog, OpenFaulty());
+  EXPECT_EQ(Survivors(*catalog, 50), 3u);
 }
 
 TEST_F(CatalogFaultTest, OpenOnAFullDiskIsNoSpace) {
