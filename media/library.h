@@ -50,9 +50,10 @@ struct LeaseRequest {
   std::string owner;  // shown in the drives table: "volume X", "job 7"
   // Called at most once, from the scheduler's thread, when another request
   // waits for a drive, or at Shutdown: the holder should finish and drop its
-  // lease soon. It must not block. It may still run while the lease is being
-  // dropped: let it hold what it uses (shared or weak pointer). Empty: this
-  // lease is never asked for.
+  // lease soon. It must not block. It may come as soon as the lease was
+  // granted, before AcquireAndWait has returned. It may still run while the
+  // lease is being dropped: let it hold what it uses (shared or weak pointer).
+  // Empty: this lease is never asked for.
   std::function<void()> on_recall;
 };
 
