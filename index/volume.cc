@@ -425,6 +425,7 @@ Status Volume::Impl::BeginOp() {
 void Volume::Impl::EndOp() {
   MutexLock lock(&mu_);
   VELLUM_CHECK(inflight_ > 0);
+  if (options_.break_reuse) allocator_->ReclaimAgainstTheRules();
   if (--inflight_ == 0) changed_.NotifyAll();
 }
 

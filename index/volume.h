@@ -107,6 +107,11 @@ struct VolumeOptions {
   // Called at each step of a commit, with no lock held; an error is treated as
   // a failed flush. For tests.
   std::function<Status(CommitStep)> on_commit_step;
+  // Negative controls of the crash and copy tests: what the format forbids.
+  // Blocks may be reused as soon as they are freed.
+  bool break_reuse = false;
+  // Called with the regions that a generation is about to mark as changed.
+  std::function<void(RegionSet*)> break_marks;
 };
 
 class Volume {

@@ -523,6 +523,7 @@ Status Volume::Impl::BuildBatch(const Frozen& frozen,
   RegionSet regions = frozen.regions;
   for (const auto& [sector, image] : direct) regions.InsertSectors(sector, 1);
   for (const auto& [sector, image] : in_place) regions.InsertSectors(sector, 1);
+  if (options_.break_marks) options_.break_marks(&regions);
   RETURN_IF_ERROR(
       MarkChanged(*catalog_, index_, regions, frozen.number, batch));
   batch->PutVolume(record);

@@ -344,6 +344,13 @@ void Allocator::Durable(uint64_t number) {
   Reclaim();
 }
 
+void Allocator::ReclaimAgainstTheRules() {
+  const uint64_t durable = durable_;
+  durable_ = active_;
+  Reclaim();
+  durable_ = durable;
+}
+
 void Allocator::Pin(uint64_t number) {
   PinState& pin = pins_[number];
   if (pin.count == 0) {

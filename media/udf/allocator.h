@@ -108,6 +108,10 @@ class Allocator {
   void Pin(uint64_t number);
   void Unpin(uint64_t number);
 
+  // The negative control of the crash tests: what was freed may be reused at
+  // once, against the rules above. Never called in production.
+  void ReclaimAgainstTheRules();
+
   // Is the block used in the state that was last frozen (or mounted)?
   bool UsedInFrozen(uint32_t block) const;
   // Copy of the last frozen bitmap, 1 = free.

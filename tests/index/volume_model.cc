@@ -427,7 +427,18 @@ void VolumeFuzzer::DoRewriteDirectory() {
   }
 }
 
+void VolumeFuzzer::DoTouchAll() {
+  last_ = "touch every node";
+  AttrChange change;
+  change.mode = static_cast<uint32_t>(Random(010000));
+  for (const auto& [id, ino] : inos_) {
+    ASSERT_OK(volume_->SetAttr(ino, change));
+    model_.edit(id).mode = *change.mode;
+  }
+}
+
 void VolumeFuzzer::Step() {
+  if (options_.touch_all && Random(60) == 0) return DoTouchAll();
   const uint64_t what = Random(100);
   if (what < 22) return DoCreate();
   if (what < 50) return DoWrite();

@@ -42,6 +42,7 @@ struct FuzzOptions {
   uint64_t max_file_bytes = 400'000;
   size_t max_nodes = 120;
   bool odd_names = true;
+  bool touch_all = false;  // now and then every node: records beyond the ring
 };
 
 // Applies random operations. Ids of the model follow inodes of the volume.
@@ -77,6 +78,7 @@ class VolumeFuzzer {
   void DoXattr();
   void DoFallocate();
   void DoRewriteDirectory();
+  void DoTouchAll();
 
   Volume* volume_;
   const FuzzOptions options_;
