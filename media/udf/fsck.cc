@@ -87,7 +87,6 @@ class VolumeCheck {
   void CheckSlot();
   // Makes view_ what the volume is after a replay.
   void Replay();
-  void CheckReplay(const ScanResult& scan, uint32_t lvid_crc);
   void CheckFileSet();
   void CheckTree();
   void CheckLvid(const TreeCheck& tree);
@@ -158,44 +157,21 @@ void VolumeCheck::CheckSlot() {
 void VolumeCheck::Replay() {
   SectorImages images;
   if (slot_valid_) {
-    Result<ScanResult> scan = ScanRing(*medium_, geometry(), report_.slot);
-    const std::optional<Sector> lvid = Read(*medium_, kLvidSector);
-    if (!scan.ok()) {
-      findings_.Add(geometry().ring_first, scan.error().message);
-    } else if (lvid) {
-      CheckReplay(*scan, Crc32c(*lvid));
-      if (report_.replay_pending) images = std::move(scan->newest->images);
+    Result<ReplayPlan> plan = PlanReplay(*medium_, geometry(), report_.slot);
+    if (!plan.ok()) {
+      findings_.Add(geometry().ring_first, plan.error().message);
+    } else if (plan->result.outcome == ReplayOutcome::kForeign) {
+      findings_.Add(kLvidSector,
+                    fmt::format("integrity descriptor is none that leads to "
+                                "generation {}: another system wrote it",
+                                ToString(plan->result.generation)));
+    } else {
+      images = std::move(plan->images);
+      report_.replay_pending = !images.empty();
     }
   }
   view_ = std::make_unique<ReplayedMedium>(
       std::make_unique<BorrowedMedium>(medium_), std::move(images));
-}
-
-void VolumeCheck::CheckReplay(const ScanResult& scan, uint32_t lvid_crc) {
-  if (!scan.newest) {
-    if (lvid_crc != report_.slot.lvid_crc) {
-      findings_.Add(kLvidSector,
-                    "integrity descriptor is not the one that the control "
-                    "slot knows: another system wrote it");
-    }
-    return;
-  }
-  const RecordHeader& header = scan.newest->header;
-  if (lvid_crc != header.lvid_before && lvid_crc != header.lvid_after) {
-    findings_.Add(kLvidSector,
-                  fmt::format("integrity descriptor is neither the one before "
-                              "nor the one of generation {}: another system "
-                              "wrote it",
-                              ToString(header.generation)));
-    return;
-  }
-  for (const auto& [sector, image] : scan.newest->images) {
-    const Result<Sector> current = ReadSector(*medium_, sector);
-    if (!current.ok() || *current != *image) {
-      report_.replay_pending = true;
-      return;
-    }
-  }
 }
 
 void VolumeCheck::CheckFileSet() {
