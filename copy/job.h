@@ -24,6 +24,8 @@ enum class CopyMode : uint8_t {
   kIncremental,  // changed regions only; two drives if online, else staged
 };
 
+const char* CopyModeName(CopyMode mode);  // "image", "streaming", …
+
 // V5: what to do when only a full copy is possible.
 enum class CopyPolicy : uint8_t {
   kOptional,  // incremental falls back to a full copy and says so
@@ -32,29 +34,29 @@ enum class CopyPolicy : uint8_t {
 };
 
 struct CopyRequest {
-  std::string source;                // volume id of a PRIMARY
+  std::string source;  // volume id of a PRIMARY
   CopyMode mode = CopyMode::kImage;
   CopyPolicy policy = CopyPolicy::kOptional;
-  std::string target;                // element address, volume tag or volume id
-                                     // of a BACKUP; empty: the medium bound to
-                                     // the source, else the first unused one of
-                                     // the pool
+  std::string target;  // element address, volume tag or volume id
+                       // of a BACKUP; empty: the medium bound to
+                       // the source, else the first unused one of
+                       // the pool
   bool verify = true;
-  bool whole = false;                // every sector, not only the used regions
-  bool overwrite_last = false;       // go on where no atomic commit has room
-  bool wipe = true;                  // discard what another owner left
-  bool wait_mounted = true;          // target mounted read-only: wait, else kBusy
+  bool whole = false;           // every sector, not only the used regions
+  bool overwrite_last = false;  // go on where no atomic commit has room
+  bool wipe = true;             // discard what another owner left
+  bool wait_mounted = true;     // target mounted read-only: wait, else kBusy
 };
 
 enum class JobState : uint8_t {
   kQueued,
-  kStagingIn,    // reading the source into the spool
-  kStreaming,    // reading the source, writing the target
+  kStagingIn,  // reading the source into the spool
+  kStreaming,  // reading the source, writing the target
   kLoadTarget,
   kWriting,
   kVerifying,
   kCommitting,
-  kReturning,    // media go home
+  kReturning,  // media go home
   kDone,
   kFailed,
   kCancelled,
@@ -65,21 +67,21 @@ inline bool JobEnded(JobState s) { return s >= JobState::kDone; }
 struct JobRecord {
   JobId id = 0;
   JobKind kind = JobKind::kCopy;
-  CopyRequest request;               // compare: source and target
+  CopyRequest request;  // compare: source and target
   JobState state = JobState::kQueued;
   bool cancel_requested = false;
-  std::string method;                // "full" | "incremental", once decided
-  std::string target_medium;         // MediumId, once chosen
-  std::string target_volume;         // volume id of the backup
-  Generation generation;             // that is copied, once pinned
-  uint64_t regions_total = 0;        // to read or write, once known
-  uint64_t regions_done = 0;         // of the present state
+  std::string method;          // "full" | "incremental", once decided
+  std::string target_medium;   // MediumId, once chosen
+  std::string target_volume;   // volume id of the backup
+  Generation generation;       // that is copied, once pinned
+  uint64_t regions_total = 0;  // to read or write, once known
+  uint64_t regions_done = 0;   // of the present state
   uint64_t bytes_copied = 0;
   uint64_t bytes_verified = 0;
   TimeSpec created, started, state_since, ended;
-  Errc error = Errc::kInternal;      // kFailed, kCancelled
-  std::string message;               // what happened, for a person
-  std::vector<std::string> log;      // one line per event, with times
+  Errc error = Errc::kInternal;  // kFailed, kCancelled
+  std::string message;           // what happened, for a person
+  std::vector<std::string> log;  // one line per event, with times
 };
 
 // Encoding for the catalog's "job" table (JSON).

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Jobs: the queue of background work. Every transition is stored in the catalog
-// (synced) before the job goes on; after a restart a job resumes from a complete
-// spool image or starts again, and every medium goes home.
+// (synced) before the job goes on; after a restart a job resumes from a
+// complete spool image or starts again, and every medium goes home.
 //
 // Thread-safety: every method may be called concurrently. Threads: a small pool
 // runs the jobs; at most `running` at once, and never two on one volume.
@@ -36,8 +36,8 @@ struct JobsOptions {
 
 class Jobs {
  public:
-  // Reads the stored jobs; those that had not ended are taken up again. Leftover
-  // spool files of ended jobs are removed.
+  // Reads the stored jobs; those that had not ended are taken up again.
+  // Leftover spool files of ended jobs are removed.
   static Result<std::unique_ptr<Jobs>> Open(Catalog* catalog, Library* library,
                                             Volumes* volumes,
                                             const JobsOptions& options);
@@ -57,7 +57,7 @@ class Jobs {
   Result<JobId> SubmitCompare(const std::string& a, const std::string& b);
 
   Result<JobRecord> Get(JobId id) const;
-  std::vector<JobRecord> List() const;   // ascending ids, ended ones included
+  std::vector<JobRecord> List() const;  // ascending ids, ended ones included
   // The job ends as kCancelled soon; kNotFound; kBusy when it has ended.
   Status Cancel(JobId id);
   // Waits for the end.

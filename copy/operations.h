@@ -27,7 +27,7 @@ struct Archive {
 Result<MediumId> ResolveMedium(const Archive& archive, const std::string& name);
 
 struct FormatRequest {
-  std::string medium;      // element address or volume tag
+  std::string medium;  // element address or volume tag
   std::string volume_id;
   udf::Role role = udf::Role::kPrimary;
   uint32_t threshold = 0;  // 0: 100 for a primary, 99 for a backup
@@ -37,7 +37,8 @@ struct FormatRequest {
 // Makes a volume and makes it known. kInvalidArgument (volume id rule,
 // threshold of a backup), kExists (id taken in this library; medium holds data
 // and no clear), kBusy (volume on it in use), kNoMedium.
-Result<VolumeRecord> Format(const Archive& archive, const FormatRequest& request,
+Result<VolumeRecord> Format(const Archive& archive,
+                            const FormatRequest& request,
                             std::stop_token stop = {});
 
 // I8: makes a BACKUP a PRIMARY: one control slot write, O(1), one way. Default
@@ -58,7 +59,7 @@ Result<udf::FsckReport> Fsck(const Archive& archive, const std::string& volume,
 struct InventoryRow {
   MediumId medium;
   ElementAddress element;
-  std::string found;       // volume id, "blank", "foreign", or the error
+  std::string found;  // volume id, "blank", "foreign", or the error
 };
 Result<std::vector<InventoryRow>> Inventory(const Archive& archive, bool all,
                                             std::stop_token stop = {});

@@ -1,0 +1,205 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "copy/compare_runner.h"
+
+#include <fmt/format.h>
+
+#include <cstring>
+#include <utility>
+
+#include "index/snapshot.h"
+#include "media/udf/codec.h"
+
+namespace vellum {
+namespace {
+
+constexpr size_t kKeptRegions = 16;
+constexpr size_t kNamedSectors = 8;
+
+// The integrity descriptor's type and time are no part of a generation.
+Status Neutralise(RegionChunk* chunk) {
+  const SectorRange& range = chunk->sectors;
+  if (udf::kLvidSector < range.first || udf::kLvidSector >= range.end()) {
+    return Status::Ok();
+  }
+  std::byte* const at =
+      chunk->data.data() + (udf::kLvidSector - range.first) * kSectorSize;
+  udf::Sector sector;
+  std::memcpy(sector.data(), at, kSectorSize);
+  ASSIGN_OR_RETURN(udf::DecodedLvid decoded, udf::DecodeLvid(sector));
+  decoded.lvid.closed = true;
+  decoded.lvid.time = TimeSpec();
+  sector = udf::EncodeLvid(decoded.lvid);
+  std::memcpy(at, sector.data(), kSectorSize);
+  return Status::Ok();
+}
+
+// Fills the chunk from `source` as it is compared.
+Status FillNeutral(const CopySource& source, RegionChunk* chunk) {
+  RETURN_IF_ERROR(source.Fill(chunk));
+  RETURN_IF_ERROR(
+      Neutralise(chunk).WithContext("volume " + source.identity.volume_id));
+  HashChunk(chunk);
+  return Status::Ok();
+}
+
+Result<std::shared_ptr<Volume>> FindVolume(const Archive& archive,
+                                           const std::string& id) {
+  std::shared_ptr<Volume> volume = archive.volumes->Find(id);
+  if (volume == nullptr) return Error{Errc::kNotFound, "no volume " + id};
+  return volume;
+}
+
+}  // namespace
+
+CompareRunner::CompareRunner(JobSteps* steps)
+    : steps_(steps),
+      a_(steps->job().Record().request.source),
+      b_(steps->job().Record().request.target) {}
+
+Status CompareRunner::Run() {
+  RETURN_IF_ERROR(steps_->Enter(JobState::kVerifying));
+  RETURN_IF_ERROR(HashB());
+  RETURN_IF_ERROR(ReadA());
+  if (differing_ != 0) RETURN_IF_ERROR(LocateSectors());
+  RETURN_IF_ERROR(Differences());
+  steps_->job().Update([this](JobRecord* job) {
+    job->message = fmt::format(
+        "{} and {} are equal in the {} regions compared; {} regions of {} "
+        "changed since {} was made",
+        a_, b_, used_.count() - skipped_, skipped_, a_, b_);
+  });
+  RETURN_IF_ERROR(steps_->Enter(JobState::kReturning));
+  steps_->SendAllHome();
+  return Status::Ok();
+}
+
+Status CompareRunner::HashB() {
+  ASSIGN_OR_RETURN(const std::shared_ptr<Volume> volume,
+                   FindVolume(steps_->archive(), b_));
+  steps_->Touch(volume->record().medium);
+  {
+    ASSIGN_OR_RETURN(VolumeUse use,
+                     steps_->archive().volumes->Hold(volume, steps_->stop(),
+                                                     steps_->owner()));
+    ASSIGN_OR_RETURN(const std::unique_ptr<VolumeSnapshot> snapshot,
+                     use->TakeSnapshot());
+    identity_ = IdentityOf(*snapshot);
+    map_ = std::make_shared<const SectorMap>(snapshot->geometry(),
+                                             snapshot->bitmap());
+    used_ = map_->UsedRegions();
+    const CopySource source = SourceOf(*snapshot, map_, used_);
+    CopyCounters& counters = steps_->job().counters;
+    counters.Begin(2 * used_.count());
+    RETURN_IF_ERROR(PumpRegions(
+        used_, map_->geometry().sectors, steps_->stop(),
+        [&source](RegionChunk* chunk) { return FillNeutral(source, chunk); },
+        [this, &counters](RegionChunk& chunk) -> Status {
+          hashes_.insert(hashes_.end(), chunk.hashes.begin(),
+                         chunk.hashes.end());
+          counters.regions_done += chunk.regions;
+          counters.bytes_verified += chunk.data.size();
+          return Status::Ok();
+        }));
+    RETURN_IF_ERROR(source.check_whole());
+  }
+  steps_->SendHome(volume->record().medium);
+  return Status::Ok();
+}
+
+Status CompareRunner::ReadA() {
+  ASSIGN_OR_RETURN(const std::shared_ptr<Volume> volume,
+                   FindVolume(steps_->archive(), a_));
+  steps_->Touch(volume->record().medium);
+  ASSIGN_OR_RETURN(VolumeUse use, steps_->archive().volumes->Hold(
+                                      volume, steps_->stop(), steps_->owner()));
+  ASSIGN_OR_RETURN(const std::unique_ptr<VolumeSnapshot> snapshot,
+                   use->TakeSnapshot());
+  if (!(snapshot->geometry() == map_->geometry())) {
+    return Status(Errc::kCorruption,
+                  fmt::format("{} and {} are laid out differently", a_, b_));
+  }
+  RegionSet changed;
+  if (!(snapshot->generation() == identity_.generation)) {
+    Result<RegionSet> since = snapshot->ChangedSince(identity_.generation);
+    if (since.ok()) {
+      changed = std::move(*since);
+      changed.Insert(udf::kLvidSector / kRegionSectors);
+    } else if (since.error().code == Errc::kOutOfRange) {
+      steps_->Log("every region is compared: " + since.error().message);
+    } else {
+      return since.status();
+    }
+  }
+  // By b's bitmap: what b does not use does not matter.
+  const CopySource source = SourceOf(*snapshot, map_, used_);
+  CopyCounters& counters = steps_->job().counters;
+  RETURN_IF_ERROR(PumpRegions(
+      used_, map_->geometry().sectors, steps_->stop(),
+      [&source](RegionChunk* chunk) { return FillNeutral(source, chunk); },
+      [&, this](RegionChunk& chunk) -> Status {
+        for (uint64_t i = 0; i < chunk.regions; ++i) {
+          const uint64_t region = chunk.first_region + i;
+          if (changed.Contains(region)) {
+            ++skipped_;
+            continue;
+          }
+          if (chunk.hashes[i] == hashes_[chunk.index + i]) continue;
+          ++differing_;
+          if (kept_.size() < kKeptRegions) {
+            const ConstByteSpan data = std::as_const(chunk).Region(i);
+            kept_[region] = Bytes(data.begin(), data.end());
+          }
+        }
+        counters.regions_done += chunk.regions;
+        counters.bytes_verified += chunk.data.size();
+        return Status::Ok();
+      }));
+  return source.check_whole();
+}
+
+Status CompareRunner::LocateSectors() {
+  ASSIGN_OR_RETURN(const std::shared_ptr<Volume> volume,
+                   FindVolume(steps_->archive(), b_));
+  ASSIGN_OR_RETURN(VolumeUse use, steps_->archive().volumes->Hold(
+                                      volume, steps_->stop(), steps_->owner()));
+  ASSIGN_OR_RETURN(const std::unique_ptr<VolumeSnapshot> snapshot,
+                   use->TakeSnapshot());
+  RegionSet regions;
+  for (const auto& entry : kept_) regions.Insert(entry.first);
+  const CopySource source = SourceOf(*snapshot, map_, regions);
+  return PumpRegions(
+      regions, map_->geometry().sectors, steps_->stop(),
+      [&source](RegionChunk* chunk) { return FillNeutral(source, chunk); },
+      [this](RegionChunk& chunk) -> Status {
+        for (uint64_t i = 0; i < chunk.regions; ++i) {
+          const uint64_t region = chunk.first_region + i;
+          const Bytes& as_a = kept_[region];
+          const ConstByteSpan as_b = std::as_const(chunk).Region(i);
+          for (size_t at = 0; at < as_b.size(); at += kSectorSize) {
+            if (std::memcmp(as_a.data() + at, as_b.data() + at, kSectorSize) !=
+                    0 &&
+                sectors_.size() < kNamedSectors) {
+              sectors_.push_back(region * kRegionSectors + at / kSectorSize);
+            }
+          }
+        }
+        return Status::Ok();
+      });
+}
+
+Status CompareRunner::Differences() const {
+  if (differing_ == 0) return Status::Ok();
+  std::string named;
+  for (const uint64_t sector : sectors_) {
+    named += fmt::format("{}{}", named.empty() ? "" : ", ", sector);
+  }
+  if (named.empty()) {
+    named = "not found again: the volume changed while it was compared";
+  }
+  return Status(
+      Errc::kCorruption,
+      fmt::format("{} and {} differ in {} of {} regions; first sectors: {}", a_,
+                  b_, differing_, used_.count() - skipped_, named));
+}
+
+}  // namespace vellum

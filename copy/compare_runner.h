@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: Apache-2.0
+// CompareRunner: compares two volumes sector by sector: what the generation of
+// the second one uses. Works with one drive: the hashes of one volume are kept
+// in memory (8 bytes a region) while the other one is read.
+//
+// Thread-safety: the job's own thread.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "copy/copy_source.h"
+#include "copy/job_steps.h"
+#include "index/volumes.h"
+#include "media/error.h"
+
+namespace vellum {
+
+class CompareRunner {
+ public:
+  explicit CompareRunner(JobSteps* steps);
+
+  // Up to and with kReturning. kCorruption: they differ, and where.
+  Status Run();
+
+ private:
+  Status HashB();
+  Status ReadA();
+  // Loads b once more to say which sectors of the first regions differ.
+  Status LocateSectors();
+  Status Differences() const;
+
+  JobSteps* const steps_;
+  const std::string a_, b_;
+
+  // What b has.
+  SourceIdentity identity_;
+  std::shared_ptr<const SectorMap> map_;
+  RegionSet used_;
+  std::vector<uint64_t> hashes_;  // of used_, in order
+  // What differs.
+  uint64_t skipped_ = 0;    // regions of a that changed since b was made
+  uint64_t differing_ = 0;  // regions
+  std::map<uint64_t, Bytes> kept_;  // the first of them, as a has them
+  std::vector<uint64_t> sectors_;   // the first differing sectors
+};
+
+}  // namespace vellum

@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: Apache-2.0
+// CopyRunner: runs one copy job from its present state to its end.
+//
+// Staged (one drive): kStagingIn: a pinned generation of the source is read
+// into the spool; kLoadTarget; kWriting; kVerifying; kCommitting; kReturning.
+// Streaming (two drives): kStreaming in place of the first three.
+//
+// Full or incremental, atomic or not, is decided when the target is loaded, by
+// what its control slot says; the catalog only decides what is staged.
+//
+// Thread-safety: the job's own thread.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+
+#include "copy/backup_medium.h"
+#include "copy/copy_source.h"
+#include "copy/job_steps.h"
+#include "copy/spool_image.h"
+#include "copy/target_loader.h"
+#include "index/snapshot.h"
+#include "media/error.h"
+
+namespace vellum {
+
+class CopyRunner {
+ public:
+  explicit CopyRunner(JobSteps* steps);
+
+  // Up to and with kReturning; the caller ends the job. After an error media
+  // may be loaded still: JobSteps::SendAllHome.
+  Status Run();
+
+ private:
+  // Whether an attempt that did not fail has to be followed by another one,
+  // with what it has learnt.
+  enum class Again { kNo, kYes };
+
+  Result<Again> Attempt();
+  Result<Again> RunStaged();
+  Result<Again> RunStreaming();
+  Status StageIn();
+  // The regions to read: used ones, or those changed since `base`. Falls back
+  // to full as the policy allows.
+  Result<CopySource> MakeSource(const VolumeSnapshot& snapshot,
+                                const std::optional<Generation>& base);
+  // The generation of the backup on `medium` that an incremental copy could
+  // start from, as the catalog knows it.
+  std::optional<Generation> KnownBase(const MediumId& medium) const;
+  bool WantsIncremental() const;
+  Status FallBackToFull(const std::string& why);
+
+  // copy_runner_target.cc: with the target loaded. `read_done` is called when
+  // nothing more is read from the source.
+  Result<Again> CopyTo(LoadedTarget* target, const CopySource& source,
+                       const std::function<void()>& read_done);
+  Status OpenTarget(LoadedTarget* target, std::optional<OpenedBackup>* opened);
+  Result<Again> CopyFull(LoadedTarget* target, const CopySource& source,
+                         const std::function<void()>& read_done);
+  Result<Again> CopyAtomic(LoadedTarget* target, OpenedBackup opened,
+                           const CopySource& source, bool incremental,
+                           const std::function<void()>& read_done);
+  // What to do when no atomic commit is possible onto a complete backup.
+  Result<Again> NoAtomicCommit(LoadedTarget* target, const CopySource& source,
+                               const Status& why, bool covers_all,
+                               const std::function<void()>& read_done);
+  Result<Again> AnotherMedium(const LoadedTarget& target, const Status& why);
+  void SetMethod(bool incremental, const SourceIdentity& identity);
+  CopyNote Note(const SourceIdentity& identity, bool incremental) const;
+
+  // copy_runner_catalog.cc
+  Result<VolumeRecord> RecordOf(LoadedTarget* target, const CopySource& source,
+                                const udf::ControlSlot& slot);
+  Status Store(LoadedTarget* target, VolumeRecord* record);
+  Status Bind(LoadedTarget* target, const CopySource& source,
+              const udf::ControlSlot& slot);
+  Status Record(LoadedTarget* target, const CopySource& source,
+                const udf::ControlSlot& slot, uint32_t record_crc);
+  Status FreeOldBackup();
+
+  JobSteps* const steps_;
+  const CopyRequest request_;
+  std::shared_ptr<Volume> source_;
+  VolumeRecord source_record_;  // as of the generation once it is pinned
+  std::set<MediumId> avoid_;
+  MediumId target_medium_;
+  bool staged_ = true;
+  bool resumed_ = false;     // from a spool image of an earlier start
+  bool force_full_ = false;  // an incremental copy proved impossible
+  std::unique_ptr<SpoolImage> image_;
+  std::optional<Generation> staged_since_;  // the image holds changes only
+  std::optional<Generation> real_base_;  // what the backup turned out to hold
+  std::shared_ptr<const CatalogSnapshot> tree_;  // of the generation
+  // An old backup that is free once the copy is done, and why it is given up.
+  MediumId give_up_medium_;
+  std::string give_up_volume_;
+  std::string give_up_reason_;
+};
+
+}  // namespace vellum

@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "copy/medium_notes.h"
+
+#include <fmt/format.h>
+
+#include <nlohmann/json.hpp>
+
+namespace vellum {
+namespace {
+
+constexpr std::string_view kTable = "medium";
+
+const char* ContentName(udf::MediumContent content) {
+  switch (content) {
+    case udf::MediumContent::kBlank:
+      return "blank";
+    case udf::MediumContent::kVellum:
+      return "volume";
+    case udf::MediumContent::kForeign:
+      return "foreign";
+  }
+  return "";
+}
+
+}  // namespace
+
+Result<MediumNote> ReadMediumNote(const Catalog& catalog, const MediumId& id) {
+  const Result<std::string> row = catalog.GetRow(kTable, id);
+  if (!row.ok()) {
+    if (row.error().code == Errc::kNotFound) return MediumNote();
+    return row.status();
+  }
+  try {
+    const nlohmann::json j = nlohmann::json::parse(*row);
+    MediumNote note;
+    note.found = j.at("found");
+    note.sectors = j.at("sectors");
+    note.freed = j.at("freed");
+    return note;
+  } catch (const std::exception& e) {
+    return Error{Errc::kCorruption,
+                 fmt::format("note of medium {}: {}", id, e.what())};
+  }
+}
+
+Status WriteMediumNote(Catalog* catalog, const MediumId& id,
+                       const MediumNote& note) {
+  const nlohmann::json json = {
+      {"found", note.found}, {"sectors", note.sectors}, {"freed", note.freed}};
+  CatalogBatch batch;
+  batch.PutRow(kTable, id, json.dump());
+  return catalog->Write(batch, Sync::kYes);
+}
+
+Status NoteMediumContent(Catalog* catalog, const MediumId& id,
+                         udf::MediumContent content, uint64_t sectors) {
+  ASSIGN_OR_RETURN(MediumNote note, ReadMediumNote(*catalog, id));
+  if (note.found == ContentName(content) && note.sectors == sectors) {
+    return Status::Ok();
+  }
+  note.found = ContentName(content);
+  note.sectors = sectors;
+  return WriteMediumNote(catalog, id, note);
+}
+
+}  // namespace vellum

@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: Apache-2.0
+// What is known of media that carry no volume, in the catalog's table "medium".
+//
+// Thread-safety: functions; the catalog's rules.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "index/catalog.h"
+#include "media/error.h"
+#include "media/library.h"
+#include "media/udf/format.h"
+
+namespace vellum {
+
+struct MediumNote {
+  std::string found;     // "blank", "foreign", "volume"; empty: never looked at
+  uint64_t sectors = 0;  // capacity; 0: not known
+  // Volume id of a backup that was given up: the pool may overwrite it.
+  std::string freed;
+};
+
+Result<MediumNote> ReadMediumNote(const Catalog& catalog, const MediumId& id);
+Status WriteMediumNote(Catalog* catalog, const MediumId& id,
+                       const MediumNote& note);
+// Keeps `freed`, sets the rest.
+Status NoteMediumContent(Catalog* catalog, const MediumId& id,
+                         udf::MediumContent content, uint64_t sectors);
+
+}  // namespace vellum

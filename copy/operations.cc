@@ -1,0 +1,192 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "copy/operations.h"
+
+#include <fmt/format.h>
+#include <spdlog/spdlog.h>
+
+#include <utility>
+
+#include "copy/backup_medium.h"
+#include "copy/medium_notes.h"
+#include "media/udf/format.h"
+
+namespace vellum {
+namespace {
+
+constexpr uint32_t kBackupThreshold = 99;
+
+// The medium for this command alone, with the volume on it (if any is known)
+// detached. Given up in the opposite order.
+struct Taken {
+  Volumes::Exclusion exclusion;
+  MediumLease lease;
+};
+
+Result<Taken> Take(const Archive& archive, const MediumId& medium,
+                   const std::shared_ptr<Volume>& volume, LeaseMode mode,
+                   const std::string& owner, const std::stop_token& stop) {
+  Taken taken;
+  if (volume != nullptr) {
+    ASSIGN_OR_RETURN(taken.exclusion, archive.volumes->Exclude(volume, stop));
+  }
+  LeaseRequest request;
+  request.medium = medium;
+  request.mode = mode;
+  request.priority = LeasePriority::kForeground;
+  request.owner = owner;
+  std::vector<LeaseRequest> requests;
+  requests.push_back(std::move(request));
+  ASSIGN_OR_RETURN(std::vector<MediumLease> leases,
+                   archive.library->AcquireAndWait(std::move(requests), stop));
+  taken.lease = std::move(leases.front());
+  return taken;
+}
+
+Status CheckFormat(const FormatRequest& request) {
+  RETURN_IF_ERROR(udf::CheckVolumeId(request.volume_id));
+  if (request.role == udf::Role::kBackup && request.threshold != 0 &&
+      request.threshold != kBackupThreshold) {
+    return Status(
+        Errc::kInvalidArgument,
+        fmt::format("the threshold of a backup is {} %", kBackupThreshold));
+  }
+  if (request.threshold > 100) {
+    return Status(Errc::kInvalidArgument, "threshold: 1 to 100 %");
+  }
+  return Status::Ok();
+}
+
+}  // namespace
+
+Result<VolumeRecord> Format(const Archive& archive,
+                            const FormatRequest& request,
+                            std::stop_token stop) {
+  RETURN_IF_ERROR(CheckFormat(request));
+  ASSIGN_OR_RETURN(const MediumId medium,
+                   ResolveMedium(archive, request.medium));
+  const std::shared_ptr<Volume> old = archive.volumes->FindByMedium(medium);
+  const std::shared_ptr<Volume> namesake =
+      archive.volumes->Find(request.volume_id);
+  if (namesake != nullptr && namesake != old) {
+    return Error{Errc::kExists,
+                 fmt::format("volume {} exists, on medium {}",
+                             request.volume_id, namesake->record().medium)};
+  }
+  if (old != nullptr && !request.clear) {
+    return Error{Errc::kExists,
+                 fmt::format("medium {} holds volume {}: clear=yes formats it "
+                             "all the same",
+                             medium, old->id())};
+  }
+  ASSIGN_OR_RETURN(const Taken taken,
+                   Take(archive, medium, old, LeaseMode::kExclusive,
+                        "format " + request.volume_id, stop));
+  udf::FormatOptions options;
+  options.volume_id = request.volume_id;
+  options.role = request.role;
+  options.threshold = request.role == udf::Role::kBackup ? kBackupThreshold
+                      : request.threshold == 0           ? 100
+                                                         : request.threshold;
+  options.clear = request.clear;
+  options.root_uid = request.root_uid;
+  options.root_gid = request.root_gid;
+  RETURN_IF_ERROR(udf::FormatVolume(taken.lease.medium(), options).status());
+  if (old != nullptr) RETURN_IF_ERROR(archive.volumes->Forget(old));
+  MediumNote note;
+  note.found = "volume";
+  note.sectors = taken.lease.medium().Info().sectors;
+  RETURN_IF_ERROR(WriteMediumNote(archive.catalog, medium, note));
+  ASSIGN_OR_RETURN(const std::shared_ptr<Volume> volume,
+                   archive.volumes->Identify(medium, taken.lease.medium()));
+  if (volume == nullptr) {
+    return Error{
+        Errc::kCorruption,
+        fmt::format("medium {} holds no volume after its format", medium)};
+  }
+  spdlog::info("medium {}: formatted as {}", medium, request.volume_id);
+  return volume->record();
+}
+
+Result<VolumeRecord> Convert(const Archive& archive, const std::string& backup,
+                             const std::string& new_id, std::stop_token stop) {
+  const std::shared_ptr<Volume> volume = archive.volumes->Find(backup);
+  if (volume == nullptr) {
+    return Error{Errc::kNotFound, "no volume " + backup};
+  }
+  const VolumeRecord known = volume->record();
+  if (known.role != udf::Role::kBackup) {
+    return Error{Errc::kInvalidArgument, backup + " is a PRIMARY already"};
+  }
+  if (known.state != udf::SlotState::kComplete) {
+    return Error{Errc::kInvalidArgument,
+                 backup + " is not complete: there is nothing to convert"};
+  }
+  const std::string id = new_id.empty() ? known.owner_id : new_id;
+  RETURN_IF_ERROR(udf::CheckVolumeId(id));
+  const std::shared_ptr<Volume> namesake = archive.volumes->Find(id);
+  if (namesake != nullptr && namesake != volume) {
+    return Error{Errc::kExists,
+                 fmt::format("volume {} exists, on medium {}: give {} another "
+                             "name",
+                             id, namesake->record().medium, backup)};
+  }
+  ASSIGN_OR_RETURN(const Taken taken,
+                   Take(archive, known.medium, volume, LeaseMode::kExclusive,
+                        "convert " + backup, stop));
+  Medium& medium = taken.lease.medium();
+  ASSIGN_OR_RETURN(udf::ControlSlot slot, udf::ReadControlSlot(medium));
+  if (slot.medium_uuid != known.medium_uuid ||
+      slot.role != udf::Role::kBackup ||
+      slot.state != udf::SlotState::kComplete) {
+    return Error{Errc::kInvalidArgument,
+                 fmt::format("medium {} does not hold the complete backup {}",
+                             known.medium, backup)};
+  }
+  ASSIGN_OR_RETURN(const OpenedBackup opened, OpenBackup(medium, slot));
+  slot.volume_id = id;
+  slot.role = udf::Role::kPrimary;
+  slot.state = udf::SlotState::kClean;
+  slot.owner_id.clear();
+  slot.owner_uuid.clear();
+  slot.generation = {udf::NewLineage(), opened.generation.number};
+  slot.lvid_crc = opened.lvid_crc;
+  slot.threshold = 100;
+  RETURN_IF_ERROR(WriteSlotWithNewFloor(medium, &slot, 0));
+  RETURN_IF_ERROR(medium.Flush());
+
+  VolumeRecord record = volume->record();
+  // A crash had left the backup behind its journal: then the tree in the
+  // catalog is not the one on the medium.
+  if (!(record.generation == opened.generation)) record.tree = TreeState::kNone;
+  record.id = id;
+  record.role = slot.role;
+  record.state = slot.state;
+  record.owner_id.clear();
+  record.owner_uuid.clear();
+  record.generation = slot.generation;
+  record.record_crc = 0;
+  record.change_floor = slot.generation.number;
+  record.threshold = slot.threshold;
+  record.copied = TimeSpec();
+  CatalogBatch batch;
+  batch.DeleteChangeMap(record.index);
+  RETURN_IF_ERROR(archive.catalog->Write(batch, Sync::kNo));
+  ASSIGN_OR_RETURN(const std::shared_ptr<Volume> primary,
+                   archive.volumes->Put(record));
+  spdlog::info("medium {}: backup {} is the primary {} now", known.medium,
+               backup, id);
+  return primary->record();
+}
+
+Result<udf::FsckReport> Fsck(const Archive& archive, const std::string& volume,
+                             const udf::FsckOptions& options,
+                             std::stop_token stop) {
+  const std::shared_ptr<Volume> found = archive.volumes->Find(volume);
+  if (found == nullptr) return Error{Errc::kNotFound, "no volume " + volume};
+  ASSIGN_OR_RETURN(const Taken taken,
+                   Take(archive, found->record().medium, found,
+                        LeaseMode::kShared, "fsck " + volume, stop));
+  return udf::CheckVolume(taken.lease.medium(), options);
+}
+
+}  // namespace vellum

@@ -1,0 +1,222 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "copy/pool.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <memory>
+#include <tuple>
+#include <vector>
+
+#include "copy/medium_notes.h"
+
+namespace vellum {
+
+// --- Claims
+// ---------------------------------------------------------------------
+
+Status TargetClaims::Claim(JobId job, const std::string& source,
+                           const MediumId& medium) {
+  MutexLock lock(&mu_);
+  for (const auto& [other, entry] : entries_) {
+    if (entry.medium == medium && entry.source != source) {
+      return Status(Errc::kExists,
+                    fmt::format("medium {} is the target of job {}, a copy of "
+                                "volume {}: it cannot take one of volume {}",
+                                medium, other, entry.source, source));
+    }
+  }
+  entries_[job] = {source, medium};
+  return Status::Ok();
+}
+
+void TargetClaims::Drop(JobId job) {
+  MutexLock lock(&mu_);
+  entries_.erase(job);
+}
+
+bool TargetClaims::ClaimedByOther(const std::string& source,
+                                  const MediumId& medium) const {
+  MutexLock lock(&mu_);
+  return std::any_of(entries_.begin(), entries_.end(), [&](const auto& e) {
+    return e.second.medium == medium && e.second.source != source;
+  });
+}
+
+MediumId TargetClaims::ClaimOf(const std::string& source) const {
+  MutexLock lock(&mu_);
+  for (const auto& [job, entry] : entries_) {
+    if (entry.source == source) return entry.medium;
+  }
+  return {};
+}
+
+// --- What the catalog says
+// ------------------------------------------------------
+
+bool PoolRange::Contains(ElementAddress element) const {
+  if (first == ElementAddress() && last == ElementAddress()) return true;
+  return element >= first && element <= last;
+}
+
+bool IsLastComplete(const Archive& archive, const std::string& owner_uuid,
+                    const MediumId& medium) {
+  for (const auto& volume : archive.volumes->List()) {
+    const VolumeRecord other = volume->record();
+    if (other.role == udf::Role::kBackup &&
+        other.state == udf::SlotState::kComplete &&
+        other.owner_uuid == owner_uuid && other.medium != medium &&
+        archive.library->FindMedium(other.medium).ok()) {
+      return false;
+    }
+  }
+  return true;
+}
+
+std::string ChooseBackupId(const Archive& archive, const VolumeTag& tag,
+                           const std::string& owner) {
+  if (udf::CheckVolumeId(tag).ok() && archive.volumes->Find(tag) == nullptr) {
+    return tag;
+  }
+  constexpr size_t kMaxId = 30;
+  for (uint32_t n = 1;; ++n) {
+    const std::string suffix = fmt::format("-B{}", n);
+    const std::string id = owner.substr(0, kMaxId - suffix.size()) + suffix;
+    if (archive.volumes->Find(id) == nullptr) return id;
+  }
+}
+
+// --- Choice
+// ---------------------------------------------------------------------
+
+Result<MediumId> TargetChooser::Named(const CopyRequest& request,
+                                      const VolumeRecord& source) const {
+  ASSIGN_OR_RETURN(const MediumId medium,
+                   ResolveMedium(archive_, request.target));
+  if (medium == source.medium) {
+    return Error{Errc::kInvalidArgument,
+                 fmt::format("{} is the medium of volume {} itself",
+                             request.target, source.id)};
+  }
+  if (claims_->ClaimedByOther(source.id, medium)) {
+    return Error{Errc::kExists,
+                 fmt::format("medium {} is the target of a copy of another "
+                             "volume than {}",
+                             medium, source.id)};
+  }
+  ASSIGN_OR_RETURN(const MediumNote note,
+                   ReadMediumNote(*archive_.catalog, medium));
+  uint64_t capacity = note.sectors;
+  if (const auto volume = archive_.volumes->FindByMedium(medium)) {
+    const VolumeRecord record = volume->record();
+    if (record.role == udf::Role::kPrimary) {
+      return Error{Errc::kExists,
+                   fmt::format("medium {} holds the PRIMARY {}: it cannot take "
+                               "a copy of {}",
+                               medium, record.id, source.id)};
+    }
+    if (!record.owner_uuid.empty() && record.owner_uuid != source.medium_uuid &&
+        note.freed != record.id) {
+      return Error{Errc::kExists,
+                   fmt::format("medium {} holds {}, a backup of {}: it cannot "
+                               "take a copy of {}",
+                               medium, record.id, record.owner_id, source.id)};
+    }
+    if (record.state == udf::SlotState::kFormatted) {
+      capacity = std::max(capacity, record.geometry.sectors);
+    }
+  }
+  if (capacity != 0 && capacity < source.geometry.sectors) {
+    return Error{
+        Errc::kNoSpace,
+        fmt::format("medium {} has {} sectors, volume {} has {}", medium,
+                    capacity, source.id, source.geometry.sectors)};
+  }
+  return medium;
+}
+
+bool TargetChooser::InPool(const MediumPlace& place) const {
+  return !place.in_import_export && range_.Contains(place.home);
+}
+
+MediumId TargetChooser::Bound(const VolumeRecord& source,
+                              const std::set<MediumId>& avoid) const {
+  MediumId best;
+  std::tuple<bool, TimeSpec, ElementAddress> best_rank;
+  for (const auto& volume : archive_.volumes->List()) {
+    const VolumeRecord record = volume->record();
+    if (record.role != udf::Role::kBackup ||
+        record.owner_uuid != source.medium_uuid ||
+        avoid.count(record.medium) != 0) {
+      continue;
+    }
+    const Result<MediumPlace> place =
+        archive_.library->FindMedium(record.medium);
+    if (!place.ok() || !InPool(*place)) continue;
+    // One that was broken off first, then the oldest copy.
+    const auto rank = std::make_tuple(record.state == udf::SlotState::kComplete,
+                                      record.copied, place->home);
+    if (best.empty() || rank < best_rank) {
+      best = record.medium;
+      best_rank = rank;
+    }
+  }
+  return best;
+}
+
+Result<MediumId> TargetChooser::Automatic(
+    const VolumeRecord& source, const std::set<MediumId>& avoid) const {
+  if (MediumId bound = Bound(source, avoid); !bound.empty()) return bound;
+  if (MediumId claimed = claims_->ClaimOf(source.id);
+      !claimed.empty() && avoid.count(claimed) == 0) {
+    const Result<MediumPlace> place = archive_.library->FindMedium(claimed);
+    if (place.ok() && InPool(*place)) return claimed;
+  }
+  std::vector<MediumPlace> pool = archive_.library->Media();
+  std::erase_if(pool,
+                [this](const MediumPlace& place) { return !InPool(place); });
+  std::sort(pool.begin(), pool.end(),
+            [](const MediumPlace& a, const MediumPlace& b) {
+              return a.home < b.home;
+            });
+  size_t used = 0, unsuitable = 0, small = 0;
+  for (const MediumPlace& place : pool) {
+    ASSIGN_OR_RETURN(const MediumNote note,
+                     ReadMediumNote(*archive_.catalog, place.id));
+    uint64_t capacity = note.sectors;
+    if (const auto volume = archive_.volumes->FindByMedium(place.id)) {
+      const VolumeRecord record = volume->record();
+      const bool fresh = record.role == udf::Role::kBackup &&
+                         record.state == udf::SlotState::kFormatted &&
+                         record.owner_uuid.empty();
+      if (!fresh && (note.freed.empty() || note.freed != record.id)) {
+        ++used;
+        continue;
+      }
+      if (fresh) capacity = std::max(capacity, record.geometry.sectors);
+    } else if (note.found == "foreign") {
+      ++unsuitable;
+      continue;
+    }
+    if (claims_->ClaimedByOther(source.id, place.id)) {
+      ++used;
+      continue;
+    }
+    if (avoid.count(place.id) != 0) {
+      ++unsuitable;
+      continue;
+    }
+    if (capacity != 0 && capacity < source.geometry.sectors) {
+      ++small;
+      continue;
+    }
+    return place.id;
+  }
+  return Error{
+      Errc::kNoSpace,
+      fmt::format("the copy pool has no unused medium for volume {}: of {} "
+                  "media {} are in use, {} unsuitable, {} too small",
+                  source.id, pool.size(), used, unsuitable, small)};
+}
+
+}  // namespace vellum

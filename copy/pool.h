@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: Apache-2.0
+// The copy pool: which medium a copy goes to. Decided from the catalog and the
+// element status alone; what really is on the medium shows when it is loaded.
+#pragma once
+
+#include <map>
+#include <set>
+#include <string>
+
+#include "copy/job.h"
+#include "copy/operations.h"
+#include "index/records.h"
+#include "media/error.h"
+#include "media/library.h"
+#include "media/mutex.h"
+#include "media/types.h"
+
+namespace vellum {
+
+// Which jobs that have not ended mean to write to which medium. Jobs of one
+// source may share a medium (they run one after the other).
+// Thread-safety: every method may be called concurrently.
+class TargetClaims {
+ public:
+  // Replaces what the job had claimed. kExists: a job of another source has the
+  // medium (names both); then the job keeps what it had.
+  Status Claim(JobId job, const std::string& source, const MediumId& medium);
+  void Drop(JobId job);
+  bool ClaimedByOther(const std::string& source, const MediumId& medium) const;
+  // A medium that jobs of this source have claimed; empty: none.
+  MediumId ClaimOf(const std::string& source) const;
+
+ private:
+  struct Entry {
+    std::string source;
+    MediumId medium;
+  };
+  mutable Mutex mu_;  // leaf
+  std::map<JobId, Entry> entries_ GUARDED_BY(mu_);
+};
+
+// Storage elements whose media are the pool; 0..0 = all.
+struct PoolRange {
+  ElementAddress first, last;
+  bool Contains(ElementAddress element) const;
+};
+
+// Does no medium of the library but `medium` hold a complete backup of the
+// owner (its medium uuid)?
+bool IsLastComplete(const Archive& archive, const std::string& owner_uuid,
+                    const MediumId& medium);
+// owner-B1, owner-B2, … or the medium's volume tag: the first that is free.
+std::string ChooseBackupId(const Archive& archive, const VolumeTag& tag,
+                           const std::string& owner);
+
+class TargetChooser {
+ public:
+  TargetChooser(const Archive& archive, const TargetClaims* claims,
+                PoolRange range)
+      : archive_(archive), claims_(claims), range_(range) {}
+
+  // The medium that the request names. kNotFound, kNoMedium, kInvalidArgument
+  // (the source's own), kExists (a PRIMARY, another primary's backup, claimed
+  // by a job for another volume), kNoSpace (known to be too small).
+  Result<MediumId> Named(const CopyRequest& request,
+                         const VolumeRecord& source) const;
+  // The bound backup that was copied longest ago, else the first unused medium
+  // of the pool; never one of `avoid`. kNoSpace: the pool is exhausted.
+  Result<MediumId> Automatic(const VolumeRecord& source,
+                             const std::set<MediumId>& avoid) const;
+
+ private:
+  bool InPool(const MediumPlace& place) const;
+  MediumId Bound(const VolumeRecord& source,
+                 const std::set<MediumId>& avoid) const;
+
+  const Archive archive_;
+  const TargetClaims* const claims_;
+  const PoolRange range_;
+};
+
+}  // namespace vellum

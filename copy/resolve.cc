@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <fmt/format.h>
+
+#include <optional>
+
+#include "copy/operations.h"
+
+namespace vellum {
+namespace {
+
+// "1024" -> element 1024.
+std::optional<ElementAddress> ParseElement(const std::string& text) {
+  if (text.empty() || text.size() > 5 ||
+      text.find_first_not_of("0123456789") != std::string::npos) {
+    return std::nullopt;
+  }
+  const unsigned long value = std::stoul(text);
+  if (value > 0xFFFF) return std::nullopt;
+  return ElementAddress{static_cast<uint16_t>(value)};
+}
+
+}  // namespace
+
+Result<MediumId> ResolveMedium(const Archive& archive,
+                               const std::string& name) {
+  MediumId by_tag;
+  if (const auto place = archive.library->FindMedium(name); place.ok()) {
+    by_tag = place->id;
+  }
+  MediumId by_volume;
+  if (const auto volume = archive.volumes->Find(name)) {
+    by_volume = volume->record().medium;
+  }
+  if (!by_tag.empty() && !by_volume.empty() && by_tag != by_volume) {
+    return Error{
+        Errc::kInvalidArgument,
+        fmt::format("{} is the volume tag of one medium and the id of the "
+                    "volume on medium {}: give the element address",
+                    name, by_volume)};
+  }
+  if (!by_tag.empty()) return by_tag;
+  if (!by_volume.empty()) {
+    if (archive.library->FindMedium(by_volume).ok()) return by_volume;
+    return Error{
+        Errc::kNoMedium,
+        fmt::format("volume {} is on medium {}, which is not in the library",
+                    name, by_volume)};
+  }
+  const std::optional<ElementAddress> element = ParseElement(name);
+  if (!element) {
+    return Error{
+        Errc::kNotFound,
+        fmt::format("no element, medium or volume is called {}", name)};
+  }
+  const Result<MediumPlace> place = archive.library->MediumAt(*element);
+  if (place.ok()) return place->id;
+  for (const ElementStatus& status : archive.library->ElementStatuses()) {
+    if (status.address == *element && !status.full) {
+      return Error{Errc::kNoMedium, fmt::format("element {} is empty", name)};
+    }
+  }
+  return place.error();
+}
+
+}  // namespace vellum

@@ -1,0 +1,230 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "copy/target_loader.h"
+
+#include <fmt/format.h>
+
+#include <chrono>
+#include <condition_variable>
+#include <mutex>
+#include <utility>
+
+#include "copy/medium_notes.h"
+
+namespace vellum {
+namespace {
+
+constexpr std::chrono::milliseconds kMountedPoll{200};
+
+// False when `stop` was requested first.
+bool SleepUnlessStopped(const std::stop_token& stop,
+                        std::chrono::milliseconds time) {
+  std::mutex mu;
+  std::condition_variable_any wake;
+  std::unique_lock<std::mutex> lock(mu);
+  wake.wait_for(lock, stop, time, [] { return false; });
+  return !stop.stop_requested();
+}
+
+// Errors that say: this medium will not do.
+bool IsUnsuitable(Errc code) {
+  return code == Errc::kExists || code == Errc::kNoSpace ||
+         code == Errc::kWriteProtected || code == Errc::kIncompatible;
+}
+
+}  // namespace
+
+Result<MediumId> TargetLoader::Choose(const VolumeRecord& source) {
+  const JobContext& context = steps_->context();
+  const TargetChooser chooser(
+      context.archive, context.claims,
+      {context.options->pool_first, context.options->pool_last});
+  const JobRecord record = steps_->job().Record();
+  for (;;) {
+    ASSIGN_OR_RETURN(MediumId medium,
+                     record.request.target.empty()
+                         ? chooser.Automatic(source, *avoid_)
+                         : chooser.Named(record.request, source));
+    const Status claimed = context.claims->Claim(record.id, source.id, medium);
+    if (claimed.ok()) {
+      steps_->job().Update(
+          [&medium](JobRecord* job) { job->target_medium = medium; });
+      return medium;
+    }
+    // Another job was quicker: choose again, or say so.
+    if (!record.request.target.empty()) return claimed;
+  }
+}
+
+Result<LoadedTarget> TargetLoader::Load(MediumId medium,
+                                        const VolumeRecord& source,
+                                        bool with_source) {
+  const bool named = !steps_->job().Record().request.target.empty();
+  for (;;) {
+    bool bound = false;
+    if (const auto volume = steps_->archive().volumes->FindByMedium(medium)) {
+      bound = volume->record().owner_uuid == source.medium_uuid;
+    }
+    Result<LoadedTarget> loaded = LoadOne(medium, source, with_source);
+    if (loaded.ok() || named || !IsUnsuitable(loaded.error().code)) {
+      return loaded;
+    }
+    if (bound) {
+      // Not trusted, and not given up silently either (O16).
+      return loaded.status().WithContext(fmt::format(
+          "medium {} no longer holds the backup of {} that it should", medium,
+          source.id));
+    }
+    steps_->Log(fmt::format("medium {} is not used: {}", medium,
+                            loaded.error().message));
+    avoid_->insert(medium);
+    steps_->SendHome(medium);
+    ASSIGN_OR_RETURN(medium, Choose(source));
+    RETURN_IF_ERROR(steps_->Save());
+  }
+}
+
+Result<LoadedTarget> TargetLoader::LoadOne(const MediumId& medium,
+                                           const VolumeRecord& source,
+                                           bool with_source) {
+  const Archive& archive = steps_->archive();
+  LoadedTarget target;
+  target.medium = medium;
+  target.volume = archive.volumes->FindByMedium(medium);
+  if (target.volume != nullptr) {
+    ASSIGN_OR_RETURN(target.exclusion, ExcludeTarget(target.volume));
+  }
+  std::vector<LeaseRequest> requests;
+  if (with_source) {
+    LeaseRequest request;
+    request.medium = source.medium;
+    request.mode = LeaseMode::kShared;
+    request.priority = LeasePriority::kCopy;
+    request.owner = steps_->owner();
+    requests.push_back(std::move(request));
+    steps_->Touch(source.medium);
+  }
+  LeaseRequest request;
+  request.medium = medium;
+  request.mode = LeaseMode::kExclusive;
+  request.priority = LeasePriority::kCopy;
+  request.owner = steps_->owner();
+  requests.push_back(std::move(request));
+  steps_->Touch(medium);
+  ASSIGN_OR_RETURN(target.leases, archive.library->AcquireAndWait(
+                                      std::move(requests), steps_->stop()));
+  ASSIGN_OR_RETURN(target.content, ProbeTarget(target.target()));
+  RETURN_IF_ERROR(NoteMediumContent(archive.catalog, medium,
+                                    target.content.content,
+                                    target.content.info.sectors));
+  const Status fits = Check(source, &target);
+  if (fits.ok()) return target;
+  if (target.volume == nullptr && target.content.slot) {
+    // Made known, so that it is not loaded for nothing again.
+    const auto found = archive.volumes->Identify(medium, target.target());
+    if (!found.ok()) steps_->Log(found.error().message);
+  }
+  return fits;
+}
+
+Result<Volumes::Exclusion> TargetLoader::ExcludeTarget(
+    const std::shared_ptr<Volume>& volume) {
+  bool said = false;
+  for (;;) {
+    Result<Volumes::Exclusion> exclusion =
+        steps_->archive().volumes->Exclude(volume, steps_->stop());
+    if (exclusion.ok() || exclusion.error().code != Errc::kBusy ||
+        !steps_->job().Record().request.wait_mounted) {
+      return exclusion;
+    }
+    if (!said) {
+      steps_->Log(
+          fmt::format("waits for the target: {}", exclusion.error().message));
+      said = true;
+    }
+    if (!SleepUnlessStopped(steps_->stop(), kMountedPoll)) {
+      return Error{Errc::kAborted, "cancelled"};
+    }
+  }
+}
+
+Status TargetLoader::Check(const VolumeRecord& source, LoadedTarget* target) {
+  const MediumInfo& info = target->content.info;
+  if (info.medium_class != MediumClass::kRewritable) {
+    return Status(Errc::kIncompatible,
+                  info.name + " is not rewritable: it cannot hold a backup");
+  }
+  if (info.write_protected) {
+    return Status(Errc::kWriteProtected, info.name + " is write-protected");
+  }
+  if (info.sectors < source.geometry.sectors) {
+    return Status(
+        Errc::kNoSpace,
+        fmt::format("{} has {} sectors, volume {} has {}", info.name,
+                    info.sectors, source.id, source.geometry.sectors));
+  }
+  ASSIGN_OR_RETURN(const MediumNote note,
+                   ReadMediumNote(*steps_->archive().catalog, target->medium));
+  switch (target->content.content) {
+    case udf::MediumContent::kForeign:
+      return Status(Errc::kExists,
+                    fmt::format("{} holds data that Vellum did not write: "
+                                "format it with clear=yes first",
+                                info.name));
+    case udf::MediumContent::kBlank:
+      if (target->volume != nullptr) {
+        steps_->Log(
+            fmt::format("{} is blank, but should hold {}: it was "
+                        "replaced or erased",
+                        info.name, target->volume->id()));
+      }
+      break;
+    case udf::MediumContent::kVellum:
+      target->freed = !note.freed.empty() &&
+                      note.freed == target->content.slot->volume_id &&
+                      target->content.slot->role == udf::Role::kBackup;
+      RETURN_IF_ERROR(CheckSlot(source, target));
+      break;
+  }
+  if (target->volume_id.empty()) {
+    const Result<MediumPlace> place =
+        steps_->archive().library->FindMedium(target->medium);
+    target->volume_id =
+        target->volume != nullptr && !target->freed
+            ? target->volume->id()
+            : ChooseBackupId(steps_->archive(),
+                             place.ok() ? place->tag : VolumeTag(), source.id);
+  }
+  return Status::Ok();
+}
+
+Status TargetLoader::CheckSlot(const VolumeRecord& source,
+                               LoadedTarget* target) {
+  const udf::ControlSlot& slot = *target->content.slot;
+  if (slot.role == udf::Role::kPrimary) {
+    return Status(
+        Errc::kExists,
+        fmt::format("{} holds the PRIMARY {}: it cannot take a copy "
+                    "of {}",
+                    target->content.info.name, slot.volume_id, source.id));
+  }
+  if (slot.owner_uuid == source.medium_uuid) {
+    target->ours = true;
+    target->freed = false;
+    target->volume_id = slot.volume_id;
+    return Status::Ok();
+  }
+  if (slot.owner_uuid.empty()) {  // formatted, never written
+    target->volume_id = slot.volume_id;
+    return Status::Ok();
+  }
+  if (target->freed) return Status::Ok();
+  return Status(
+      Errc::kExists,
+      fmt::format(
+          "{} holds {}, a backup of {}{}: it cannot take a copy of {}",
+          target->content.info.name, slot.volume_id, slot.owner_id,
+          slot.owner_id == source.id ? " as it was on another medium" : "",
+          source.id));
+}
+
+}  // namespace vellum

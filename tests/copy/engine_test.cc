@@ -1,0 +1,359 @@
+// SPDX-License-Identifier: Apache-2.0
+// The copy engines on media in memory.
+#include <cstring>
+
+#include "media/fault_medium.h"
+#include "tests/copy/engine_fixture.h"
+
+namespace vellum {
+namespace {
+
+std::unique_ptr<MemoryMedium> Blank(uint64_t sectors, uint32_t atomic = 1) {
+  MemoryMediumOptions options;
+  options.sectors = sectors;
+  options.atomic_sectors = atomic;
+  options.name = "target";
+  return std::make_unique<MemoryMedium>(options);
+}
+
+// A wrapper that changes what was written to one sector after the write.
+class LyingMedium : public Medium {
+ public:
+  LyingMedium(MemoryMedium* base, uint64_t sector)
+      : base_(base), sector_(sector) {}
+  MediumInfo Info() const override { return base_->Info(); }
+  Status Read(uint64_t lba, ByteSpan out) override {
+    return base_->Read(lba, out);
+  }
+  Status Write(uint64_t lba, ConstByteSpan data) override {
+    RETURN_IF_ERROR(base_->Write(lba, data));
+    if (lba <= sector_ && sector_ < lba + data.size() / kSectorSize) {
+      const std::byte flipped{0x5A};
+      base_->Poke(sector_ * kSectorSize + 100, {&flipped, 1});
+    }
+    return Status::Ok();
+  }
+  Status Flush() override { return base_->Flush(); }
+  Status Discard(uint64_t lba, uint64_t count) override {
+    return base_->Discard(lba, count);
+  }
+  Result<SectorRange> NextAllocated(SectorRange from) override {
+    return base_->NextAllocated(from);
+  }
+  void DropReadCache(uint64_t, uint64_t) override {}
+
+ private:
+  MemoryMedium* const base_;
+  const uint64_t sector_;
+};
+
+TEST_F(EngineTest, FullCopyIsIdenticalAndClean) {
+  Make(8192, 1);
+  Change(120);
+  const Pinned pinned = Pin();
+  auto target = Blank(8192);
+  ASSERT_OK(RunFull(target.get(), pinned.source));
+  ExpectBackup(target.get(), pinned);
+  EXPECT_EQ(counters_.regions_done, pinned.source.regions.count());
+  EXPECT_GT(counters_.bytes_verified, 0u);
+}
+
+TEST_F(EngineTest, FullCopyOntoALargerMediumKeepsTheSize) {
+  Make(8192, 2);
+  Change(60);
+  const Pinned pinned = Pin();
+  auto target = Blank(10000);
+  ASSERT_OK(RunFull(target.get(), pinned.source));
+  ExpectBackup(target.get(), pinned);
+  ASSERT_OK_AND_ASSIGN(const udf::VolumeDescription description,
+                       udf::ReadDescription(*target));
+  EXPECT_EQ(description.geometry.sectors, 8192u);
+}
+
+TEST_F(EngineTest, SmallerTargetIsRefusedBeforeAnythingIsWritten) {
+  Make(8192, 3);
+  const Pinned pinned = Pin();
+  auto target = Blank(8160);
+  EXPECT_THAT(RunFull(target.get(), pinned.source), HasErrc(Errc::kNoSpace));
+  ASSERT_OK_AND_ASSIGN(const udf::MediumContent content,
+                       udf::ProbeMedium(*target));
+  EXPECT_EQ(content, udf::MediumContent::kBlank);
+}
+
+TEST_F(EngineTest, CopyIsOneGenerationWhileThePrimaryGoesOn) {
+  Make(8192, 4);
+  Change(120);
+  const Pinned pinned = Pin();
+  Change(150);
+  ASSERT_OK(volume_->Sync());
+  auto target = Blank(8192);
+  ASSERT_OK(RunFull(target.get(), pinned.source));
+  ExpectBackup(target.get(), pinned);
+}
+
+TEST_F(EngineTest, WholeCopyTakesEverySector) {
+  Make(8192, 5);
+  Change(150);
+  const Pinned pinned = Pin(nullptr, true);
+  auto target = Blank(8192);
+  ASSERT_OK(RunFull(target.get(), pinned.source));
+  ExpectBackup(target.get(), pinned);
+  udf::Sector a, b;
+  const udf::Geometry& g = pinned.source.map->geometry();
+  for (uint64_t s = g.partition_first; s < g.sectors; ++s) {
+    ASSERT_OK(primary_->Read(s, a));
+    ASSERT_OK(target->Read(s, b));
+    ASSERT_TRUE(a == b) << s;
+  }
+}
+
+TEST_F(EngineTest, AnotherOwnersDataIsWiped) {
+  Make(8192, 6);
+  Change(30);
+  const Pinned pinned = Pin();
+  auto target = Blank(10000);
+  const Bytes secret(10000 * kSectorSize, std::byte{0x77});
+  ASSERT_OK(target->Write(0, secret));
+  ASSERT_OK(RunFull(target.get(), pinned.source));
+  ExpectBackup(target.get(), pinned);
+  udf::Sector sector;
+  for (uint64_t s = 0; s < 10000; ++s) {
+    ASSERT_OK(target->Read(s, sector));
+    ASSERT_FALSE(std::memcmp(sector.data(), secret.data(), kSectorSize) == 0)
+        << s;
+  }
+  // And stays when asked to.
+  auto kept = Blank(10000);
+  ASSERT_OK(kept->Write(0, secret));
+  FullCopyOptions options;
+  options.wipe = false;
+  ASSERT_OK(RunFull(kept.get(), pinned.source, options));
+  ExpectBackup(kept.get(), pinned);
+  ASSERT_OK(kept->Read(9000, sector));
+  EXPECT_EQ(sector[0], std::byte{0x77});
+}
+
+TEST_F(EngineTest, VerifyFindsASectorThatDoesNotReadBack) {
+  Make(8192, 7);
+  Change(100);
+  const Pinned pinned = Pin();
+  auto target = Blank(8192);
+  const uint64_t bad =
+      pinned.source.map->geometry().Sector(udf::kBitmapBlock) + 32;
+  LyingMedium liar(target.get(), bad);
+  const Status status = RunFull(&liar, pinned.source);
+  EXPECT_THAT(status, HasErrc(Errc::kCorruption));
+  EXPECT_THAT(status,
+              MessageHas("region " + std::to_string(bad / kRegionSectors)));
+  ASSERT_OK_AND_ASSIGN(const udf::ControlSlot slot,
+                       udf::ReadControlSlot(*target));
+  EXPECT_EQ(slot.state, udf::SlotState::kIncomplete);
+  EXPECT_EQ(slot.owner_id, "PRIMARY");
+  EXPECT_FALSE(udf::ReadDescription(*target).ok());
+}
+
+TEST_F(EngineTest, IncrementalCopiesFollowThePrimary) {
+  Make(16384, 8);
+  Change(120);
+  auto target = Blank(16384);
+  Generation at;
+  {
+    const Pinned first = Pin();
+    ASSERT_OK(RunFull(target.get(), first.source));
+    at = first.generation();
+  }
+  for (int round = 0; round < 6; ++round) {
+    Change(40);
+    const Pinned next = Pin(&at);
+    ASSERT_LT(next.source.regions.count(),
+              next.source.map->UsedRegions().count());
+    ASSERT_OK(RunAtomic(target.get(), next.source));
+    ExpectBackup(target.get(), next);
+    EXPECT_GT(images_, 0u);
+    at = next.generation();
+  }
+  // Every copy is noted (I6).
+  ASSERT_OK_AND_ASSIGN(const udf::VolumeDescription description,
+                       udf::ReadDescription(*target));
+  ASSERT_OK_AND_ASSIGN(const std::vector<udf::LogEntry> notes,
+                       udf::ReadControlLog(*target, description.geometry));
+  EXPECT_EQ(notes.size(), 7u);
+}
+
+TEST_F(EngineTest, NothingChangedNeedsNoRecord) {
+  Make(8192, 9);
+  Change(60);
+  auto target = Blank(8192);
+  const Pinned first = Pin();
+  ASSERT_OK(RunFull(target.get(), first.source));
+  const Generation at = first.generation();
+  const Pinned same = Pin(&at);
+  ASSERT_EQ(same.generation(), at);
+  ASSERT_OK(RunAtomic(target.get(), same.source));
+  EXPECT_EQ(images_, 0u);
+  ExpectBackup(target.get(), same);
+}
+
+TEST_F(EngineTest, AtomicFullCopyHealsTheBackup) {
+  Make(8192, 10);
+  Change(120);
+  auto target = Blank(8192);
+  const Pinned pinned = Pin();
+  ASSERT_OK(RunFull(target.get(), pinned.source));
+  // A bit flips in the root directory's entry.
+  const udf::Geometry& g = pinned.source.map->geometry();
+  const std::byte bad{0xFF};
+  target->Poke(g.Sector(g.root_block) * kSectorSize + 300, {&bad, 1});
+  ASSERT_NE(FirstDifference(target.get(), pinned), "");
+  ASSERT_OK(RunAtomic(target.get(), pinned.source));
+  ExpectBackup(target.get(), pinned);
+}
+
+TEST_F(EngineTest, AtomicCopyToAnotherLineage) {
+  Make(8192, 11);
+  Change(80);
+  auto target = Blank(8192);
+  {
+    const Pinned first = Pin();
+    ASSERT_OK(RunFull(target.get(), first.source));
+  }
+  // As after a rescan of the primary.
+  ASSERT_OK(volume_->Detach());
+  VolumeRecord record = volume_->record();
+  ASSERT_OK_AND_ASSIGN(udf::ControlSlot slot, udf::ReadControlSlot(*primary_));
+  slot.generation = {udf::NewLineage(), 1};
+  slot.record_floor = slot.epoch + 1;
+  ASSERT_OK(udf::WriteControlSlot(*primary_, &slot));
+  record.generation = slot.generation;
+  record.record_crc = 0;
+  record.change_floor = 1;
+  volume_->SetRecord(record);
+  ASSERT_OK(volume_->Attach(primary_.get()));
+  Change(40);
+  const Pinned next = Pin();
+  ASSERT_EQ(next.generation().lineage, volume_->generation().lineage);
+  ASSERT_OK(RunAtomic(target.get(), next.source));
+  ExpectBackup(target.get(), next);
+}
+
+TEST_F(EngineTest, LargeRecordsAreSpilled) {
+  FuzzOptions fuzz;
+  fuzz.touch_all = true;
+  fuzz.max_nodes = 400;
+  Make(16384, 12, fuzz);
+  Change(600);
+  auto target = Blank(16384);
+  Generation at;
+  {
+    const Pinned first = Pin();
+    ASSERT_OK(RunFull(target.get(), first.source));
+    at = first.generation();
+  }
+  uint64_t most = 0;
+  for (int round = 0; round < 4; ++round) {
+    Change(150);
+    const Pinned next = Pin(&at);
+    ASSERT_OK(RunAtomic(target.get(), next.source));
+    ExpectBackup(target.get(), next);
+    most = std::max(most, images_);
+    at = next.generation();
+  }
+  const udf::Journal journal(target.get(), *udf::ComputeGeometry(16384), 1,
+                             udf::kRingSector);
+  EXPECT_TRUE(journal.NeedsSpill(most)) << most;
+}
+
+TEST_F(EngineTest, TooManyImagesLeaveTheBackupUnchanged) {
+  Make(8192, 13);
+  Change(100);
+  auto target = Blank(8192);
+  const Pinned first = Pin();
+  ASSERT_OK(RunFull(target.get(), first.source));
+  const Generation at = first.generation();
+  Change(60);
+  const Pinned next = Pin(&at);
+  AtomicCopyOptions options;
+  options.max_image_bytes = 4 * kSectorSize;
+  const Status status = RunAtomic(target.get(), next.source, options);
+  EXPECT_THAT(status, HasErrc(Errc::kNoSpace));
+  EXPECT_THAT(status, MessageHas("unchanged"));
+  ExpectBackup(target.get(), first);
+}
+
+TEST_F(EngineTest, UnreadableRecordIsNotCommitted) {
+  Make(8192, 14);
+  Change(60);
+  auto target = Blank(8192);
+  const Pinned first = Pin();
+  ASSERT_OK(RunFull(target.get(), first.source));
+  const Generation at = first.generation();
+  Change(30);
+  const Pinned next = Pin(&at);
+  // The first image of the ring's first record is written wrongly.
+  const udf::Geometry& g = next.source.map->geometry();
+  LyingMedium liar(target.get(), g.ring_first + 2);
+  const Status status = RunAtomic(&liar, next.source);
+  EXPECT_THAT(status, HasErrc(Errc::kCorruption));
+  EXPECT_THAT(status, MessageHas("record"));
+  ExpectBackup(target.get(), first);
+}
+
+TEST_F(EngineTest, CancelStopsBetweenChunks) {
+  Make(8192, 15);
+  Change(100);
+  const Pinned pinned = Pin();
+  auto target = Blank(8192);
+  std::stop_source stop;
+  stop.request_stop();
+  ASSERT_OK_AND_ASSIGN(TargetContent found, ProbeTarget(*target));
+  FullCopyOptions options;
+  options.volume_id = "BACKUP";
+  CopyHooks hooks = Hooks();
+  hooks.stop = stop.get_token();
+  FullCopy copy(target.get(), std::move(found), &pinned.source, options, hooks);
+  ASSERT_OK(copy.Begin());
+  EXPECT_THAT(copy.Write(), HasErrc(Errc::kAborted));
+}
+
+TEST_F(EngineTest, ReadErrorsOfTheSourceComeThrough) {
+  Make(8192, 16);
+  Change(80);
+  const Pinned pinned = Pin();
+  primary_->MakeUnreadable(
+      {pinned.source.map->geometry().Sector(udf::kBitmapBlock), 1});
+  auto target = Blank(8192);
+  const Status status = RunFull(target.get(), pinned.source);
+  EXPECT_THAT(status, HasErrc(Errc::kDeviceError));
+  EXPECT_THAT(status, MessageHas("PRIMARY"));
+}
+
+TEST_F(EngineTest, FullControlLogIsSaidBeforeTheBackupIsTouched) {
+  Make(8192, 17);
+  Change(40);
+  auto target = Blank(8192);
+  const Pinned first = Pin();
+  ASSERT_OK(RunFull(target.get(), first.source));
+  const udf::Geometry& g = first.source.map->geometry();
+  udf::LogEntry entry;
+  entry.text = std::string(3000, 'x');
+  uint64_t end = 0;
+  while (udf::AppendControlLog(*target, g, &end, {entry}).ok()) {
+  }
+  entry.text = "{}";
+  while (udf::AppendControlLog(*target, g, &end, {entry}).ok()) {
+  }
+  const Generation at = first.generation();
+  Change(20);
+  const Pinned next = Pin(&at);
+  const auto before = target->Clone();
+  const Status status = RunAtomic(target.get(), next.source);
+  EXPECT_THAT(status, HasErrc(Errc::kNoSpace));
+  EXPECT_THAT(status, MessageHas("control log"));
+  Bytes a(8192 * kSectorSize), b(8192 * kSectorSize);
+  ASSERT_OK(before->Read(0, a));
+  ASSERT_OK(target->Read(0, b));
+  EXPECT_TRUE(a == b);
+}
+
+}  // namespace
+}  // namespace vellum
