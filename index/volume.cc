@@ -42,11 +42,7 @@ Status Volume::Impl::CheckWritableLocked() const {
                               "anew: {}",
                               record_.id, broken_.error().message));
   }
-  if (attached_ && medium_read_only_) {
-    return Status(
-        Errc::kWriteProtected,
-        fmt::format("the medium of volume {} is write-protected", record_.id));
-  }
+  if (attached_ && medium_read_only_.has_value()) return *medium_read_only_;
   return Status::Ok();
 }
 
@@ -297,47 +293,57 @@ Result<Attr> Volume::GetAttr(InodeNumber ino) const {
 
 Status Volume::ReadDir(InodeNumber dir, uint64_t after,
                        const std::function<bool(const DirItem&)>& visit) const {
-  // The catalog's entries with the two layers of changes laid over them. The
-  // changes are taken first: what is applied meanwhile is in both.
-  NameChanges changes;
-  {
-    MutexLock lock(&impl_->mu_);
-    auto take = [&](const DirChanges& layer) {
-      const auto it = layer.find(dir);
-      if (it == layer.end()) return;
-      for (auto at = it->second.upper_bound(after); at != it->second.end();
-           ++at) {
-        changes[at->first] = at->second;
+  // The catalog's entries with the two layers of changes laid over them, a page
+  // of changes at a time. The changes are taken first: what is applied
+  // meanwhile is in both.
+  constexpr size_t kPage = 1024;
+  bool go_on = true;
+  for (uint64_t from = after; go_on;) {
+    NameChanges changes;
+    uint64_t limit = UINT64_MAX;  // cookies up to here are complete
+    {
+      MutexLock lock(&impl_->mu_);
+      auto take = [&](const DirChanges& layer) {
+        const auto it = layer.find(dir);
+        if (it == layer.end()) return;
+        size_t taken = 0;
+        for (auto at = it->second.upper_bound(from); at != it->second.end();
+             ++at) {
+          if (taken++ == kPage) {
+            limit = std::min(limit, std::prev(at)->first);
+            return;
+          }
+          changes[at->first] = at->second;
+        }
+      };
+      if (impl_->frozen_ != nullptr) take(impl_->frozen_->names);
+      take(impl_->names_);
+    }
+    auto next_change = changes.begin();
+    auto emit_changes_upto = [&](uint64_t cookie) {
+      for (; go_on && next_change != changes.end() &&
+             next_change->first <= cookie;
+           ++next_change) {
+        const NameChange& change = next_change->second;
+        if (!change.present) continue;
+        go_on =
+            visit({change.name, change.ino, change.type, next_change->first});
       }
     };
-    if (impl_->frozen_ != nullptr) take(impl_->frozen_->names);
-    take(impl_->names_);
+    RETURN_IF_ERROR(impl_->catalog_->ForEachDirent(
+        index_, dir, from, [&](DirentRecord&& entry) {
+          if (entry.cookie > limit) return false;
+          if (changes.count(entry.cookie) != 0) return true;  // laid over
+          emit_changes_upto(entry.cookie);
+          if (go_on) {
+            go_on = visit({entry.name, entry.ino, entry.type, entry.cookie});
+          }
+          return go_on;
+        }));
+    emit_changes_upto(limit);
+    if (limit == UINT64_MAX) break;
+    from = limit;
   }
-  bool go_on = true;
-  auto next_change = changes.begin();
-  auto emit = [&](const DirItem& item) {
-    if (go_on) go_on = visit(item);
-  };
-  auto emit_changes_below = [&](uint64_t cookie) {
-    for (; go_on && next_change != changes.end() && next_change->first < cookie;
-         ++next_change) {
-      if (!next_change->second.present) continue;
-      emit({next_change->second.name, next_change->second.ino,
-            next_change->second.type, next_change->first});
-    }
-  };
-  RETURN_IF_ERROR(impl_->catalog_->ForEachDirent(
-      index_, dir, after, [&](DirentRecord&& entry) {
-        emit_changes_below(entry.cookie);
-        if (!go_on) return false;
-        if (next_change != changes.end() &&
-            next_change->first == entry.cookie) {
-          return true;  // replaced: emitted with the changes
-        }
-        emit({entry.name, entry.ino, entry.type, entry.cookie});
-        return go_on;
-      }));
-  emit_changes_below(UINT64_MAX);
   return Status::Ok();
 }
 

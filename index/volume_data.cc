@@ -225,8 +225,8 @@ Status Volume::Impl::LoadInline(LiveInode* inode) {
   {
     MutexLock lock(&mu_);
     // A commit that carries this entry is about to overwrite it.
-    while (inode->in_commit && !inode->inline_data.has_value() &&
-           inode->rec.inline_data) {
+    while (broken_.ok() && inode->in_commit &&
+           !inode->inline_data.has_value() && inode->rec.inline_data) {
       changed_.Wait(&mu_);
     }
     if (!inode->rec.inline_data || inode->inline_data.has_value()) {

@@ -253,7 +253,9 @@ struct Volume::Impl {
   std::unique_ptr<udf::Journal> journal_;
   udf::ControlSlot slot_;  // committer
   uint32_t lvid_crc_ = 0;  // committer: of the LVID on the medium
-  bool medium_read_only_ = false;
+  // Why the medium takes no changes: it is write-protected, or of a kind that
+  // commits cannot be written to.
+  std::optional<Error> medium_read_only_;
 
   mutable Mutex mu_;
   CondVar changed_;  // commit ended, freeze ended, inode no longer busy

@@ -167,7 +167,20 @@ Status Volume::Impl::AttachPrimary(Medium* medium, udf::ControlSlot slot) {
                               "that the catalog knows",
                               record.id, medium->Info().name));
   }
-  const bool read_only = medium->Info().write_protected;
+  std::optional<Error> reason;
+  if (medium->Info().write_protected) {
+    reason = Error{
+        Errc::kWriteProtected,
+        fmt::format("the medium of volume {} is write-protected", record.id)};
+  } else if (medium->Info().atomic_sectors > 1) {
+    // New data would share a unit with committed data that a power cut may
+    // then destroy (format, section 3): such media are read, not written.
+    reason = Error{Errc::kWriteProtected,
+                   fmt::format("the medium of volume {} writes units of {} "
+                               "sectors: it can be read here, not written",
+                               record.id, medium->Info().atomic_sectors)};
+  }
+  const bool read_only = reason.has_value();
   ASSIGN_OR_RETURN(Found found,
                    Recover(medium, record.geometry, slot, read_only));
   Medium* const view = found.view != nullptr ? found.view.get() : medium;
@@ -210,7 +223,7 @@ Status Volume::Impl::AttachPrimary(Medium* medium, udf::ControlSlot slot) {
   replayed_ = std::move(found.view);
   slot_ = std::move(slot);
   lvid_crc_ = found.lvid_crc;
-  medium_read_only_ = read_only;
+  medium_read_only_ = std::move(reason);
   dir_images_.clear();
   dir_images_order_.clear();
   base_offsets_.clear();
@@ -363,7 +376,7 @@ Status Volume::Impl::AttachBackup(Medium* medium, udf::ControlSlot slot) {
   medium_ = view;
   replayed_ = std::move(found.view);
   slot_ = std::move(slot);
-  medium_read_only_ = true;
+  medium_read_only_ = Error{Errc::kReadOnly, "a backup"};
   committed_ = applied_ = record_.generation.number;
   active_ = committed_ + 1;
   for (auto it = inodes_.begin(); it != inodes_.end();) {
@@ -438,7 +451,7 @@ Status Volume::Detach() {
   impl.journal_.reset();
   impl.medium_ = nullptr;
   impl.replayed_.reset();
-  impl.medium_read_only_ = false;
+  impl.medium_read_only_.reset();
   impl.attached_ = false;
   impl.dir_images_.clear();
   impl.dir_images_order_.clear();
@@ -467,6 +480,10 @@ Status Volume::SetThreshold(uint32_t percent) {
                                 impl.record_.id));
     }
     RETURN_IF_ERROR(impl.CheckWritableLocked());
+    if (!impl.attached_) {
+      return Status(Errc::kNotReady,
+                    fmt::format("volume {} is not loaded", impl.record_.id));
+    }
     if (percent < 1 || percent > 100) {
       return Status(Errc::kInvalidArgument,
                     fmt::format("threshold {}: 1 to 100 per cent", percent));

@@ -326,6 +326,24 @@ TEST_F(VolumeTest, WriteProtectedMediaAreReplayedInMemory) {
   ASSERT_OK(reader.Detach());
 }
 
+TEST_F(VolumeTest, MediaWithLargeAtomicUnitsAreReadNotWritten) {
+  Make(8192);
+  MakeFile("a", "hello");
+  ASSERT_OK(volume_->Detach());
+  MemoryMediumOptions options;
+  options.sectors = 8192;
+  options.atomic_sectors = 32;
+  MemoryMedium units(options);
+  Bytes content(8192 * kSectorSize);
+  ASSERT_OK(medium_->Read(0, content));
+  ASSERT_OK(units.Write(0, content));
+  ASSERT_OK(volume_->Attach(&units));
+  EXPECT_EQ(ReadAll(volume_->Lookup(volume_->root(), "a")->ino), "hello");
+  EXPECT_THAT(volume_->Create(volume_->root(), "b", {}),
+              HasErrc(Errc::kWriteProtected));
+  ASSERT_OK(volume_->Detach());
+}
+
 TEST_F(VolumeTest, AnotherVolumeOnTheMediumIsNoticed) {
   Make(8192);
   ASSERT_OK(volume_->Detach());
