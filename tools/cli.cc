@@ -22,12 +22,11 @@ void AddGlobalOptions(CLI::App& app, Cli& cli) {
   app.require_subcommand(1);
   app.fallthrough();  // global options may follow the subcommand
   app.set_version_flag("--version", "vellum " VELLUM_VERSION);
-  app.add_option("--mount", cli.address.mount, "Mount point of the library")
-      ->envname("VELLUM_MOUNT")
+  app.add_option("--mount", cli.address.mount,
+                 "Mount point of the library (default: VELLUM_MOUNT)")
       ->type_name("MOUNT");
   app.add_option("--library", cli.address.library,
-                 "Directory of the library (its daemon is asked)")
-      ->envname("VELLUM_LIBRARY")
+                 "Directory of the library (default: VELLUM_LIBRARY)")
       ->type_name("DIR");
   app.add_flag("--json", cli.json, "Print JSON (docs/control.md)");
   app.footer(
@@ -73,6 +72,8 @@ int RunVellum(const std::string& name,
               const std::vector<std::string>& arguments,
               const Environment& environment) {
   Cli cli(environment);
+  cli.address.mount_default = environment.mount_default;
+  cli.address.library_default = environment.library_default;
   CLI::App app("Vellum: an archive library as directories", "vellum");
   AddGlobalOptions(app, cli);
   AddInit(app, cli);

@@ -28,7 +28,9 @@ enum ExitCode : int {
 struct Environment {
   std::ostream* out = nullptr;
   std::ostream* err = nullptr;
-  bool terminal = false;  // err is one: progress may overwrite its line
+  bool terminal = false;        // err is one: progress may overwrite its line
+  std::string mount_default;    // VELLUM_MOUNT
+  std::string library_default;  // VELLUM_LIBRARY
   // The daemon of an address; tests put a fake one here.
   std::function<Result<Client>(const DaemonAddress&)> connect;
 };

@@ -188,8 +188,13 @@ std::vector<VellumMount> VellumMounts(const std::string& mounts) {
 
 Result<std::string> FindMount(const DaemonAddress& address) {
   std::string mount = address.mount;
-  if (mount.empty() && !address.library.empty()) {
-    ASSIGN_OR_RETURN(mount, MountOfLibrary(address.library));
+  std::string library = address.library;
+  if (mount.empty() && library.empty()) {
+    mount = address.mount_default;
+    library = address.library_default;
+  }
+  if (mount.empty() && !library.empty()) {
+    ASSIGN_OR_RETURN(mount, MountOfLibrary(library));
   }
   if (mount.empty()) {
     ASSIGN_OR_RETURN(mount, OnlyMount(address.mounts_file));

@@ -34,10 +34,13 @@ struct VellumMount {
 };
 std::vector<VellumMount> VellumMounts(const std::string& mounts);
 
-// Where to look for the daemon, in this order; empty = not given.
+// Where to look for the daemon, in this order; empty = not given. Of a library,
+// DIR/state/mount says where it is mounted.
 struct DaemonAddress {
-  std::string mount;    // --mount, VELLUM_MOUNT
-  std::string library;  // --library, VELLUM_LIBRARY: DIR/state/mount says where
+  std::string mount;                              // --mount
+  std::string library;                            // --library
+  std::string mount_default;                      // VELLUM_MOUNT
+  std::string library_default;                    // VELLUM_LIBRARY
   std::string mounts_file = "/proc/self/mounts";  // the only fuse.vellum in it
 };
 // The mount point. kOffline: no daemon serves what was asked for; the message

@@ -12,6 +12,7 @@ fi
 
 lib=$work/library
 mnt=$work/mnt
+export VELLUM_MOUNT=$mnt
 side=$work/side
 mkdir "$mnt" "$side"
 
@@ -75,7 +76,6 @@ refuses 1 "empty|no medium" vellum format 1031 --name X
 refuses 1 "9999" vellum move 1024 9999
 refuses 1 "empty" vellum move 1031 768
 refuses 1 "V00002|full" vellum move 1024 1025
-refuses 1 "1025|full|holds" vellum move 1024 1025
 errno_is ENOENT stat "$mnt/NOPE"
 errno_is OK stat "$mnt/ORIG/data"
 
@@ -136,7 +136,7 @@ check "mount all the same" vellum mount "$lib" "$mnt"
 check "the others are there" cmp "$work/data" "$mnt/ORIG/data"
 for tag in V00004 V00006 V00007; do
   refuses 1 "$tag" vellum format "$tag" --name X
-  refuses 1 "$tag|space|medium" vellum copy ORIG --to "$tag" --wait || true
+  refuses 5 "$tag" vellum copy ORIG --to "$tag" --wait
   grep -q "$tag" "$mnt/.vellum/alerts" || fail "no alert about $tag"
 done
 refuses 1 "V00005|clear|data" vellum format V00005 --name X
@@ -163,9 +163,10 @@ check "streaming needs none" vellum copy ORIG -2 --to V00004 --wait
 check "unmount" vellum unmount "$mnt"
 
 section "a full host disk"
+# The catalog's log alone takes 40 MB of it.
 disk=$work/disk
 mkdir "$disk"
-mount -t tmpfs -o size=40m vellum-test "$disk"
+mount -t tmpfs -o size=80m vellum-test "$disk"
 check "init" vellum init "$disk/library" --media 2 --capacity 64M
 check "mount" vellum mount "$disk/library" "$mnt"
 check "format" vellum format V00001 --name ORIG
@@ -175,7 +176,7 @@ refuses 1 "space|error|read-only" dd if=/dev/urandom of="$mnt/ORIG/filler" \
 check "what was durable can be read" cmp "$work/data" "$mnt/ORIG/data"
 vellum unmount "$mnt" || true
 [[ -z $(ls -A "$mnt") ]] || fail "the daemon did not end on a full disk"
-mount -o remount,size=120m "$disk"
+mount -o remount,size=200m "$disk"
 check "with room again: mount" vellum mount "$disk/library" "$mnt"
 check "what was durable is there" cmp "$work/data" "$mnt/ORIG/data"
 check "fsck" vellum fsck ORIG

@@ -7,6 +7,7 @@ source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 lib=$work/library
 mnt=$work/mnt
+export VELLUM_MOUNT=$mnt
 native=$work/native
 mkdir "$mnt" "$native"
 
@@ -58,13 +59,13 @@ same_trees "$tree" "$mnt/WORK/rsync"
 check "rsync again" rsync -aHAX --checksum "$tree/" "$mnt/WORK/rsync/"
 mkdir "$mnt/WORK/tar"
 tar -C "$tree" --xattrs --xattrs-include='user.*' -cf - . |
-  tar -C "$mnt/WORK/tar" --xattrs --xattrs-include='user.*' -xpf -
+  tar -C "$mnt/WORK/tar" --warning=no-timestamp --xattrs --xattrs-include='user.*' -xpf -
 same_trees "$tree" "$mnt/WORK/tar"
 check "tar --compare" tar -C "$tree" -df <(tar -C "$mnt/WORK/cp" -cf - .)
 
 section "find"
-diff <(cd "$tree" && find . -newermt 2000-01-01 -size +1k | LC_ALL=C sort) \
-  <(cd "$mnt/WORK/cp" && find . -newermt 2000-01-01 -size +1k |
+diff <(cd "$tree" && find . -newermt 2000-01-01 ! -type d -size +1k | LC_ALL=C sort) \
+  <(cd "$mnt/WORK/cp" && find . -newermt 2000-01-01 ! -type d -size +1k |
     LC_ALL=C sort) || fail "find"
 check "find -delete" find "$mnt/WORK/tar/many" -name 'file-1*' -delete
 [[ $(find "$mnt/WORK/tar/many" -type f | wc -l) -eq 389 ]] ||
@@ -184,14 +185,17 @@ check "unmount" vellum unmount "$mnt"
 
 section "libudfread reads back every file with equal SHA-256"
 : "${UDF_SUMS:?the path of the libudfread program}"
+sums() { grep -oE '^\\?[0-9a-f]{64} ' "$1" | tr -d '\\ ' | LC_ALL=C sort; }
 for pair in "V00001 work" "V00002 plain"; do
-  read -r tag sums <<<"$pair"
+  read -r tag name <<<"$pair"
   "$UDF_SUMS" "$lib/media/$tag.img" >"$work/udfread.sums" ||
     fail "libudfread could not read $tag"
   # Names that are no UDF names are shortened there: contents are compared.
-  diff <(awk '{print $1}' "$work/$sums.sums" | sed 's/^\\//' | sort) \
-    <(awk '$1 != "directory" {print $1}' "$work/udfread.sums" |
-      sort) ||
-    fail "libudfread reads other contents from $tag"
+  missing=$(LC_ALL=C comm -23 <(sums "$work/$name.sums") \
+    <(sums "$work/udfread.sums") | wc -l)
+  [[ $missing -eq 0 ]] || fail "libudfread misses $missing contents of $tag"
   checks=$((checks + 1))
 done
+# It shows symlinks and special files as files, too; PLAIN has none.
+diff <(sums "$work/plain.sums") <(sums "$work/udfread.sums") ||
+  fail "libudfread reads more from V00002 than there is"

@@ -80,6 +80,19 @@ TEST_F(FindMountTest, GivenMountComesFirst) {
   EXPECT_EQ(mount, dir_.Sub("b"));
 }
 
+TEST_F(FindMountTest, OptionsComeBeforeTheEnvironment) {
+  const std::string library = dir_.Sub("lib");
+  std::filesystem::create_directories(library + "/state");
+  WriteFileOrDie(library + "/state/mount", MakeMount("a") + "\n");
+  DaemonAddress address = Address("");
+  address.mount_default = MakeMount("b");
+  ASSERT_OK_AND_ASSIGN(std::string mount, FindMount(address));
+  EXPECT_EQ(mount, dir_.Sub("b"));
+  address.library = library;
+  ASSERT_OK_AND_ASSIGN(mount, FindMount(address));
+  EXPECT_EQ(mount, dir_.Sub("a"));
+}
+
 TEST_F(FindMountTest, GivenMountWithoutDaemonIsOffline) {
   DaemonAddress address = Address("");
   address.mount = dir_.Sub("nothing");
