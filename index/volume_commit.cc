@@ -9,19 +9,12 @@
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
-#include <cstring>
 #include <future>
 
 #include "index/volume.h"
 #include "index/volume_impl.h"
 
 namespace vellum {
-namespace {
-
-// Longest run that is written with one request: 1 MiB.
-constexpr size_t kMaxRunSectors = 512;
-
-}  // namespace
 
 bool Volume::Impl::DirtyLocked() const {
   return touched_ || dirty_inodes_ > 0 || name_changes_ > 0 ||
@@ -31,26 +24,6 @@ bool Volume::Impl::DirtyLocked() const {
 Status Volume::Impl::Step(CommitStep step) {
   if (!options_.on_commit_step) return Status::Ok();
   return options_.on_commit_step(step);
-}
-
-Status Volume::Impl::WriteImages(const udf::SectorImages& images) {
-  Bytes run;
-  uint64_t first = 0;
-  auto flush = [&]() -> Status {
-    if (run.empty()) return Status::Ok();
-    const Status status = medium_->Write(first, run);
-    run.clear();
-    return status;
-  };
-  for (const auto& [sector, image] : images) {
-    const size_t held = run.size() / kSectorSize;
-    if (held != 0 && (sector != first + held || held == kMaxRunSectors)) {
-      RETURN_IF_ERROR(flush());
-    }
-    if (run.empty()) first = sector;
-    run.insert(run.end(), image->begin(), image->end());
-  }
-  return flush();
 }
 
 Status Volume::Impl::PreserveForSnapshots(const udf::SectorImages& images) {
@@ -166,7 +139,7 @@ Status Volume::Impl::Commit(const std::shared_ptr<Frozen>& frozen) {
     slot_.time = Now();
     RETURN_IF_ERROR(udf::WriteControlSlot(*medium_, &slot_));
   }
-  RETURN_IF_ERROR(WriteImages(direct));
+  RETURN_IF_ERROR(udf::WriteInPlace(*medium_, direct));
   RETURN_IF_ERROR(Step(CommitStep::kDataWritten));
 
   record.header.format_uuid = next.format_uuid;
@@ -236,7 +209,7 @@ Status Volume::Impl::Commit(const std::shared_ptr<Frozen>& frozen) {
 
   // S4.
   RETURN_IF_ERROR(PreserveForSnapshots(record.images));
-  RETURN_IF_ERROR(WriteImages(record.images));
+  RETURN_IF_ERROR(udf::WriteInPlace(*medium_, record.images));
   lvid_crc_ = record.header.lvid_after;
   return Step(CommitStep::kInPlaceWritten);
 }

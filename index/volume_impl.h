@@ -201,7 +201,6 @@ struct Volume::Impl {
   Status RunCommit(bool closing) EXCLUDES(mu_);
   bool DirtyLocked() const REQUIRES(mu_);
   Status Commit(const std::shared_ptr<Frozen>& frozen) EXCLUDES(mu_);
-  Status WriteImages(const udf::SectorImages& images);
   // The one role of committer; nothing else writes slot or record meanwhile.
   void BecomeCommitter() EXCLUDES(mu_);
   void EndCommitter(const Status& status) EXCLUDES(mu_);

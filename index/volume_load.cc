@@ -50,25 +50,11 @@ Result<Found> Recover(Medium* medium, const udf::Geometry& geometry,
   if (!read_only) {
     ASSIGN_OR_RETURN(found.replay, udf::ReplayJournal(*medium, geometry, slot));
   } else {
-    ASSIGN_OR_RETURN(udf::ScanResult scan,
-                     udf::ScanRing(*medium, geometry, slot));
-    found.replay.generation = slot.generation;
-    udf::SectorImages images;
-    if (scan.newest.has_value()) {
-      udf::Sector lvid;
-      RETURN_IF_ERROR(medium->Read(udf::kLvidSector, lvid));
-      const uint32_t crc = udf::Crc32c(lvid);
-      const udf::RecordHeader& header = scan.newest->header;
-      if (crc == header.lvid_before || crc == header.lvid_after) {
-        found.replay.generation = header.generation;
-        found.replay.record_crc = header.crc;
-        images = std::move(scan.newest->images);
-      } else {
-        found.replay.outcome = udf::ReplayOutcome::kForeign;
-      }
-    }
+    ASSIGN_OR_RETURN(udf::ReplayPlan plan,
+                     udf::PlanReplay(*medium, geometry, slot));
+    found.replay = plan.result;
     found.view = std::make_unique<udf::ReplayedMedium>(
-        std::make_unique<BorrowedMedium>(medium), std::move(images));
+        std::make_unique<BorrowedMedium>(medium), std::move(plan.images));
   }
   Medium* const view = found.view != nullptr ? found.view.get() : medium;
   udf::Sector lvid;
@@ -430,6 +416,7 @@ Status Volume::Detach() {
           impl.record_.state = udf::SlotState::kClean;
         }
         impl.slot_.lvid_crc = impl.lvid_crc_;
+        impl.slot_.ring_head = impl.journal_->next_sector();
         impl.slot_.time = Now();
         status = udf::WriteControlSlot(*impl.medium_, &impl.slot_);
       }
