@@ -26,6 +26,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -63,6 +64,9 @@ struct AttrChange {
   std::optional<uint32_t> mode, uid, gid;
   std::optional<uint64_t> size;
   std::optional<TimeSpec> atime, mtime, ctime;
+  // Extended attributes to set, and with no value to remove if they are there;
+  // with the rest of the change in one generation.
+  std::map<std::string, std::optional<std::string>> xattrs = {};
 };
 
 struct NewInode {
@@ -72,6 +76,7 @@ struct NewInode {
   uint32_t gid = 0;
   uint32_t major = 0, minor = 0;
   std::string symlink_target;
+  std::map<std::string, std::string> xattrs = {};
 };
 
 enum class RenameMode : uint8_t { kReplace, kNoReplace, kExchange };

@@ -6,8 +6,9 @@
 //   marked "committer": those members need no lock.
 // Lock order: mu_, then Overlay::mu_, then the catalog's own.
 //
-// Files: volume.cc (identity, metadata), volume_names.cc (changes of the
-// namespace), volume_data.cc (file content), volume_commit.cc (generations),
+// Files: volume.cc (identity, metadata), volume_names.cc and volume_attrs.cc
+// (changes of the namespace), volume_data.cc, volume_write.cc, volume_holes.cc
+// (file content), volume_commit.cc (generations),
 // volume_build.cc (from names to sectors), volume_load.cc (attach, detach),
 // volume_scan.cc (medium to catalog), snapshot.cc.
 #pragma once
@@ -292,6 +293,12 @@ struct Volume::Impl {
   using BaseKey = std::pair<InodeNumber, uint64_t>;
   std::map<BaseKey, std::optional<uint32_t>> base_offsets_;
 };
+
+inline uint64_t SectorsFor(uint64_t bytes) {
+  return (bytes + kSectorSize - 1) / kSectorSize;
+}
+// kIsDirectory, kInvalidArgument: has no content to read or write.
+Status CheckRegular(const LiveInode& inode);
 
 // Keeps an operation "in flight" for its scope.
 class OpGuard {

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Changes of the namespace and of attributes. All of it happens in memory, in
-// the active generation, under mu_.
+// Changes of the namespace. All of it happens in memory, in the active
+// generation, under mu_.
 #include <fmt/format.h>
-#include <sys/xattr.h>
 
 #include <algorithm>
 
@@ -271,11 +270,14 @@ Result<Attr> Volume::Impl::CreateLocked(InodeNumber dir, std::string_view name,
   rec.attr.minor = inode.minor;
   rec.attr.links = directory ? 2 : 1;
   rec.attr.atime = rec.attr.mtime = rec.attr.ctime = rec.attr.btime = Now();
+  rec.attr.xattrs = inode.xattrs;
   rec.symlink_target = inode.symlink_target;
   rec.parent = directory ? dir : 0;
   rec.inline_data = inode.type == udf::FileType::kRegular;
   if (inode.type == udf::FileType::kSymlink) {
     rec.attr.size = inode.symlink_target.size();
+  }
+  if (inode.type == udf::FileType::kSymlink || !rec.attr.xattrs.empty()) {
     RETURN_IF_ERROR(udf::CheckXattrsFit(rec.attr, rec.symlink_target));
   }
   const uint64_t used = allocator_->used_blocks();
@@ -570,80 +572,6 @@ Status Volume::Rename(InodeNumber from_dir, std::string_view from,
   return impl_->Run([&]() -> Status {
     MutexLock lock(&impl_->mu_);
     return impl_->RenameLocked(from_dir, from, to_dir, to, mode);
-  });
-}
-
-Result<Attr> Volume::SetAttr(InodeNumber ino, const AttrChange& change) {
-  std::optional<Attr> out;
-  RETURN_IF_ERROR(impl_->Run([&]() -> Status {
-    if (change.size.has_value()) {
-      ASSIGN_OR_RETURN(LiveInode * inode, impl_->LockContent(ino));
-      const Status status = impl_->Truncate(inode, *change.size);
-      impl_->UnlockContent(inode);
-      RETURN_IF_ERROR(status);
-    }
-    MutexLock lock(&impl_->mu_);
-    ASSIGN_OR_RETURN(LiveInode * inode, impl_->Live(ino));
-    udf::InodeAttr& attr = inode->rec.attr;
-    if (change.mode) attr.mode = *change.mode & 07777;
-    if (change.uid) attr.uid = *change.uid;
-    if (change.gid) attr.gid = *change.gid;
-    if (change.atime) attr.atime = *change.atime;
-    if (change.mtime) attr.mtime = *change.mtime;
-    attr.ctime = change.ctime ? *change.ctime : Now();
-    if (!inode->unlinked) impl_->MarkDirty(inode);
-    out = impl_->ToAttr(*inode);
-    return Status::Ok();
-  }));
-  return std::move(*out);
-}
-
-Status Volume::SetXattr(InodeNumber ino, const std::string& name,
-                        std::string_view value, int flags) {
-  return impl_->Run([&]() -> Status {
-    ASSIGN_OR_RETURN(LiveInode * inode, impl_->LockContent(ino));
-    const Status status = [&]() -> Status {
-      bool convert = false;
-      {
-        MutexLock lock(&impl_->mu_);
-        udf::InodeAttr attr = inode->rec.attr;
-        const bool exists = attr.xattrs.count(name) != 0;
-        if ((flags & XATTR_CREATE) != 0 && exists) {
-          return Status(Errc::kExists,
-                        fmt::format("attribute '{}' exists", name));
-        }
-        if ((flags & XATTR_REPLACE) != 0 && !exists) {
-          return Status(Errc::kNoAttribute,
-                        fmt::format("no attribute '{}'", name));
-        }
-        attr.xattrs[name] = std::string(value);
-        RETURN_IF_ERROR(udf::CheckXattrsFit(attr, inode->rec.symlink_target));
-        convert =
-            inode->rec.inline_data && attr.size > udf::InlineCapacity(attr);
-      }
-      // The entry has no room for both: the content moves to blocks.
-      if (convert) RETURN_IF_ERROR(impl_->ConvertInline(inode));
-      MutexLock lock(&impl_->mu_);
-      inode->rec.attr.xattrs[name] = std::string(value);
-      inode->rec.attr.ctime = Now();
-      if (!inode->unlinked) impl_->MarkDirty(inode);
-      return Status::Ok();
-    }();
-    impl_->UnlockContent(inode);
-    return status;
-  });
-}
-
-Status Volume::RemoveXattr(InodeNumber ino, const std::string& name) {
-  return impl_->Run([&]() -> Status {
-    MutexLock lock(&impl_->mu_);
-    ASSIGN_OR_RETURN(LiveInode * inode, impl_->Live(ino));
-    if (inode->rec.attr.xattrs.erase(name) == 0) {
-      return Status(Errc::kNoAttribute, fmt::format("no attribute '{}'", name));
-    }
-    inode->rec.attr.ctime = Now();
-    if (!inode->unlinked) impl_->MarkDirty(inode);
-    return Status::Ok();
   });
 }
 
