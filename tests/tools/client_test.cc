@@ -41,13 +41,13 @@ TEST(ParseAnswer, RefusesWhatIsNoAnswer) {
 TEST(VellumMounts, FindsItsOwnAndDecodesNames) {
   const std::vector<VellumMount> mounts = VellumMounts(
       "proc /proc proc rw 0 0\n"
-      "/lib/a /mnt/my\\040lib fuse.vellum rw,nosuid 0 0\n"
-      "sshfs /mnt/x fuse.sshfs rw 0 0\n"
-      "/lib/b /mnt/back\\134slash fuse.vellum rw 0 0\n");
+      "/lib/a /m/my\\040lib fuse.vellum rw,nosuid 0 0\n"
+      "sshfs /m/x fuse.sshfs rw 0 0\n"
+      "/lib/b /m/back\\134slash fuse.vellum rw 0 0\n");
   ASSERT_EQ(mounts.size(), 2u);
   EXPECT_EQ(mounts[0].source, "/lib/a");
-  EXPECT_EQ(mounts[0].target, "/mnt/my lib");
-  EXPECT_EQ(mounts[1].target, "/mnt/back\\slash");
+  EXPECT_EQ(mounts[0].target, "/m/my lib");
+  EXPECT_EQ(mounts[1].target, "/m/back\\slash");
 }
 
 // Directories that look like mount points.
