@@ -1,0 +1,223 @@
+// SPDX-License-Identifier: Apache-2.0
+// Commands and tables, without a mount.
+#include "fs/service.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <string>
+#include <thread>
+
+#include "fs/commands.h"
+#include "fs/tables.h"
+#include "tests/fs/service_fixture.h"
+
+namespace vellum {
+namespace {
+
+using testing::HasSubstr;
+
+class ServiceTest : public ServiceFixture {
+ protected:
+  Json RowOf(const Json& rows, const std::string& key,
+             const std::string& value) {
+    for (const Json& row : rows) {
+      if (row[key] == value) return row;
+    }
+    ADD_FAILURE() << "no row with " << key << " = " << value << " in\n"
+                  << rows.dump(1);
+    return Json::object();
+  }
+};
+
+TEST_F(ServiceTest, UnknownCommandsAndOptionsAreNamed) {
+  EXPECT_THAT(service_->Execute("fromat V00001"),
+              MessageHas("unknown command \"fromat\""));
+  EXPECT_THAT(service_->Execute("info VOL x=1"),
+              MessageHas("unknown option \"x\""));
+  EXPECT_THAT(service_->Execute("copy VOL mode=tape"),
+              MessageHas("image, streaming, incremental"));
+  EXPECT_THAT(service_->Execute("info NOPE"), HasErrc(Errc::kNotFound));
+  EXPECT_THAT(service_->Execute("move 1 x"), HasErrc(Errc::kInvalidArgument));
+  EXPECT_THAT(service_->Execute("mount VOL dir=relative"),
+              HasErrc(Errc::kInvalidArgument));
+  EXPECT_THAT(service_->Execute("shutdown"), HasErrc(Errc::kNotSupported));
+}
+
+TEST_F(ServiceTest, AnswersAreJson) {
+  EXPECT_EQ(AnswerText(Json{{"job", 7}}),
+            "{\"ok\":true,\"result\":{\"job\":7}}\n");
+  EXPECT_EQ(AnswerText(Error{Errc::kNoSpace, "full"}),
+            "{\"ok\":false,\"error\":{\"code\":\"NO_SPACE\",\"errno\":"
+            "\"ENOSPC\",\"message\":\"full\"}}\n");
+}
+
+TEST_F(ServiceTest, FormatMakesAVolumeThatTheTablesShow) {
+  const Json info = Run("format V00001 name=VOL-A threshold=80 uid=7 gid=8");
+  EXPECT_EQ(info["volume"], "VOL-A");
+  EXPECT_EQ(info["role"], "primary");
+  EXPECT_EQ(info["threshold"], 80);
+  EXPECT_EQ(info["medium"], "V00001");
+  EXPECT_EQ(Run("info VOL-A")["capacity_bytes"], kCapacity);
+
+  const Json row = RowOf(CatJson("media.json"), "medium", "V00001");
+  EXPECT_EQ(row["volume"], "VOL-A");
+  EXPECT_EQ(row["role"], "primary");
+  EXPECT_GT(row["free_bytes"], 0);
+  EXPECT_EQ(RowOf(CatJson("media.json"), "medium", "V00002")["volume"],
+            nullptr);
+  const ShownVolumePtr shown = tree_->FindByName("VOL-A");
+  ASSERT_TRUE(shown);
+  ASSERT_OK_AND_ASSIGN(const Attr root,
+                       tree_->GetAttr(*shown, shown->volume->root()));
+  EXPECT_EQ(root.attr.uid, 7u);
+  EXPECT_EQ(root.attr.gid, 8u);
+}
+
+TEST_F(ServiceTest, FormatRefusesWhatWouldBeLost) {
+  Run("format V00001 name=VOL-A");
+  EXPECT_THAT(service_->Execute("format V00001 name=VOL-B"),
+              HasErrc(Errc::kExists));
+  EXPECT_THAT(service_->Execute("format V00002 name=VOL-A"),
+              HasErrc(Errc::kExists));
+  EXPECT_THAT(service_->Execute("format V00002 name=lower"),
+              HasErrc(Errc::kInvalidArgument));
+  EXPECT_THAT(service_->Execute("format NOTAG name=VOL-C"),
+              HasErrc(Errc::kNotFound));
+  Run("format V00001 name=VOL-B clear=yes");
+  EXPECT_FALSE(tree_->FindByName("VOL-A"));
+  EXPECT_TRUE(tree_->FindByName("VOL-B"));
+}
+
+TEST_F(ServiceTest, ThresholdOfAPrimaryOnly) {
+  Run("format V00001 name=VOL-A");
+  Run("format V00002 name=BACK role=backup");
+  EXPECT_EQ(Run("threshold VOL-A 50")["threshold"], 50);
+  EXPECT_EQ(*Cat("volumes/VOL-A/threshold"), "50\n");
+  EXPECT_THAT(service_->Execute("threshold VOL-A 0"),
+              HasErrc(Errc::kInvalidArgument));
+  EXPECT_THAT(service_->Execute("threshold VOL-A 101"),
+              HasErrc(Errc::kInvalidArgument));
+  EXPECT_THAT(service_->Execute("threshold BACK 50"),
+              HasErrc(Errc::kNotPermitted));
+  EXPECT_THAT(service_->Execute("format V00003 name=B3 role=backup "
+                                "threshold=50"),
+              HasErrc(Errc::kInvalidArgument));
+}
+
+TEST_F(ServiceTest, CopyMakesABackupAndTracksIt) {
+  Run("format V00001 name=VOL-A");
+  const Json job = Run("copy VOL-A to=V00002");
+  const JobId id = job["job"];
+  ASSERT_OK_AND_ASSIGN(const JobRecord done, service_->jobs().Wait(id));
+  ASSERT_EQ(done.state, JobState::kDone) << done.message;
+
+  const Json row = RowOf(CatJson("copies.json"), "medium", "V00002");
+  EXPECT_EQ(row["label"], "VOL-A");
+  EXPECT_EQ(row["backup_state"], "complete");
+  EXPECT_EQ(RowOf(CatJson("copies.json"), "medium", "V00003")["label"],
+            "--UNUSED--");
+  const Json tracking = CatJson("tracking.json");
+  ASSERT_EQ(tracking.size(), 1u) << tracking.dump(1);
+  EXPECT_EQ(tracking[0]["transaction_disk"], "VOL-A");
+  EXPECT_EQ(tracking[0]["status"], "tracking");
+  EXPECT_EQ(tracking[0]["execute"], "----");
+
+  const std::string dir = "jobs/" + std::to_string(id);
+  EXPECT_THAT(*Cat(dir + "/status"), HasSubstr("done\n"));
+  EXPECT_THAT(*Cat(dir + "/progress"), HasSubstr("percent"));
+  EXPECT_FALSE(Cat(dir + "/log")->empty());
+  EXPECT_EQ(*Cat(dir + "/cancel"), "0\n");
+  EXPECT_THAT(service_->Execute("cancel " + std::to_string(id)),
+              HasErrc(Errc::kBusy));
+  EXPECT_EQ(CatJson("jobs.json")[0]["state"], "done");
+  EXPECT_EQ(CatJson("history.json")[0]["result"], "done");
+  EXPECT_THAT(*Cat("volumes/VOL-A/history"), HasSubstr("done"));
+
+  const Json compare = Run("compare VOL-A " + done.target_volume);
+  ASSERT_OK_AND_ASSIGN(const JobRecord same,
+                       service_->jobs().Wait(compare["job"]));
+  EXPECT_EQ(same.state, JobState::kDone) << same.message;
+}
+
+TEST_F(ServiceTest, FsckInventoryMoveAndSync) {
+  Run("format V00001 name=VOL-A");
+  const Json report = Run("fsck VOL-A data=yes");
+  EXPECT_EQ(report["clean"], true);
+  EXPECT_EQ(report["volume"], "VOL-A");
+  // V00004 is in slot 1027; 1029 is empty.
+  Run("move 1027 1029");
+  EXPECT_EQ(RowOf(CatJson("media.json"), "medium", "V00004")["element"], 1029);
+  EXPECT_THAT(service_->Execute("move 1027 1028"), HasErrc(Errc::kNoMedium));
+  EXPECT_THAT(service_->Execute("move V00004 1025"), HasErrc(Errc::kExists));
+  const Json media = Run("inventory all=yes");
+  EXPECT_EQ(RowOf(media, "medium", "V00001")["found"], "VOL-A");
+  EXPECT_EQ(RowOf(media, "medium", "V00002")["found"], "blank");
+  Run("sync");
+  EXPECT_EQ(Run("sync VOL-A")["volume"], "VOL-A");
+}
+
+TEST_F(ServiceTest, EveryTableIsThereTwice) {
+  Run("format V00001 name=VOL-A");
+  for (const std::string_view name : kTableNames) {
+    const Result<std::string> text =
+        Cat(name == "jobs" ? "jobs.txt" : std::string(name));
+    ASSERT_OK(text) << name;
+    EXPECT_EQ(text->back(), '\n') << name;
+    const Json rows = CatJson(std::string(name) + ".json");
+    EXPECT_EQ(rows.is_object(), name == "status") << name;
+  }
+  const Json status = CatJson("status.json");
+  EXPECT_EQ(status["library"], directory());
+  EXPECT_EQ(status["elements"]["data_transfer"]["count"], 2);
+  EXPECT_EQ(status["volumes"], 1);
+  EXPECT_EQ(CatJson("drives.json").size(), 2u);
+  EXPECT_EQ(CatJson("elements.json").size(), 10u);  // 1 + 6 + 1 + 2
+  EXPECT_EQ(CatJson("alerts.json").size(), 0u);
+}
+
+TEST_F(ServiceTest, VolumesOutliveTheService) {
+  Run("format V00001 name=VOL-A");
+  tree_.reset();
+  control_.reset();
+  service_.reset();
+  Start();
+  EXPECT_TRUE(tree_->FindByName("VOL-A"));
+  EXPECT_EQ(Run("info VOL-A")["medium_state"], "resident");
+}
+
+TEST_F(ServiceTest, OneServiceALibrary) {
+  EXPECT_THAT(LibraryLock::Take(directory()), HasErrc(Errc::kBusy));
+}
+
+TEST_F(ServiceTest, ACommandIsInterrupted) {
+  Run("format V00001 name=VOL-A");
+  std::stop_source stop;
+  stop.request_stop();
+  EXPECT_THAT(service_->Execute("fsck VOL-A", stop.get_token()),
+              HasErrc(Errc::kInterrupted));
+}
+
+TEST_F(ServiceTest, ControlFilesAreWhatTheyWrite) {
+  Run("format V00001 name=VOL-A");
+  ASSERT_OK_AND_ASSIGN(const NodeId volumes,
+                       control_->Lookup(kControlRoot, "volumes"));
+  ASSERT_OK_AND_ASSIGN(const NodeId dir, control_->Lookup(volumes, "VOL-A"));
+  ASSERT_OK_AND_ASSIGN(const NodeId copy, control_->Lookup(dir, "copy"));
+  ASSERT_OK_AND_ASSIGN(const NodeId role, control_->Lookup(dir, "role"));
+  EXPECT_TRUE(ControlTree::Accepts(copy));
+  EXPECT_FALSE(ControlTree::Accepts(role));
+  EXPECT_EQ(*control_->CommandFor(copy, "mode=incremental\n"),
+            "copy VOL-A mode=incremental\n");
+  EXPECT_EQ(*control_->Read(role), "primary\n");
+  EXPECT_EQ(control_->Parent(copy), dir);
+  EXPECT_EQ(control_->Parent(dir), volumes);
+  ASSERT_OK_AND_ASSIGN(const struct stat st, control_->Stat(copy));
+  EXPECT_EQ(st.st_mode, static_cast<mode_t>(S_IFREG | 0600));
+  EXPECT_THAT(control_->Lookup(volumes, "NOPE"), HasErrc(Errc::kNotFound));
+  EXPECT_THAT(control_->Stat(dir | 15), HasErrc(Errc::kNotFound));
+}
+
+}  // namespace
+}  // namespace vellum

@@ -1,0 +1,161 @@
+// SPDX-License-Identifier: Apache-2.0
+// Start and end of the daemon, and what survives it.
+#include "fs/session.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <fstream>
+#include <string>
+
+#include "media/virtual_library.h"
+#include "tests/mount/mount_fixture.h"
+
+namespace vellum {
+namespace {
+
+class SessionTest : public MountFixture {
+ protected:
+  Status MountAt(const std::string& point) const {
+    MountOptions options;
+    options.library = library();
+    options.mount_point = point;
+    return MountLibrary(options);
+  }
+  bool Ended() const {
+    return Eventually([this] { return LibraryLock::Take(library()).ok(); });
+  }
+};
+
+TEST_F(SessionTest, ShowsWhatIsServedAndWhere) {
+  EXPECT_EQ(ReadFileOrDie(library() + "/state/mount"), mount() + "\n");
+  std::ifstream mounts("/proc/self/mounts");
+  std::string line;
+  bool found = false;
+  while (std::getline(mounts, line)) {
+    found = found ||
+            line.rfind(library() + " " + mount() + " fuse.vellum ", 0) == 0;
+  }
+  EXPECT_TRUE(found);
+  Stop();
+  EXPECT_NE(access((library() + "/state/mount").c_str(), F_OK), 0);
+  struct stat st {};
+  ASSERT_EQ(stat(mount().c_str(), &st), 0);
+  EXPECT_EQ(rmdir(mount().c_str()), 0) << "something is still mounted";
+  ASSERT_EQ(mkdir(mount().c_str(), 0755), 0);
+}
+
+TEST_F(SessionTest, StartUpErrorsReachTheCaller) {
+  // Served already: names the process.
+  EXPECT_THAT(MountAt(NewDirectory("second")),
+              MessageHas(std::to_string(DaemonPid())));
+  EXPECT_THAT(MountAt(mount()), HasErrc(Errc::kBusy));
+  EXPECT_THAT(MountAt(dir_.Sub("missing")), HasErrc(Errc::kNotFound));
+  WriteFileOrDie(dir_.Sub("file"), "x");
+  EXPECT_THAT(MountAt(dir_.Sub("file")), HasErrc(Errc::kNotDirectory));
+  Stop();
+  ASSERT_EQ(mkdir((library() + "/inside").c_str(), 0755), 0);
+  EXPECT_THAT(MountAt(library() + "/inside"), HasErrc(Errc::kInvalidArgument));
+  MountOptions nothing;
+  nothing.library = dir_.path();
+  nothing.mount_point = mount();
+  EXPECT_THAT(MountLibrary(nothing), HasErrc(Errc::kNotFound));
+  // Found out only by the daemon, behind the fork and behind the mount.
+  ASSERT_EQ(std::rename((library() + "/catalog").c_str(),
+                        dir_.Sub("catalog").c_str()),
+            0);
+  WriteFileOrDie(library() + "/catalog", "not a directory");
+  const Status broken = MountAt(mount());
+  EXPECT_FALSE(broken.ok());
+  EXPECT_FALSE(broken.error().message.empty());
+  EXPECT_EQ(rmdir(mount().c_str()), 0) << "the mount was left behind";
+  ASSERT_EQ(mkdir(mount().c_str(), 0755), 0);
+}
+
+TEST_F(SessionTest, TermSignalEndsItCleanly) {
+  Run("format V00001 name=VOL");
+  WriteFileOrDie(At("VOL/file"), "not synced");
+  ASSERT_EQ(kill(DaemonPid(), SIGTERM), 0);
+  ASSERT_TRUE(Ended());
+  running_ = false;
+  ASSERT_OK(Start());
+  EXPECT_EQ(ReadFileOrDie(At("VOL/file")), "not synced");
+}
+
+TEST_F(SessionTest, UnmountEndsIt) {
+  Run("format V00001 name=VOL");
+  WriteFileOrDie(At("VOL/file"), "not synced");
+  ASSERT_EQ(umount2(mount().c_str(), 0), 0);
+  ASSERT_TRUE(Ended());
+  running_ = false;
+  ASSERT_OK(Start());
+  EXPECT_EQ(ReadFileOrDie(At("VOL/file")), "not synced");
+}
+
+TEST_F(SessionTest, EndsWithFilesOpen) {
+  Run("format V00001 name=VOL");
+  const int fd =
+      open(At("VOL/file").c_str(), O_CREAT | O_RDWR | O_CLOEXEC, 0644);
+  ASSERT_GE(fd, 0);
+  ASSERT_EQ(write(fd, "data", 4), 4);
+  Stop();
+  char c = 0;
+  EXPECT_LT(pread(fd, &c, 1, 100), 0);
+  close(fd);
+  ASSERT_OK(Start());
+  EXPECT_EQ(ReadFileOrDie(At("VOL/file")), "data");
+}
+
+TEST_F(SessionTest, SyncedFilesSurviveAKill) {
+  Run("format V00001 name=VOL");
+  const int fd =
+      open(At("VOL/file").c_str(), O_CREAT | O_WRONLY | O_CLOEXEC, 0644);
+  ASSERT_GE(fd, 0);
+  ASSERT_EQ(write(fd, "synced", 6), 6);
+  ASSERT_EQ(fsync(fd), 0);
+  close(fd);
+  Kill();
+  ASSERT_OK(Start());
+  EXPECT_EQ(ReadFileOrDie(At("VOL/file")), "synced");
+  EXPECT_EQ(Run("fsck VOL data=yes")["clean"], true);
+}
+
+TEST_F(SessionTest, AMountWhoseDaemonIsGoneIsNamed) {
+  ASSERT_EQ(kill(DaemonPid(), SIGKILL), 0);
+  ASSERT_TRUE(Ended());
+  running_ = false;
+  EXPECT_THAT(MountAt(mount()), MessageHas("daemon is gone"));
+}
+
+TEST_F(SessionTest, ForegroundReturnsAtTheEnd) {
+  Stop();
+  const pid_t pid = fork();
+  ASSERT_GE(pid, 0);
+  if (pid == 0) {
+    MountOptions options;
+    options.library = library();
+    options.mount_point = mount();
+    options.foreground = true;
+    bool ready = false, stopping = false;
+    options.on_ready = [&] { ready = true; };
+    options.on_stopping = [&] { stopping = true; };
+    const Status status = MountLibrary(options);
+    _exit(status.ok() && ready && stopping ? 0 : 1);
+  }
+  ASSERT_TRUE(Eventually(
+      [this] { return access(Control("status").c_str(), R_OK) == 0; }));
+  running_ = true;
+  Stop();
+  int status = -1;
+  ASSERT_EQ(waitpid(pid, &status, 0), pid);
+  EXPECT_TRUE(WIFEXITED(status));
+  EXPECT_EQ(WEXITSTATUS(status), 0);
+}
+
+}  // namespace
+}  // namespace vellum

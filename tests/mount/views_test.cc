@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: Apache-2.0
+// A volume at a place of its own, and an image without any library (D3).
+#include <dirent.h>
+#include <fcntl.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <set>
+#include <string>
+
+#include "tests/mount/mount_fixture.h"
+
+namespace vellum {
+namespace {
+
+class ViewsTest : public MountFixture {
+ protected:
+  void SetUp() override {
+    MountFixture::SetUp();
+    if (HasFatalFailure()) return;
+    Run("format V00001 name=VOL");
+    ASSERT_EQ(mkdir(At("VOL/d").c_str(), 0755), 0);
+    WriteFileOrDie(At("VOL/d/file"), big_);
+    WriteFileOrDie(At("VOL/small"), "small");
+    ASSERT_EQ(symlink("d/file", At("VOL/link").c_str()), 0);
+    ASSERT_EQ(setxattr(At("VOL/small").c_str(), "user.a", "b", 1, 0), 0);
+    view_ = NewDirectory("view");
+  }
+  void TearDown() override {
+    umount2(view_.c_str(), MNT_DETACH);
+    MountFixture::TearDown();
+  }
+  void ExpectTheTree() const {
+    EXPECT_EQ(ReadFileOrDie(view_ + "/d/file"), big_);
+    EXPECT_EQ(ReadFileOrDie(view_ + "/link"), big_);
+    EXPECT_EQ(ReadFileOrDie(view_ + "/small"), "small");
+    std::set<std::string> names;
+    DIR* dir = opendir(view_.c_str());
+    ASSERT_NE(dir, nullptr);
+    while (const dirent* entry = readdir(dir)) names.insert(entry->d_name);
+    closedir(dir);
+    EXPECT_EQ(names, (std::set<std::string>{".", "..", "d", "link", "small"}));
+    char value[4] = {};
+    EXPECT_EQ(getxattr((view_ + "/small").c_str(), "user.a", value, 4), 1);
+    EXPECT_EQ(ErrnoAfter(access((view_ + "/none").c_str(), F_OK)), ENOENT);
+    EXPECT_EQ(ErrnoAfter(open((view_ + "/small").c_str(), O_WRONLY)), EROFS);
+    EXPECT_EQ(ErrnoAfter(mkdir((view_ + "/x").c_str(), 0755)), EROFS);
+    EXPECT_EQ(ErrnoAfter(unlink((view_ + "/small").c_str())), EROFS);
+    struct statvfs st {};
+    ASSERT_EQ(statvfs(view_.c_str(), &st), 0);
+    EXPECT_GT(st.f_blocks, 0u);
+    EXPECT_NE(st.f_flag & ST_RDONLY, 0u);
+  }
+  const std::string big_ = std::string(300000, 'b');
+  std::string view_;
+};
+
+TEST_F(ViewsTest, ABackupIsMountedReadOnly) {
+  const std::string backup = Backup("VOL", "V00002");
+  const Json answer = Run("mount " + backup + " dir=" + view_);
+  EXPECT_EQ(answer["dir"], view_);
+  ExpectTheTree();
+  EXPECT_EQ(ReadControlJson("status.json")["volume_mounts"][0]["volume"],
+            backup);
+  // The library's mount still refuses it.
+  EXPECT_EQ(ErrnoAfter(open(At(backup + "/small").c_str(), O_RDONLY)), EACCES);
+  // A copy onto it waits, or fails if it is told so.
+  EXPECT_EQ(Tell("mount VOL dir=" + view_).err, EBUSY);
+  const int fd = open((view_ + "/small").c_str(), O_RDONLY | O_CLOEXEC);
+  EXPECT_EQ(Tell("unmount dir=" + view_).err, EBUSY);
+  close(fd);
+  Run("unmount dir=" + view_);
+  EXPECT_NE(access((view_ + "/small").c_str(), F_OK), 0);
+  EXPECT_EQ(Tell("unmount dir=" + view_).err, ENOENT);
+  EXPECT_EQ(ReadControlJson("status.json")["volume_mounts"].size(), 0u);
+}
+
+TEST_F(ViewsTest, ItEndsWhenItIsUnmountedByOthers) {
+  Run("mount VOL dir=" + view_);
+  ExpectTheTree();
+  ASSERT_EQ(umount2(view_.c_str(), 0), 0);
+  EXPECT_TRUE(Eventually([this] {
+    return ReadControlJson("status.json")["volume_mounts"].empty();
+  }));
+  // The medium is free again: a format may have it.
+  EXPECT_TRUE(Eventually(
+      [this] { return Tell("format V00001 name=NEW clear=yes").err == 0; }));
+}
+
+TEST_F(ViewsTest, ItEndsWithTheDaemon) {
+  Run("mount VOL dir=" + view_);
+  Stop();
+  EXPECT_EQ(rmdir(view_.c_str()), 0) << "still mounted";
+}
+
+TEST_F(ViewsTest, WrongPlacesAreRefused) {
+  EXPECT_EQ(Tell("mount VOL dir=" + dir_.Sub("missing")).err, ENOENT);
+  EXPECT_EQ(Tell("mount VOL dir=" + mount()).err, EBUSY);
+  EXPECT_EQ(Tell("mount VOL dir=" + At("VOL/d")).err, EINVAL);
+  EXPECT_EQ(Tell("mount NOPE dir=" + view_).err, ENOENT);
+  EXPECT_EQ(Tell("mount VOL").err, EINVAL);
+}
+
+TEST_F(ViewsTest, AnImageAloneIsMounted) {
+  Stop();
+  ImageMountOptions options;
+  options.image = library() + "/media/V00001.img";
+  options.mount_point = view_;
+  ASSERT_OK(MountImage(options));
+  ExpectTheTree();
+  EXPECT_THAT(MountImage(options), HasErrc(Errc::kBusy));
+  ASSERT_EQ(umount2(view_.c_str(), 0), 0);
+  options.image = library() + "/media/V00002.img";
+  EXPECT_FALSE(MountImage(options).ok());  // blank
+  options.image = dir_.Sub("none");
+  EXPECT_THAT(MountImage(options), HasErrc(Errc::kNotFound));
+}
+
+TEST_F(ViewsTest, AnImageWithAPendingRecordIsReplayedInMemory) {
+  // Committed, but the daemon dies before anything is closed.
+  const int fd =
+      open(At("VOL/late").c_str(), O_CREAT | O_WRONLY | O_CLOEXEC, 0644);
+  ASSERT_GE(fd, 0);
+  ASSERT_EQ(write(fd, "late", 4), 4);
+  ASSERT_EQ(fsync(fd), 0);
+  close(fd);
+  Kill();
+  const std::string before = ReadFileOrDie(library() + "/media/V00001.img");
+  ImageMountOptions options;
+  options.image = library() + "/media/V00001.img";
+  options.mount_point = view_;
+  ASSERT_OK(MountImage(options));
+  EXPECT_EQ(ReadFileOrDie(view_ + "/late"), "late");
+  EXPECT_EQ(ReadFileOrDie(view_ + "/d/file"), big_);
+  ASSERT_EQ(umount2(view_.c_str(), 0), 0);
+  EXPECT_TRUE(before == ReadFileOrDie(library() + "/media/V00001.img"))
+      << "the image was written";
+  ASSERT_OK(Start());
+}
+
+}  // namespace
+}  // namespace vellum

@@ -1,0 +1,189 @@
+// SPDX-License-Identifier: Apache-2.0
+// Requests that wait for a robot hold up nothing but themselves. One drive,
+// which a mounted volume holds, makes every other volume wait.
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <sys/mount.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <cerrno>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "tests/mount/mount_fixture.h"
+
+namespace vellum {
+namespace {
+
+class WaitingTest : public MountFixture {
+ protected:
+  Geometry geometry() const override {
+    Geometry geometry;
+    geometry.drives = 1;
+    return geometry;
+  }
+  void SetUp() override {
+    MountFixture::SetUp();
+    if (HasFatalFailure()) return;
+    view_ = NewDirectory("view");
+    Run("format V00001 name=HELD");
+    Run("format V00002 name=AWAY");
+    WriteFileOrDie(At("AWAY/file"), std::string(200000, 'a'));
+    WriteFileOrDie(At("HELD/file"), "held");
+    Run("mount HELD dir=" + view_);
+    // Interrupts calls, and does nothing else.
+    struct sigaction action {};
+    action.sa_handler = [](int) {};
+    sigaction(SIGUSR1, &action, nullptr);
+  }
+  void TearDown() override {
+    umount2(view_.c_str(), MNT_DETACH);
+    MountFixture::TearDown();
+  }
+  size_t Parked() const {
+    return ReadControlJson("status.json")["parked_operations"].get<size_t>();
+  }
+  // Commands wait for the library, other calls for their volume.
+  size_t Waiting() const {
+    return Parked() +
+           ReadControlJson("status.json")["waiting_requests"].get<size_t>();
+  }
+  void LetGo() { Run("unmount dir=" + view_); }
+
+  // Runs `call` in a thread until it waits, interrupts it, and answers its
+  // errno.
+  int Interrupted(const std::function<long()>& call) {
+    const size_t parked = Parked();
+    const size_t before = Waiting();
+    std::atomic<bool> ended{false};
+    std::atomic<int> err{0};
+    std::thread thread([&] {
+      err = ErrnoAfter(call());
+      ended = true;
+    });
+    EXPECT_TRUE(Eventually([&] { return Waiting() > before; }));
+    EXPECT_TRUE(Eventually([&] {
+      if (!ended) pthread_kill(thread.native_handle(), SIGUSR1);
+      return ended.load();
+    }));
+    thread.join();
+    EXPECT_EQ(Parked(), parked);
+    return err;
+  }
+
+  std::string view_;
+};
+
+TEST_F(WaitingTest, TwoHundredReadersLeaveTheRestAlive) {
+  constexpr int kReaders = 200;
+  std::atomic<int> good{0}, bad{0};
+  std::vector<std::thread> readers;
+  for (int i = 0; i < kReaders; ++i) {
+    readers.emplace_back([&] {
+      const int fd = open(At("AWAY/file").c_str(), O_RDONLY | O_CLOEXEC);
+      char byte = 0;
+      const bool ok = fd >= 0 && pread(fd, &byte, 1, 150000) == 1;
+      ++(ok && byte == 'a' ? good : bad);
+      if (fd >= 0) close(fd);
+    });
+  }
+  ASSERT_TRUE(Eventually([this] { return Parked() == kReaders; })) << Parked();
+  EXPECT_EQ(good + bad, 0);
+  // Commands, tables, metadata of the absent volume, data of the loaded one.
+  EXPECT_EQ(Tell("info AWAY").err, 0);
+  EXPECT_NE(ReadControl("drives").find("V00001"), std::string::npos);
+  EXPECT_EQ(access(At("AWAY/file").c_str(), R_OK), 0);
+  EXPECT_EQ(access(At("AWAY/none").c_str(), F_OK), -1);
+  WriteFileOrDie(At("HELD/written"), "while others wait");
+  const int fd = open(At("HELD/written").c_str(), O_RDONLY | O_CLOEXEC);
+  ASSERT_GE(fd, 0);
+  EXPECT_EQ(fsync(fd), 0);
+  close(fd);
+  EXPECT_EQ(ReadFileOrDie(At("HELD/file")), "held");
+  EXPECT_EQ(Interrupted([this] {
+              return open(At("AWAY/file").c_str(), O_RDONLY | O_CLOEXEC);
+            }),
+            EINTR);
+  EXPECT_EQ(good + bad, 0);
+  LetGo();
+  for (std::thread& reader : readers) reader.join();
+  EXPECT_EQ(good, kReaders);
+  EXPECT_EQ(bad, 0);
+}
+
+TEST_F(WaitingTest, EveryKindOfWaitIsInterrupted) {
+  const int fd = open(At("AWAY/file").c_str(), O_RDWR | O_NONBLOCK | O_CLOEXEC);
+  ASSERT_GE(fd, 0) << "an open that shall not wait";
+  EXPECT_EQ(Interrupted([&] { return pwrite(fd, "x", 1, 0); }), EINTR);
+  EXPECT_EQ(Interrupted([&] { return ftruncate(fd, 1); }), EINTR);
+  EXPECT_EQ(Interrupted([&] {
+              return open(At("AWAY/new").c_str(), O_CREAT | O_WRONLY, 0644);
+            }),
+            EINTR);
+  EXPECT_EQ(Interrupted([&] { return unlink(At("AWAY/file").c_str()); }),
+            EINTR);
+  EXPECT_EQ(Interrupted([&] {
+              const int command =
+                  open(Control("command").c_str(), O_WRONLY | O_CLOEXEC);
+              const long n = write(command, "fsck AWAY", 9);
+              const int err = errno;
+              close(command);
+              errno = err;
+              return n;
+            }),
+            EINTR);
+  close(fd);
+  LetGo();
+  EXPECT_EQ(ReadFileOrDie(At("AWAY/file")), std::string(200000, 'a'));
+  EXPECT_NE(access(At("AWAY/new").c_str(), F_OK), 0);
+}
+
+TEST_F(WaitingTest, DataOfAWaitingWriteIsWhatWasWritten) {
+  const int fd = open(At("AWAY/file").c_str(), O_RDWR | O_NONBLOCK | O_CLOEXEC);
+  ASSERT_GE(fd, 0);
+  std::string text(100000, 'w');
+  long written = 0;
+  std::thread writer(
+      [&] { written = pwrite(fd, text.data(), text.size(), 0); });
+  ASSERT_TRUE(Eventually([this] { return Parked() == 1; }));
+  // Other writes go through libfuse's buffers meanwhile.
+  for (int i = 0; i < 20; ++i) {
+    WriteFileOrDie(At("HELD/f"), std::string(100000, 'x'));
+  }
+  LetGo();
+  writer.join();
+  close(fd);
+  EXPECT_EQ(written, 100000);
+  EXPECT_EQ(ReadFileOrDie(At("AWAY/file")), text + std::string(100000, 'a'));
+}
+
+TEST_F(WaitingTest, WaitersAreAnsweredWhenTheDaemonEnds) {
+  std::atomic<int> err{0};
+  std::thread reader([&] {
+    err = ErrnoAfter(open(At("AWAY/file").c_str(), O_RDONLY | O_CLOEXEC));
+  });
+  ASSERT_TRUE(Eventually([this] { return Parked() == 1; }));
+  Stop();
+  reader.join();
+  EXPECT_NE(err, 0);
+}
+
+TEST_F(WaitingTest, MetadataAndFsyncMoveNoRobot) {
+  const auto loads = [this] {
+    return ReadControlJson("drives.json")[0]["loads"].get<int>();
+  };
+  const int before = loads();
+  const int fd = open(At("AWAY").c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  ASSERT_GE(fd, 0);
+  EXPECT_EQ(fsync(fd), 0);
+  close(fd);
+  EXPECT_EQ(access(At("AWAY/file").c_str(), F_OK), 0);
+  EXPECT_EQ(loads(), before);
+  EXPECT_EQ(Parked(), 0u);
+}
+
+}  // namespace
+}  // namespace vellum
