@@ -158,7 +158,9 @@ Result<std::vector<ControlItem>> ControlTree::List(NodeId dir) const {
     add("jobs", kJobs);
     add("volumes", kVolumes);
     for (size_t i = 0; i < kTableNames.size(); ++i) {
-      add(kTableNames[i], kFirstTable + 2 * i);
+      // The name of that table belongs to the directory of jobs.
+      const bool taken = kTableNames[i] == "jobs";
+      add(taken ? "jobs.txt" : kTableNames[i], kFirstTable + 2 * i);
       add(fmt::format("{}.json", kTableNames[i]), kFirstTable + 2 * i + 1);
     }
   } else if (dir == kJobs) {
@@ -234,8 +236,10 @@ Result<std::string> ControlTree::ReadVolumeFile(NodeId node) const {
       ASSIGN_OR_RETURN(const Table table, TrackingTable(*service_, record.id));
       return RenderText(table);
     }
-    case kVolumeHistory:
-      return RenderText(HistoryTable(*service_, record.id));
+    case kVolumeHistory: {
+      ASSIGN_OR_RETURN(const Table table, HistoryTable(*service_, record.id));
+      return RenderText(table);
+    }
     case kVolumeThreshold:
       return std::to_string(record.threshold) + "\n";
     default:

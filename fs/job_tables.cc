@@ -4,23 +4,12 @@
 
 #include <algorithm>
 
+#include "copy/history.h"
 #include "fs/service.h"
 #include "fs/tables.h"
 
 namespace vellum {
 namespace {
-
-const char* ModeName(CopyMode mode) {
-  switch (mode) {
-    case CopyMode::kImage:
-      return "image";
-    case CopyMode::kStreaming:
-      return "streaming";
-    case CopyMode::kIncremental:
-      return "incremental";
-  }
-  return "unknown";
-}
 
 const char* PolicyName(CopyPolicy policy) {
   switch (policy) {
@@ -57,7 +46,7 @@ Json JobJson(const JobRecord& job) {
   row["target"] =
       job.target_volume.empty() ? job.request.target : job.target_volume;
   row["medium"] = job.target_medium;
-  row["mode"] = ModeName(job.request.mode);
+  row["mode"] = CopyModeName(job.request.mode);
   row["policy"] = PolicyName(job.request.policy);
   row["method"] = job.method;
   row["state"] = JobStateName(job.state);
@@ -117,18 +106,28 @@ Table JobsTable(const Service& service,
   return table;
 }
 
-Table HistoryTable(const Service& service,
-                   const std::optional<std::string>& volume) {
+Result<Table> HistoryTable(const Service& service, const std::string& volume) {
   Table table;
   table.columns = {
-      {"id", "Job"},         {"kind", "Kind"},     {"source", "Source"},
-      {"target", "Target"},  {"medium", "Medium"}, {"method", "Method"},
-      {"state", "State"},    {"ended", "Ended"},   {"bytes_copied", "Bytes"},
+      {"id", "Job"},         {"source", "Source"}, {"target", "Target"},
+      {"medium", "Medium"},  {"mode", "Mode"},     {"method", "Method"},
+      {"result", "Result"},  {"ended", "Ended"},   {"bytes_copied", "Bytes"},
       {"message", "Message"}};
-  for (const JobRecord& job : service.jobs().List()) {
-    if (JobEnded(job.state) && Names(job, volume)) {
-      table.rows.push_back(JobJson(job));
-    }
+  ASSIGN_OR_RETURN(const std::vector<HistoryRow> rows,
+                   ReadHistory(service.catalog(), volume));
+  for (const HistoryRow& row : rows) {
+    table.rows.push_back({{"id", row.job},
+                          {"source", row.source},
+                          {"target", row.target},
+                          {"medium", row.target_medium},
+                          {"mode", row.mode},
+                          {"method", row.method},
+                          {"generation", GenerationJson(row.generation)},
+                          {"started", TimeJson(row.started)},
+                          {"ended", TimeJson(row.ended)},
+                          {"result", row.result},
+                          {"bytes_copied", row.bytes_copied},
+                          {"message", row.message}});
   }
   return table;
 }

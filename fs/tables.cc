@@ -496,7 +496,7 @@ Result<Table> BuildTable(const Service& service, size_t index) {
     case 5:
       return TrackingTable(service, std::nullopt);
     case 6:
-      return HistoryTable(service, std::nullopt);
+      return HistoryTable(service, "");
     case 7:
       return JobsTable(service, std::nullopt);
     default:

@@ -28,8 +28,8 @@ inline constexpr std::array<std::string_view, 9> kTableNames = {
 Result<Table> BuildTable(const Service& service, size_t index);
 
 // The same for one volume: rows that name it as source or target.
-Table HistoryTable(const Service& service,
-                   const std::optional<std::string>& volume);
+// `volume` empty: all.
+Result<Table> HistoryTable(const Service& service, const std::string& volume);
 Table JobsTable(const Service& service,
                 const std::optional<std::string>& volume);
 Result<Table> TrackingTable(const Service& service,
