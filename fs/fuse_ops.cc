@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "fs/control_tree.h"
+#include "fs/posix_acl.h"
 
 namespace vellum {
 
@@ -175,6 +176,17 @@ AttrChange ChangeFrom(const struct stat& st, int to_set) {
   return change;
 }
 
+// chmod(2) changes the access ACL, too.
+Result<Attr> ChangeAttributes(Volume* volume, InodeNumber ino,
+                              AttrChange change) {
+  if (change.mode) {
+    // The kernel lets one caller at a time change an inode.
+    ASSIGN_OR_RETURN(const Attr attr, volume->GetAttr(ino));
+    RETURN_IF_ERROR(CarryModeToAcl(attr.attr, &change));
+  }
+  return volume->SetAttr(ino, change);
+}
+
 void SetAttr(fuse_req_t req, fuse_ino_t ino, struct stat* st, int to_set,
              fuse_file_info*) {
   Guard(req, [&](const RequestPtr& request) {
@@ -190,7 +202,8 @@ void SetAttr(fuse_req_t req, fuse_ino_t ino, struct stat* st, int to_set,
     const AttrChange change = ChangeFrom(*st, to_set);
     WithVolume(request, inode->shown,
                [request, inode = *inode, change](VolumeUse& use) {
-                 const Result<Attr> attr = use->SetAttr(inode.ino, change);
+                 const Result<Attr> attr =
+                     ChangeAttributes(&*use, inode.ino, change);
                  if (!attr.ok()) return request->Fail(attr.error());
                  request->Attributes(Tree::ToStat(*inode.shown, *attr),
                                      TimeoutOf(*inode.shown));
@@ -383,7 +396,10 @@ void Init(void* userdata, fuse_conn_info* conn) {
   // POSIX has it; so it must see truncation by open(2), too.
   want(FUSE_CAP_HANDLE_KILLPRIV, false);
   want(FUSE_CAP_ATOMIC_O_TRUNC, false);
-  want(FUSE_CAP_POSIX_ACL, false);
+  // The kernel grants access by ACLs; and a directory's default ACL takes the
+  // place of the umask, so that is ours to apply.
+  want(FUSE_CAP_POSIX_ACL, true);
+  want(FUSE_CAP_DONT_MASK, true);
   // Data goes through memory on its way to the medium's blocks, so a pipe in
   // between would be one more copy.
   want(FUSE_CAP_SPLICE_READ, false);
@@ -400,6 +416,16 @@ void Init(void* userdata, fuse_conn_info* conn) {
 
 }  // namespace
 
+bool CallerInGroup(const Request& request, gid_t group) {
+  const fuse_ctx* context = fuse_req_ctx(request.raw());
+  if (context->uid == 0 || context->gid == group) return true;
+  std::vector<gid_t> groups(1024);
+  const int count = fuse_req_getgroups(
+      request.raw(), static_cast<int>(groups.size()), groups.data());
+  groups.resize(std::clamp<size_t>(count < 0 ? 0 : count, 0, groups.size()));
+  return std::find(groups.begin(), groups.end(), group) != groups.end();
+}
+
 Result<NewInode> MakeNewInode(const RequestPtr& request,
                               const VolumeInode& parent, udf::FileType type,
                               mode_t mode) {
@@ -411,16 +437,10 @@ Result<NewInode> MakeNewInode(const RequestPtr& request,
   inode.mode = mode & 07777;
   inode.uid = context->uid;
   inode.gid = context->gid;
-  bool in_group = context->uid == 0 || context->gid == directory.attr.gid;
-  if (!in_group && (mode & S_ISGID) != 0) {
-    std::vector<gid_t> groups(1024);
-    const int count = fuse_req_getgroups(
-        request->raw(), static_cast<int>(groups.size()), groups.data());
-    groups.resize(std::clamp<size_t>(count < 0 ? 0 : count, 0, groups.size()));
-    in_group = std::find(groups.begin(), groups.end(), directory.attr.gid) !=
-               groups.end();
-  }
+  const bool in_group =
+      (mode & S_ISGID) == 0 || CallerInGroup(*request, directory.attr.gid);
   Tree::Inherit(directory, in_group, &inode);
+  RETURN_IF_ERROR(InheritAcl(directory.attr, context->umask, &inode));
   return inode;
 }
 

@@ -97,6 +97,9 @@ void ReadControl(const RequestPtr& request, size_t size, off_t offset,
 void WriteControl(const RequestPtr& request, NodeId node, const char* data,
                   size_t size, off_t offset, const fuse_file_info& info);
 
+// The caller is a member of the group, or root.
+bool CallerInGroup(const Request& request, gid_t group);
+
 // The attributes of a new inode as its parent and the caller have it.
 Result<NewInode> MakeNewInode(const RequestPtr& request,
                               const VolumeInode& parent, udf::FileType type,

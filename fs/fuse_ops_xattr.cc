@@ -6,12 +6,32 @@
 #include <vector>
 
 #include "fs/fuse_ops.h"
+#include "fs/posix_acl.h"
 
 namespace vellum::ops {
 namespace {
 
 bool IsVolumeNode(const Request& request, fuse_ino_t ino) {
   return KindOf(NodeOf(request.fs(), ino)) == NodeKind::kVolume;
+}
+
+// An ACL without entries removes; that there is none to remove is no error.
+void SetAcl(const RequestPtr& request, const VolumeInode& inode,
+            const std::string& name, const std::string& value) {
+  WithVolume(request, inode.shown,
+             [request, ino = inode.ino, name, value](VolumeUse& use) {
+               const Result<Attr> before = use->GetAttr(ino);
+               if (!before.ok()) return request->Fail(before.error());
+               const bool in_group = (before->attr.mode & S_ISGID) == 0 ||
+                                     CallerInGroup(*request, before->attr.gid);
+               const Result<AttrChange> change =
+                   ChangeForAcl(before->attr, name, value, in_group);
+               if (!change.ok()) return request->Fail(change.error());
+               // The kernel forgets attributes and ACLs of the inode by itself.
+               const Result<Attr> attr = use->SetAttr(ino, *change);
+               if (!attr.ok()) return request->Fail(attr.error());
+               request->Ok();
+             });
 }
 
 }  // namespace
@@ -23,6 +43,9 @@ void SetXattr(fuse_req_t req, fuse_ino_t ino, const char* name,
     if (!inode.ok()) return request->Fail(inode.error());
     const Status allowed = Tree::CheckSetXattr(name);
     if (!allowed.ok()) return request->Fail(allowed.error());
+    if (IsAclName(name)) {
+      return SetAcl(request, *inode, name, std::string(value, size));
+    }
     WithVolume(request, inode->shown,
                [request, ino = inode->ino, name = std::string(name),
                 value = std::string(value, size), flags](VolumeUse& use) {
@@ -67,6 +90,9 @@ void RemoveXattr(fuse_req_t req, fuse_ino_t ino, const char* name) {
     if (!inode.ok()) return request->Fail(inode.error());
     const Status allowed = Tree::CheckSetXattr(name);
     if (!allowed.ok()) return request->Fail(allowed.error());
+    if (IsAclName(name)) {
+      return SetAcl(request, *inode, name, EncodeAcl({}));
+    }
     WithVolume(
         request, inode->shown,
         [request, ino = inode->ino, name = std::string(name)](VolumeUse& use) {

@@ -80,8 +80,9 @@ fuse_entry_param EntryOf(fuse_req_t req, ImageTree::Block block,
 
 void Init(void* userdata, fuse_conn_info* conn) {
   conn->want |=
-      conn->capable & (FUSE_CAP_READDIRPLUS | FUSE_CAP_READDIRPLUS_AUTO |
-                       FUSE_CAP_PARALLEL_DIROPS | FUSE_CAP_CACHE_SYMLINKS);
+      conn->capable &
+      (FUSE_CAP_READDIRPLUS | FUSE_CAP_READDIRPLUS_AUTO |
+       FUSE_CAP_PARALLEL_DIROPS | FUSE_CAP_CACHE_SYMLINKS | FUSE_CAP_POSIX_ACL);
   conn->want &= ~static_cast<unsigned>(FUSE_CAP_AUTO_INVAL_DATA);
   conn->max_readahead = 1u << 20;
   const ImageFs& fs = *static_cast<ImageFs*>(userdata);

@@ -9,6 +9,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "fs/posix_acl.h"
+
 namespace vellum {
 namespace {
 
@@ -39,6 +41,10 @@ timespec ToTimespec(const TimeSpec& time) {
   out.tv_sec = static_cast<time_t>(time.sec);
   out.tv_nsec = static_cast<decltype(out.tv_nsec)>(time.nsec);
   return out;
+}
+
+bool IsForeignSystemName(std::string_view name) {
+  return name.substr(0, 7) == "system." && !IsAclName(name);
 }
 
 bool SameContent(const udf::InodeAttr& a, const udf::InodeAttr& b) {
@@ -216,7 +222,7 @@ void Tree::Inherit(const Attr& parent, bool caller_in_group, NewInode* inode) {
 Result<std::string> Tree::GetXattr(const ShownVolume& shown, InodeNumber ino,
                                    const std::string& name) const {
   const std::string_view view = name;
-  if (view.substr(0, 7) == "system.") {
+  if (IsForeignSystemName(view)) {
     return Error{Errc::kNotSupported, name + ": not kept by Vellum"};
   }
   if (view.substr(0, kPrefix.size()) != kPrefix) {
@@ -233,7 +239,7 @@ Status Tree::CheckSetXattr(std::string_view name) {
     return Status(Errc::kNotPermitted,
                   fmt::format("{}: only shown, never set", name));
   }
-  if (name.substr(0, 7) == "system.") {
+  if (IsForeignSystemName(name)) {
     return Status(Errc::kNotSupported,
                   fmt::format("{}: not kept by Vellum", name));
   }

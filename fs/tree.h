@@ -88,10 +88,11 @@ class Tree {
   // --- Extended attributes
   // -------------------------------------------------------- user.vellum.* of a
   // volume's directory and of files; any other name is asked of the volume.
-  // kNoAttribute, kNotSupported (system.*: no POSIX ACLs).
+  // kNoAttribute, kNotSupported (system.* but POSIX ACLs).
   Result<std::string> GetXattr(const ShownVolume& shown, InodeNumber ino,
                                const std::string& name) const;
-  // kNotPermitted for user.vellum.*, kNotSupported for system.*.
+  // kNotPermitted for user.vellum.*, kNotSupported for system.* but POSIX ACLs
+  // (fs/posix_acl.h).
   static Status CheckSetXattr(std::string_view name);
 
  private:

@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: Apache-2.0
+// Extended attributes that are set together with other attributes.
+#include "index/volume.h"
+#include "tests/index/volume_fixture.h"
+
+namespace vellum {
+namespace {
+
+class VolumeXattrsTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    MemoryMediumOptions options;
+    options.sectors = 8192;
+    medium_ = std::make_unique<MemoryMedium>(options);
+    udf::FormatOptions format;
+    format.volume_id = "TEST";
+    ASSERT_OK_AND_ASSIGN(const udf::ControlSlot slot,
+                         udf::FormatVolume(*medium_, format));
+    volume_ = std::make_unique<Volume>(
+        catalog_.get(), RecordFor(*medium_, slot, 1), VolumeOptions());
+    ASSERT_OK(volume_->Attach(medium_.get()));
+  }
+  void TearDown() override {
+    ASSERT_OK(volume_->Detach());
+    EXPECT_EQ(FsckText(*medium_), "");
+  }
+
+  std::unique_ptr<MemoryMedium> medium_;
+  std::unique_ptr<Catalog> catalog_ = MemoryCatalog();
+  std::unique_ptr<Volume> volume_;
+};
+
+TEST_F(VolumeXattrsTest, AnInodeIsMadeWithThem) {
+  NewInode inode;
+  inode.xattrs["user.a"] = "1";
+  ASSERT_OK_AND_ASSIGN(const Attr file,
+                       volume_->Create(volume_->root(), "file", inode));
+  EXPECT_EQ(file.attr.xattrs, inode.xattrs);
+  ASSERT_OK(volume_->Sync());
+  EXPECT_EQ(volume_->GetAttr(file.ino)->attr.xattrs, inode.xattrs);
+  // What does not fit makes nothing.
+  const uint64_t free = volume_->Space().free_blocks;
+  inode.xattrs["user.a"] = std::string(3000, 'x');
+  EXPECT_THAT(volume_->Create(volume_->root(), "other", inode),
+              HasErrc(Errc::kNoSpace));
+  EXPECT_THAT(volume_->Lookup(volume_->root(), "other"),
+              HasErrc(Errc::kNotFound));
+  EXPECT_EQ(volume_->Space().free_blocks, free);
+}
+
+TEST_F(VolumeXattrsTest, AChangeTakesThemAlongOrChangesNothing) {
+  NewInode inode;
+  inode.xattrs["user.old"] = "1";
+  ASSERT_OK_AND_ASSIGN(const Attr file,
+                       volume_->Create(volume_->root(), "file", inode));
+  AttrChange change;
+  change.mode = 0600;
+  change.xattrs["user.new"] = std::string(3000, 'x');
+  EXPECT_THAT(volume_->SetAttr(file.ino, change), HasErrc(Errc::kNoSpace));
+  EXPECT_EQ(volume_->GetAttr(file.ino)->attr.mode, 0644u);
+
+  change.xattrs["user.new"] = "2";
+  change.xattrs["user.old"] = std::nullopt;
+  change.xattrs["user.never"] = std::nullopt;
+  ASSERT_OK_AND_ASSIGN(const Attr changed, volume_->SetAttr(file.ino, change));
+  EXPECT_EQ(changed.attr.mode, 0600u);
+  const std::map<std::string, std::string> expected = {{"user.new", "2"}};
+  EXPECT_EQ(changed.attr.xattrs, expected);
+  EXPECT_GE(changed.attr.ctime, file.attr.ctime);
+}
+
+TEST_F(VolumeXattrsTest, TheContentMakesRoomForThem) {
+  ASSERT_OK_AND_ASSIGN(const Attr file,
+                       volume_->Create(volume_->root(), "file", NewInode()));
+  const Bytes content(1500, std::byte{7});
+  ASSERT_OK(volume_->Write(file.ino, 0, ConstByteSpan(content)));
+  AttrChange change;
+  change.xattrs["user.some"] = std::string(900, 'x');
+  ASSERT_OK(volume_->SetAttr(file.ino, change));
+  Bytes back(content.size());
+  ASSERT_OK(volume_->Read(file.ino, 0, ByteSpan(back)));
+  EXPECT_EQ(back, content);
+}
+
+}  // namespace
+}  // namespace vellum
