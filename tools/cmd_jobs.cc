@@ -51,7 +51,7 @@ int Jobs(const Cli& cli, const JobsArguments& arguments) {
   }
   return cli.WithDaemon([&](const Client& client) {
     if (arguments.job) return OneJob(cli, client, arguments);
-    return ShowFile(cli, client, cli.json ? "jobs.json" : "jobs/table");
+    return ShowFile(cli, client, cli.json ? "jobs.json" : "jobs.txt");
   });
 }
 
