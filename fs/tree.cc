@@ -78,7 +78,11 @@ struct stat StatOf(const udf::InodeAttr& attr, NodeId node,
   st.st_uid = attr.uid;
   st.st_gid = attr.gid;
   st.st_rdev = makedev(attr.major, attr.minor);
-  st.st_size = static_cast<off_t>(attr.size);
+  // A directory's length on the medium is settled when it is committed, and
+  // means nothing to anyone.
+  st.st_size = attr.type == udf::FileType::kDirectory
+                   ? off_t{kSectorSize}
+                   : static_cast<off_t>(attr.size);
   st.st_blocks = static_cast<blkcnt_t>(allocated / 512);
   st.st_atim = ToTimespec(attr.atime);
   st.st_mtim = ToTimespec(attr.mtime);
