@@ -124,6 +124,12 @@ Status CompareRunner::ReadA() {
     if (since.ok()) {
       changed = std::move(*since);
       changed.Insert(udf::kLvidSector / kRegionSectors);
+      // Blocks that were freed since may be written at any time: nothing marks
+      // that before the next commit, and nothing pins them.
+      const SectorMap now(snapshot->geometry(), snapshot->bitmap());
+      for (uint64_t r = 0; r < map_->regions(); ++r) {
+        if ((map_->Mask(r) & ~now.Mask(r)) != 0) changed.Insert(r);
+      }
     } else if (since.error().code == Errc::kOutOfRange) {
       steps_->Log("every region is compared: " + since.error().message);
     } else {

@@ -97,6 +97,13 @@ Status CopyRunner::Record(LoadedTarget* target, const CopySource& source,
                               record.id, known.error().message));
     }
   }
+  const Result<MediumPlace> place = archive.library->FindMedium(target->medium);
+  if (place.ok() && place->in_import_export) {
+    steps_->Log(
+        fmt::format("the copy ends in import/export element {}: label "
+                    "the medium {} by hand",
+                    ToString(place->home), record.id));
+  }
   steps_->job().Update([&](JobRecord* job) {
     job->message = fmt::format("{} generation {} is on {} (medium {}), {}",
                                source.identity.volume_id,

@@ -54,6 +54,10 @@ Result<MediumId> ResolveMedium(const Archive& archive,
   }
   const Result<MediumPlace> place = archive.library->MediumAt(*element);
   if (place.ok()) return place->id;
+  // Its medium may be in a drive just now.
+  for (const MediumPlace& medium : archive.library->Media()) {
+    if (medium.home == *element) return medium.id;
+  }
   for (const ElementStatus& status : archive.library->ElementStatuses()) {
     if (status.address == *element && !status.full) {
       return Error{Errc::kNoMedium, fmt::format("element {} is empty", name)};

@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: Apache-2.0
+// One library of image files, from init to a converted backup: the media are
+// what other programs would find.
+#include "media/virtual_library.h"
+
+#include <gtest/gtest.h>
+
+#include <random>
+
+#include "copy/jobs.h"
+#include "copy/operations.h"
+#include "media/udf/fsck.h"
+#include "tests/support/status_matchers.h"
+#include "tests/support/temp_dir.h"
+
+namespace vellum {
+namespace {
+
+class VirtualLibraryCopyTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    VirtualLibraryOptions options;
+    options.media = 4;
+    options.capacity = 64 << 20;
+    ASSERT_OK(InitVirtualLibrary(dir_.Sub("library"), options));
+    Open();
+  }
+  ~VirtualLibraryCopyTest() override { Close(); }
+  void Open() {
+    ASSERT_OK_AND_ASSIGN(const LibraryConfig config,
+                         ReadLibraryConfig(dir_.Sub("library")));
+    ASSERT_OK_AND_ASSIGN(VirtualDevices devices, OpenVirtualLibrary(config));
+    ASSERT_OK_AND_ASSIGN(library_, Library::Open(std::move(devices.changer),
+                                                 std::move(devices.drives)));
+    ASSERT_OK_AND_ASSIGN(catalog_,
+                         Catalog::Open(config.directory + "/catalog", {}));
+    ASSERT_OK_AND_ASSIGN(volumes_,
+                         Volumes::Open(catalog_.get(), library_.get(), {}));
+    JobsOptions options;
+    options.spool_directory = config.directory + "/spool";
+    ASSERT_OK_AND_ASSIGN(jobs_, Jobs::Open(catalog_.get(), library_.get(),
+                                           volumes_.get(), options));
+  }
+  void Close() {
+    jobs_.reset();
+    volumes_.reset();
+    library_.reset();
+    catalog_.reset();
+  }
+  Archive archive() { return {catalog_.get(), library_.get(), volumes_.get()}; }
+  void WriteRandom(const std::string& name, uint64_t seed, size_t size) {
+    std::mt19937_64 rng(seed);
+    Bytes content(size);
+    for (std::byte& b : content) b = static_cast<std::byte>(rng());
+    ASSERT_OK_AND_ASSIGN(VolumeUse use, volumes_->Use(volumes_->Find("DISC")));
+    ASSERT_OK_AND_ASSIGN(const Attr file,
+                         use->Create(use->root(), name, NewInode()));
+    ASSERT_OK(use->Write(file.ino, 0, content));
+  }
+  void Copy(CopyMode mode, const std::string& target,
+            const std::string& method) {
+    CopyRequest request;
+    request.source = "DISC";
+    request.mode = mode;
+    request.target = target;
+    ASSERT_OK_AND_ASSIGN(const JobId id, jobs_->Submit(request));
+    ASSERT_OK_AND_ASSIGN(const JobRecord job, jobs_->Wait(id));
+    ASSERT_EQ(job.state, JobState::kDone) << job.message;
+    EXPECT_EQ(job.method, method);
+  }
+  void ExpectCleanImage(const std::string& tag) {
+    ASSERT_OK_AND_ASSIGN(
+        const auto medium,
+        OpenImageFile(dir_.Sub("library") + "/media/" + tag + ".img", true));
+    udf::FsckOptions options;
+    options.check_data = true;
+    ASSERT_OK_AND_ASSIGN(const udf::FsckReport report,
+                         udf::CheckVolume(*medium, options));
+    EXPECT_TRUE(report.clean()) << report.errors[0].text;
+  }
+
+  TempDir dir_;
+  std::unique_ptr<Library> library_;
+  std::unique_ptr<Catalog> catalog_;
+  std::unique_ptr<Volumes> volumes_;
+  std::unique_ptr<Jobs> jobs_;
+};
+
+TEST_F(VirtualLibraryCopyTest, EveryKindOfCopy) {
+  FormatRequest format;
+  format.medium = "V00001";
+  format.volume_id = "DISC";
+  ASSERT_OK(Format(archive(), format));
+  WriteRandom("a", 1, 9'000'000);
+  Copy(CopyMode::kImage, "", "full");
+  Copy(CopyMode::kStreaming, "V00003", "full");
+  WriteRandom("b", 2, 3'000'000);
+  Copy(CopyMode::kIncremental, "V00002", "incremental");
+  Close();
+  for (const char* tag : {"V00001", "V00002", "V00003"}) ExpectCleanImage(tag);
+  Open();
+  Copy(CopyMode::kIncremental, "V00003", "incremental");
+  for (const char* backup : {"V00002", "V00003"}) {
+    ASSERT_OK_AND_ASSIGN(const JobId id, jobs_->SubmitCompare("DISC", backup));
+    ASSERT_OK_AND_ASSIGN(const JobRecord job, jobs_->Wait(id));
+    EXPECT_EQ(job.state, JobState::kDone) << job.message;
+  }
+  ASSERT_OK(Convert(archive(), "V00003", "TWIN"));
+  Close();
+  for (const char* tag : {"V00001", "V00002", "V00003"}) ExpectCleanImage(tag);
+}
+
+}  // namespace
+}  // namespace vellum
