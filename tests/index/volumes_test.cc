@@ -405,10 +405,11 @@ TEST_F(VolumesTest, SyncAllCommitsEveryLoadedVolume) {
 }
 
 TEST_F(VolumesTest, AVolumeWhoseCloseFailsIsUnloadedAndLoadsAgain) {
-  std::atomic<bool> fail = false;
+  // Outlives the test's body: the volume is closed after it.
+  const auto fail = std::make_shared<std::atomic<bool>>(false);
   VolumesOptions options = QuickOptions();
-  options.volume.on_commit_step = [&](CommitStep step) {
-    if (step != CommitStep::kDataFlushed || !fail) return Status::Ok();
+  options.volume.on_commit_step = [fail](CommitStep step) {
+    if (step != CommitStep::kDataFlushed || !*fail) return Status::Ok();
     return Status(Errc::kDeviceError, "made to fail");
   };
   Start(1, 1, options);
@@ -418,11 +419,11 @@ TEST_F(VolumesTest, AVolumeWhoseCloseFailsIsUnloadedAndLoadsAgain) {
   ASSERT_OK(use->Sync());
   ASSERT_OK(MakeFile(*use, "lost"));
   use.Release();
-  fail = true;
+  *fail = true;
   ASSERT_OK_AND_ASSIGN(Volumes::Exclusion exclusion, volumes_->Exclude(volume));
   EXPECT_FALSE(volume->attached());
   EXPECT_OK(Lease("V00001"));
-  fail = false;
+  *fail = false;
   exclusion.Release();
   ASSERT_OK_AND_ASSIGN(use, volumes_->Use(volume));
   EXPECT_OK(use->Lookup(use->root(), "committed"));
