@@ -104,6 +104,19 @@ Result<std::string> MountOfLibrary(const std::string& library) {
   return mount;
 }
 
+// `text`, in quotes if it is empty or holds any of `special`.
+std::string Quoted(const std::string& text, const char* special) {
+  if (!text.empty() && text.find_first_of(special) == std::string::npos) {
+    return text;
+  }
+  std::string word = "\"";
+  for (const char c : text) {
+    if (c == '"' || c == '\\') word += '\\';
+    word += c;
+  }
+  return word + "\"";
+}
+
 // Whether a daemon's control tree is below the mount point.
 Status CheckControl(const std::string& mount) {
   const std::string path = mount + "/.vellum/command";
@@ -133,27 +146,12 @@ Result<std::string> OnlyMount(const std::string& mounts_file) {
 
 }  // namespace
 
-std::string JoinWords(const std::vector<std::string>& words) {
-  std::string line;
-  for (const std::string& word : words) {
-    if (!line.empty()) line += ' ';
-    if (!word.empty() &&
-        word.find_first_of(" \t\r\n\"\\") == std::string::npos) {
-      line += word;
-      continue;
-    }
-    line += '"';
-    for (const char c : word) {
-      if (c == '"' || c == '\\') line += '\\';
-      line += c;
-    }
-    line += '"';
-  }
-  return line;
+std::string Argument(const std::string& text) {
+  return Quoted(text, " \t\r\n\"\\=");
 }
 
-std::string KeyValue(const std::string& key, std::string_view value) {
-  return fmt::format("{}={}", key, value);
+std::string Option(const std::string& key, const std::string& value) {
+  return key + "=" + Quoted(value, " \t\r\n\"\\");
 }
 
 Result<Json> ParseAnswer(const std::string& text) {
@@ -217,7 +215,12 @@ std::string Client::ControlPath(const std::string& name) const {
 }
 
 Result<Json> Client::Send(const std::vector<std::string>& words) const {
-  ASSIGN_OR_RETURN(const std::string answer, exchange_(JoinWords(words)));
+  std::string line;
+  for (const std::string& word : words) {
+    if (!line.empty()) line += ' ';
+    line += word;
+  }
+  ASSIGN_OR_RETURN(const std::string answer, exchange_(line));
   return ParseAnswer(answer);
 }
 

@@ -7,7 +7,6 @@
 
 #include <functional>
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include "fs/json.h"
@@ -15,12 +14,11 @@
 
 namespace vellum {
 
-// One command line of the control grammar: words separated by blanks; a word
-// that holds blanks, quotes or backslashes, or nothing, is quoted.
-std::string JoinWords(const std::vector<std::string>& words);
-
-// "key=value"
-std::string KeyValue(const std::string& key, std::string_view value);
+// Words of the control grammar, made of what a user typed: blanks, quotes and
+// backslashes are quoted. An argument that looks like an option ("a=b") is
+// quoted, too, and so stays an argument.
+std::string Argument(const std::string& text);
+std::string Option(const std::string& key, const std::string& value);
 
 // The daemon's answer as a value: its `result`, or its error. An answer that is
 // no JSON or has another form is kInternal.
@@ -61,6 +59,7 @@ class Client {
   const std::string& mount() const { return mount_; }
   std::string ControlPath(const std::string& name) const;
 
+  // Sends the words, which stand as the grammar wants them, as one command.
   Result<Json> Send(const std::vector<std::string>& words) const;
   // A file of the control tree ("media", "media.json", "jobs/3/log").
   Result<std::string> ReadControl(const std::string& name) const;

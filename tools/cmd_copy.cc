@@ -29,23 +29,23 @@ struct CopyArguments {
 };
 
 std::vector<std::string> CopyWords(const CopyArguments& arguments) {
-  std::vector<std::string> words = {"copy", arguments.volume};
+  std::vector<std::string> words = {"copy", Argument(arguments.volume)};
   std::string mode = arguments.mode;
   if (arguments.one_drive) mode = "image";
   if (arguments.two_drives) mode = "streaming";
   const std::string& target =
       arguments.slot.empty() ? arguments.target : arguments.slot;
-  if (!mode.empty()) words.push_back(KeyValue("mode", mode));
+  if (!mode.empty()) words.push_back(Option("mode", mode));
   if (!arguments.policy.empty()) {
-    words.push_back(KeyValue("policy", arguments.policy));
+    words.push_back(Option("policy", arguments.policy));
   }
-  if (!target.empty()) words.push_back(KeyValue("to", target));
+  if (!target.empty()) words.push_back(Option("to", target));
   if (arguments.no_verify) words.push_back("verify=no");
   if (arguments.whole) words.push_back("whole=yes");
   if (arguments.no_wipe) words.push_back("wipe=no");
   if (arguments.overwrite_last) words.push_back("overwrite-last=yes");
   if (!arguments.if_mounted.empty()) {
-    words.push_back(KeyValue("if-mounted", arguments.if_mounted));
+    words.push_back(Option("if-mounted", arguments.if_mounted));
   }
   return words;
 }
@@ -119,7 +119,8 @@ void AddCompare(CLI::App& app, Cli& cli) {
   sub->add_option("B", *b, "Volume id")->required();
   sub->callback([&cli, a, b] {
     cli.action = [&cli, a, b] {
-      return StartJob(cli, {"compare", *a, *b}, /*wait=*/true);
+      return StartJob(cli, {"compare", Argument(*a), Argument(*b)},
+                      /*wait=*/true);
     };
   });
 }

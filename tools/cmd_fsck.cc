@@ -56,7 +56,7 @@ int Fsck(const Cli& cli, const FsckArguments& arguments) {
     return Report(cli, arguments.image, *report);
   }
   return cli.WithDaemon([&](const Client& client) {
-    std::vector<std::string> words = {"fsck", arguments.volume};
+    std::vector<std::string> words = {"fsck", Argument(arguments.volume)};
     if (arguments.data) words.push_back("data=yes");
     const Result<Json> report = client.Send(words);
     if (!report.ok()) return cli.Fail(report.error());

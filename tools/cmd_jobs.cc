@@ -5,6 +5,8 @@
 #include <CLI/CLI.hpp>
 #include <memory>
 #include <optional>
+#include <sstream>
+#include <utility>
 
 #include "tools/cli.h"
 #include "tools/job_wait.h"
@@ -26,11 +28,20 @@ int ShowFile(const Cli& cli, const Client& client, const std::string& name) {
   return kExitOk;
 }
 
+int ShowLog(const Cli& cli, const Client& client, const std::string& name) {
+  const Result<std::string> text = client.ReadControl(name);
+  if (!text.ok()) return cli.Fail(text.error());
+  Json lines = Json::array();
+  std::istringstream stream(*text);
+  for (std::string line; std::getline(stream, line);) lines.push_back(line);
+  return cli.Done({{"log", std::move(lines)}}, [&] { cli.out() << *text; });
+}
+
 int OneJob(const Cli& cli, const Client& client,
            const JobsArguments& arguments) {
   const std::string folder = fmt::format("jobs/{}/", *arguments.job);
   if (arguments.wait) return FinishJob(cli, client, *arguments.job);
-  if (arguments.log) return ShowFile(cli, client, folder + "log");
+  if (arguments.log) return ShowLog(cli, client, folder + "log");
   if (!cli.json) return ShowFile(cli, client, folder + "status");
   const Result<Json> rows = client.ReadJson("jobs.json");
   if (!rows.ok()) return cli.Fail(rows.error());

@@ -22,17 +22,16 @@ struct FormatArguments {
 };
 
 int FormatMedium(const Cli& cli, const FormatArguments& arguments) {
-  std::vector<std::string> words = {"format", arguments.medium,
-                                    KeyValue("name", arguments.name),
-                                    KeyValue("role", arguments.role)};
+  std::vector<std::string> words = {"format", Argument(arguments.medium),
+                                    Option("name", arguments.name),
+                                    Option("role", arguments.role)};
   if (arguments.threshold) {
-    words.push_back(
-        KeyValue("threshold", std::to_string(*arguments.threshold)));
+    words.push_back(Option("threshold", std::to_string(*arguments.threshold)));
   }
   if (arguments.clear) words.push_back("clear=yes");
   // The volume's root directory belongs to whoever formats it.
-  words.push_back(KeyValue("uid", std::to_string(::getuid())));
-  words.push_back(KeyValue("gid", std::to_string(::getgid())));
+  words.push_back(Option("uid", std::to_string(::getuid())));
+  words.push_back(Option("gid", std::to_string(::getgid())));
   return cli.WithDaemon([&](const Client& client) {
     const Result<Json> result = client.Send(words);
     if (!result.ok()) return cli.Fail(result.error());
@@ -86,7 +85,7 @@ int MoveMedium(const Cli& cli, const MoveArguments& arguments) {
   }
   return cli.WithDaemon([&](const Client& client) {
     const Result<Json> result =
-        client.Send({"move", arguments.from, arguments.to});
+        client.Send({"move", Argument(arguments.from), Argument(arguments.to)});
     if (!result.ok()) return cli.Fail(result.error());
     return cli.Done(*result, [&] {
       cli.out() << fmt::format("moved {} to {}\n", arguments.from,
@@ -139,8 +138,8 @@ void AddInventory(CLI::App& app, Cli& cli) {
 int Convert(const Cli& cli, const std::string& backup,
             const std::string& name) {
   return cli.WithDaemon([&](const Client& client) {
-    std::vector<std::string> words = {"convert", backup};
-    if (!name.empty()) words.push_back(KeyValue("name", name));
+    std::vector<std::string> words = {"convert", Argument(backup)};
+    if (!name.empty()) words.push_back(Option("name", name));
     const Result<Json> result = client.Send(words);
     if (!result.ok()) return cli.Fail(result.error());
     return cli.Done(*result, [&] {

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // vellum mount: a library, a volume of it, or an image file.
 #include <fmt/format.h>
+#include <spdlog/logger.h>
+#include <spdlog/sinks/stdout_sinks.h>
+#include <spdlog/spdlog.h>
 
 #include <CLI/CLI.hpp>
 #include <filesystem>
@@ -64,11 +67,17 @@ int MountOneImage(const Cli& cli, const MountArguments& arguments) {
 int MountOneVolume(const Cli& cli, const MountArguments& arguments) {
   return cli.WithDaemon([&](const Client& client) {
     const Result<Json> result =
-        client.Send({"mount", arguments.volume,
-                     KeyValue("dir", Absolute(arguments.places[0]))});
+        client.Send({"mount", Argument(arguments.volume),
+                     Option("dir", Absolute(arguments.places[0]))});
     if (!result.ok()) return cli.Fail(result.error());
     return cli.Done(*result, [] {});
   });
+}
+
+// In the background the daemon logs to a file of the library.
+void LogToStderr() {
+  spdlog::set_default_logger(std::make_shared<spdlog::logger>(
+      "stderr", std::make_shared<spdlog::sinks::stderr_sink_mt>()));
 }
 
 int Mount(const Cli& cli, const MountArguments& arguments) {
@@ -81,6 +90,7 @@ int Mount(const Cli& cli, const MountArguments& arguments) {
                     : "mount takes the library's directory and a mount point"},
         kExitUsage);
   }
+  if (arguments.foreground) LogToStderr();
   if (!arguments.volume.empty()) return MountOneVolume(cli, arguments);
   if (!arguments.image.empty()) return MountOneImage(cli, arguments);
   return MountOneLibrary(cli, arguments);

@@ -121,7 +121,7 @@ Status UnmountVolume(const Cli& cli, const std::string& directory) {
   for (const VellumMount& mount : mounts) {
     const Client client(mount.target);
     const Result<Json> answer =
-        client.Send({"unmount", KeyValue("dir", directory)});
+        client.Send({"unmount", Option("dir", directory)});
     if (answer.ok()) return Status::Ok();
     const Errc code = answer.error().code;
     if (code != Errc::kOffline && code != Errc::kNotFound) {

@@ -40,7 +40,8 @@ int Info(const Cli& cli, const InfoArguments& arguments) {
   if (!arguments.image.empty()) return ShowImage(cli, arguments.image);
   return cli.WithDaemon([&](const Client& client) {
     // The command knows which volumes there are; its message names a bad one.
-    const Result<Json> known = client.Send({"info", arguments.volume});
+    const Result<Json> known =
+        client.Send({"info", Argument(arguments.volume)});
     if (!known.ok()) return cli.Fail(known.error());
     const Result<std::string> text = client.ReadControl(fmt::format(
         "volumes/{}/{}", arguments.volume, cli.json ? "info.json" : "info"));
@@ -75,7 +76,7 @@ void AddThreshold(CLI::App& app, Cli& cli) {
     cli.action = [&cli, volume, percent] {
       return cli.WithDaemon([&](const Client& client) {
         const Result<Json> result =
-            client.Send({"threshold", *volume, *percent});
+            client.Send({"threshold", Argument(*volume), Argument(*percent)});
         if (!result.ok()) return cli.Fail(result.error());
         return cli.Done(*result, [] {});
       });
@@ -92,7 +93,7 @@ void AddSync(CLI::App& app, Cli& cli) {
     cli.action = [&cli, volume] {
       return cli.WithDaemon([&](const Client& client) {
         std::vector<std::string> words = {"sync"};
-        if (!volume->empty()) words.push_back(*volume);
+        if (!volume->empty()) words.push_back(Argument(*volume));
         const Result<Json> result = client.Send(words);
         if (!result.ok()) return cli.Fail(result.error());
         return cli.Done(*result, [] {});

@@ -51,24 +51,6 @@ Result<Json> Describe(Medium& medium) {
   return info;
 }
 
-Json ReportJson(const udf::FsckReport& report) {
-  Json errors = Json::array();
-  for (const udf::FsckFinding& finding : report.errors) {
-    errors.push_back({{"sector", finding.sector}, {"text", finding.text}});
-  }
-  return {{"volume", report.slot.volume_id},
-          {"clean", report.clean()},
-          {"files", report.files},
-          {"directories", report.directories},
-          {"other", report.other},
-          {"used_blocks", report.used_blocks},
-          {"free_blocks", report.free_blocks},
-          {"extents", report.extents},
-          {"replay_pending", report.replay_pending},
-          {"error_count", report.error_count},
-          {"errors", std::move(errors)}};
-}
-
 }  // namespace
 
 Result<Json> ImageInfo(const std::string& path) {
@@ -85,7 +67,7 @@ Result<Json> FsckImage(const std::string& path,
                    OpenImageFile(path, /*read_only=*/true));
   const Result<udf::FsckReport> report = udf::CheckVolume(*medium, options);
   if (!report.ok()) return report.status().WithContext(path);
-  return ReportJson(*report);
+  return FsckJson(*report);
 }
 
 }  // namespace vellum

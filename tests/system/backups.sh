@@ -9,7 +9,7 @@ source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 lib=$work/library
 mnt=$work/mnt
 export VELLUM_MOUNT=$mnt
-side=$work/side
+side="$work/a place with blanks"
 mkdir "$mnt" "$side"
 
 # The backups that a table of the control tree knows of a primary.

@@ -19,7 +19,11 @@ vellum() { "$VELLUM" "$@"; }
 
 # Mount points below $work, the last one first.
 mounts_below_work() {
-  awk -v w="$work/" 'index($2, w) == 1 {print $2}' /proc/self/mounts | tac
+  local target
+  while read -r target; do
+    printf '%b\n' "$target"  # blanks stand there as \040
+  done < <(awk -v w="$work/" 'index($2, w) == 1 {print $2}' /proc/self/mounts |
+    tac)
 }
 
 cleanup() {

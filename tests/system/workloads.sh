@@ -38,6 +38,7 @@ make_tree() {
   chown 1234:5678 "$tree/odd/empty"
   setfattr -n user.note -v 'an attribute' "$tree/odd/one-sector"
   setfattr -n user.big -v "$(printf 'v%.0s' {1..900})" "$tree/odd/d1"
+  setfacl -m u:1234:rwx "$tree/odd/odd-size"
   touch -d '1999-12-31 23:59:59.123456789 UTC' "$tree/odd/one-byte"
   touch -d '2038-02-01 00:00:00.000000001 UTC' "$tree/odd/d1"
   for i in {1..500}; do printf '%s' "$i" >"$tree/many/file-$i"; done
@@ -58,8 +59,8 @@ check "rsync" rsync -aHAX "$tree/" "$mnt/WORK/rsync/"
 same_trees "$tree" "$mnt/WORK/rsync"
 check "rsync again" rsync -aHAX --checksum "$tree/" "$mnt/WORK/rsync/"
 mkdir "$mnt/WORK/tar"
-tar -C "$tree" --xattrs --xattrs-include='user.*' -cf - . |
-  tar -C "$mnt/WORK/tar" --warning=no-timestamp --xattrs --xattrs-include='user.*' -xpf -
+tar -C "$tree" --xattrs --xattrs-include='user.*' --acls -cf - . |
+  tar -C "$mnt/WORK/tar" --warning=no-timestamp --xattrs --xattrs-include='user.*' --acls -xpf -
 same_trees "$tree" "$mnt/WORK/tar"
 check "tar --compare" tar -C "$tree" -df <(tar -C "$mnt/WORK/cp" -cf - .)
 

@@ -236,6 +236,16 @@ TEST_F(CliTest, WaitFollowsTheJobToItsEnd) {
   EXPECT_EQ(Run({"jobs", "3", "--wait"}), kExitOk);
 }
 
+TEST_F(CliTest, LogIsTextOrJson) {
+  std::filesystem::create_directories(Control("jobs/3"));
+  WriteFileOrDie(Control("jobs/3/log"), "10:00 queued\n10:01 done\n");
+  EXPECT_EQ(Run({"jobs", "3", "--log"}), kExitOk);
+  EXPECT_EQ(out_.str(), "10:00 queued\n10:01 done\n");
+  EXPECT_EQ(Run({"jobs", "3", "--log", "--json"}), kExitOk);
+  EXPECT_EQ(Json::parse(out_.str())["result"]["log"][1], "10:01 done");
+  EXPECT_EQ(Run({"jobs", "4", "--log"}), kExitFailed);
+}
+
 TEST_F(CliTest, FailedAndCancelledJobsHaveTheirExitCode) {
   Answer("{\"job\":3}");
   Jobs(R"([{"id":3,"kind":"copy","state":"failed","error":"NO_SPACE",)"

@@ -12,10 +12,19 @@
 namespace vellum {
 namespace {
 
-TEST(JoinWords, QuotesOnlyWhatNeedsIt) {
-  EXPECT_EQ(JoinWords({"copy", "VOL", "mode=image"}), "copy VOL mode=image");
-  EXPECT_EQ(JoinWords({"mount", "V", "dir=/a b"}), "mount V \"dir=/a b\"");
-  EXPECT_EQ(JoinWords({"a\"b", "c\\d", ""}), "\"a\\\"b\" \"c\\\\d\" \"\"");
+TEST(Words, QuoteOnlyWhatNeedsIt) {
+  EXPECT_EQ(Argument("VOL"), "VOL");
+  EXPECT_EQ(Argument(""), "\"\"");
+  EXPECT_EQ(Argument("a b"), "\"a b\"");
+  EXPECT_EQ(Argument("a\"b\\c"), "\"a\\\"b\\\\c\"");
+  EXPECT_EQ(Option("mode", "image"), "mode=image");
+}
+
+TEST(Words, OptionsAndArgumentsAreNotMixedUp) {
+  // The daemon takes a word for an option only if its `=` is not quoted.
+  EXPECT_EQ(Argument("mode=image"), "\"mode=image\"");
+  EXPECT_EQ(Option("dir", "/a b"), "dir=\"/a b\"");
+  EXPECT_EQ(Option("dir", "/a=b"), "dir=/a=b");
 }
 
 TEST(ParseAnswer, GivesTheResult) {

@@ -1,0 +1,109 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# The daemon as a process: in the foreground under a service manager, its
+# signals, how clients find it, and what `vellum` answers by other names and as
+# JSON.
+# shellcheck source=tests/system/lib.sh
+source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+
+lib=$work/library
+mnt=$work/mnt
+mkdir "$mnt"
+check "init" vellum init "$lib" --slots 3 --media 2 --capacity 32M
+
+# Waits until a condition holds.
+await() {
+  local text=$1 i
+  shift
+  for ((i = 0; i < 400; ++i)); do
+    if "$@"; then return; fi
+    sleep 0.05
+  done
+  fail "$text did not happen"
+}
+has_line() { [[ -f $1 ]] && grep -q "$2" "$1"; }
+is_gone() { ! kill -0 "$1" 2>/dev/null; }
+
+section "in the foreground, with a service manager's socket"
+python3 -u -c '
+import socket, sys
+s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+s.bind(sys.argv[1])
+print("LISTENING")
+while True:
+    print(s.recv(4096).decode())
+' "$work/notify" >"$work/notified" &
+await "a socket" has_line "$work/notified" LISTENING
+NOTIFY_SOCKET=$work/notify "$VELLUM" mount -f "$lib" "$mnt" \
+  >"$work/stdout" 2>"$work/log" &
+daemon=$!
+await "READY=1" has_line "$work/notified" READY=1
+grep -q "MAINPID=$daemon" "$work/notified" || fail "MAINPID is not $daemon"
+check "it answers" vellum --mount "$mnt" format V00001 --name ORIG
+echo data >"$mnt/ORIG/file"
+
+section "clients find it"
+check "by --library" vellum --library "$lib" status
+check "by VELLUM_LIBRARY" env VELLUM_LIBRARY="$lib" "$VELLUM" status
+check "by VELLUM_MOUNT" env VELLUM_MOUNT="$mnt" "$VELLUM" status
+export VELLUM_MOUNT=$mnt
+
+section "other names, and JSON everywhere"
+for name in listcopymedia listmedia mcstat acmtrkstat mm; do
+  ln -s "$VELLUM" "$work/$name"
+done
+check "listmedia" grep -q V00001 <("$work/listmedia")
+check "listcopymedia" grep -q -- --UNUSED-- <("$work/listcopymedia")
+check "mcstat" grep -q 1024-1026 <("$work/mcstat")
+check "acmtrkstat" grep -q Transaction-Disk <("$work/acmtrkstat")
+check "mm" "$work/mm" 1025 1026 0 0 /dev/sg3
+grep -q '"volume_tag": *"V00002"' <(vellum media --json) || fail "media --json"
+for words in status changer elements drives media copies track history jobs \
+  alerts "info ORIG" "sync" "fsck ORIG" inventory "move 1026 1025" \
+  "copy ORIG --wait" "jobs 1" "jobs 1 --log" "threshold ORIG 90" \
+  "fsck --image $lib/media/V00002.img" "info --image $lib/media/V00002.img"; do
+  # shellcheck disable=SC2086  # words
+  vellum $words --json >"$work/json" 2>"$work/errors" ||
+    fail "$words: $(cat "$work/errors")"
+  check "$words --json" python3 -m json.tool "$work/json"
+done
+vellum copy NOPE --json >"$work/json" 2>"$work/errors" && fail "copy NOPE"
+check "an error is JSON, too" python3 -c '
+import json, sys
+answer = json.load(open(sys.argv[1]))
+assert answer["ok"] is False, answer
+assert answer["error"]["errno"] == "ENOENT", answer
+assert "NOPE" in answer["error"]["message"], answer
+' "$work/json"
+grep -q '^vellum: .*NOPE' "$work/errors" || fail "no message on stderr"
+
+section "SIGTERM ends it cleanly"
+echo more >"$mnt/ORIG/file2"
+kill -TERM "$daemon"
+await "the end of the daemon" is_gone "$daemon"
+wait "$daemon" || fail "the daemon ended with $?"
+await "STOPPING=1" has_line "$work/notified" STOPPING=1
+[[ -z $(ls -A "$mnt") ]] || fail "the mount is left"
+grep -q "is served" "$work/log" || fail "no log on stderr"
+[[ ! -s $work/stdout ]] || fail "stdout: $(cat "$work/stdout")"
+[[ ! -e $lib/state/mount ]] || fail "state/mount is left"
+refuses 3 "not mounted" env -u VELLUM_MOUNT "$VELLUM" --library "$lib" status
+check "the volume is clean" vellum fsck --image "$lib/media/V00001.img" --data
+check "mount" vellum mount "$lib" "$mnt"
+[[ $(cat "$mnt/ORIG/file" "$mnt/ORIG/file2") == $'data\nmore' ]] || fail "data"
+
+section "unmounted from outside"
+umount "$mnt" 2>/dev/null || fusermount3 -u "$mnt"
+check "it ends by itself, and the library is free" \
+  timeout 20 flock "$lib/state/lock" true
+check "mount" vellum mount "$lib" "$mnt"
+
+section "a mount that is in use"
+exec 8<"$mnt/ORIG/file"
+timeout 20 "$VELLUM" unmount "$mnt" >"$work/out" 2>&1 || true
+exec 8<&-
+if grep -q " $mnt fuse" /proc/self/mounts; then
+  check "then unmount" vellum unmount "$mnt"
+fi
+check "the library is free" timeout 20 flock "$lib/state/lock" true
+check "nothing was lost" vellum fsck --image "$lib/media/V00001.img" --data
