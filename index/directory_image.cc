@@ -14,6 +14,23 @@ uint32_t BlockOf(uint32_t first_block, size_t offset) {
   return first_block + static_cast<uint32_t>(offset / kSectorSize);
 }
 
+// The FID in exactly `length` bytes. One that another system wrote may take
+// more in our form than in its own, or less by so little that it cannot be
+// padded: kCorruption.
+Result<Bytes> EncodeAtLength(const udf::Fid& fid, uint32_t block,
+                             size_t length) {
+  const Result<size_t> needed = udf::FidLength(fid);
+  Bytes encoded;
+  if (!needed.ok() || *needed > length ||
+      !udf::EncodeFid(fid, block, length - *needed, &encoded).ok()) {
+    return Error{Errc::kCorruption,
+                 fmt::format("directory entry '{}' in block {} cannot be "
+                             "written in {} bytes",
+                             fid.name, block, length)};
+  }
+  return encoded;
+}
+
 }  // namespace
 
 Result<DirectoryImage> DirectoryImage::Make(uint32_t parent_block,
@@ -33,13 +50,19 @@ Result<DirectoryImage> DirectoryImage::Make(uint32_t parent_block,
 Result<DirectoryImage> DirectoryImage::Parse(Bytes content,
                                              uint32_t first_block) {
   DirectoryImage image;
-  RETURN_IF_ERROR(
-      udf::ForEachFid(content, first_block,
-                      [&image](size_t offset, const udf::DecodedFid& decoded) {
-                        image.offsets_.push_back(static_cast<uint32_t>(offset));
-                        image.padding_ += decoded.length - decoded.needed;
-                        return Status::Ok();
-                      }));
+  RETURN_IF_ERROR(udf::ForEachFid(
+      content, first_block, [&](size_t offset, const udf::DecodedFid& decoded) {
+        const udf::Fid& fid = decoded.fid;
+        if (fid.parent != (offset == 0) || (fid.parent && fid.deleted)) {
+          return Status(Errc::kCorruption,
+                        fmt::format("directory at block {}: the parent "
+                                    "is not its first entry",
+                                    first_block));
+        }
+        image.offsets_.push_back(static_cast<uint32_t>(offset));
+        image.padding_ += decoded.length - decoded.needed;
+        return Status::Ok();
+      }));
   if (image.offsets_.empty()) {
     return Error{
         Errc::kCorruption,
@@ -117,20 +140,23 @@ Result<bool> DirectoryImage::Edit(std::vector<NameRemoval> removals,
   if (padding > 2 * size_t{kSectorSize} && padding > content_.size() / 2) {
     return false;
   }
+  std::vector<Bytes> keepers;
   for (const Swallow& s : swallows) {
     const size_t offset = offsets_[s.keeper];
-    const size_t length = end_offset(s.end) - offset;
     const uint32_t block = BlockOf(first_block, offset);
     ASSIGN_OR_RETURN(
         const udf::DecodedFid keeper,
         udf::DecodeFid(ConstByteSpan(content_).subspan(offset), block));
-    Bytes encoded;
-    RETURN_IF_ERROR(
-        udf::EncodeFid(keeper.fid, block, length - keeper.needed, &encoded));
-    VELLUM_CHECK(encoded.size() == length);
-    std::copy(encoded.begin(), encoded.end(),
+    Result<Bytes> encoded =
+        EncodeAtLength(keeper.fid, block, end_offset(s.end) - offset);
+    if (!encoded.ok()) return false;
+    keepers.push_back(std::move(*encoded));
+  }
+  for (size_t i = 0; i < keepers.size(); ++i) {
+    const size_t offset = offsets_[swallows[i].keeper];
+    std::copy(keepers[i].begin(), keepers[i].end(),
               content_.begin() + static_cast<ptrdiff_t>(offset));
-    MarkChanged(offset, length);
+    MarkChanged(offset, keepers[i].size());
   }
   if (!gone.empty()) {
     std::vector<uint32_t> kept;
@@ -177,6 +203,8 @@ Status DirectoryImage::Rewrite(
     }
     ASSIGN_OR_RETURN(const udf::DecodedFid decoded,
                      udf::DecodeFid(data, location));
+    // Another system left it behind: nobody sees it.
+    if (decoded.fid.deleted) continue;
     const size_t at = content_.size();
     RETURN_IF_ERROR(udf::EncodeFid(decoded.fid, BlockOf(new_first_block, at), 0,
                                    &content_));
@@ -198,10 +226,8 @@ Status DirectoryImage::SetParent(uint32_t parent_block,
                    udf::DecodeFid(content_, first_block));
   parent.fid.icb_block = parent_block;
   parent.fid.unique_id = parent_unique_id;
-  Bytes encoded;
-  RETURN_IF_ERROR(udf::EncodeFid(parent.fid, first_block,
-                                 length - parent.needed, &encoded));
-  VELLUM_CHECK(encoded.size() == length);
+  ASSIGN_OR_RETURN(const Bytes encoded,
+                   EncodeAtLength(parent.fid, first_block, length));
   std::copy(encoded.begin(), encoded.end(), content_.begin());
   MarkChanged(0, length);
   return Status::Ok();

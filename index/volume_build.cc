@@ -367,6 +367,7 @@ Status Volume::Impl::Freeze(bool closing) {
       left -= run->count;
     }
   }
+  RETURN_IF_ERROR(allocator_->damage());
   frozen->bitmap = allocator_->Freeze();
   frozen->used_blocks = allocator_->used_blocks();
   frozen->free_blocks = geometry_.partition_blocks - frozen->used_blocks;

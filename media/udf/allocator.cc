@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "media/udf/allocator.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <bit>
 
@@ -290,21 +292,36 @@ void Allocator::Use(BlockRun run) {
   used_ += run.count;
 }
 
+bool Allocator::CheckUsed(BlockRun run) {
+  if (!damage_.ok()) return false;
+  if (IsTaken(run) && BitmapIs(run, false)) return true;
+  damage_ =
+      Status(Errc::kCorruption,
+             fmt::format(
+                 "blocks {} to {} (sectors {} to {}) belong to a file, but the "
+                 "space bitmap calls them free: the bitmap is damaged, or two "
+                 "files share them",
+                 run.block, EndOf(run) - 1, geometry_.Sector(run.block),
+                 geometry_.Sector(run.block) + run.count - 1));
+  return false;
+}
+
 void Allocator::Free(BlockRun run) {
-  VELLUM_CHECK(IsTaken(run) && BitmapIs(run, false));
+  if (!CheckUsed(run)) return;
   MarkBitmap(run, true);
   used_ -= run.count;
   Defer(run);
 }
 
 void Allocator::Hold(BlockRun run) {
-  VELLUM_CHECK(IsTaken(run) && BitmapIs(run, false));
+  if (!CheckUsed(run)) return;
   MarkBitmap(run, true);
   used_ -= run.count;
   held_ += run.count;
 }
 
 void Allocator::ReleaseHeld(BlockRun run) {
+  if (!damage_.ok()) return;  // it may never have been held
   VELLUM_CHECK(IsTaken(run) && BitmapIs(run, true) && held_ >= run.count);
   held_ -= run.count;
   Defer(run);

@@ -17,8 +17,9 @@
 // ("zones"). Data goes there only when it fits nowhere else; then all zones are
 // given up. A zone whose 32 blocks are all free again is given up as well.
 //
-// A broken precondition (use of a block that is not reserved, double free)
-// aborts. Thread-safety: none; Volume guards it with its mutex. No I/O.
+// A broken precondition (use of a block that is not reserved) aborts. What the
+// medium may be to blame for does not: see damage(). Thread-safety: none;
+// Volume guards it with its mutex. No I/O.
 #pragma once
 
 #include <cstdint>
@@ -79,12 +80,18 @@ class Allocator {
   void Unreserve(BlockRun run);
   // reserved -> used in the active generation.
   void Use(BlockRun run);
-  // used -> freed(active generation).
+  // used -> freed(active generation). Of Free and Hold: blocks that are not in
+  // use are damage.
   void Free(BlockRun run);
   // used -> held: unlinked but open; the bitmap of the active generation says
   // free. ReleaseHeld: held -> freed(active generation).
   void Hold(BlockRun run);
   void ReleaseHeld(BlockRun run);
+  // kCorruption once Free or Hold was called for blocks that are not in use:
+  // the bitmap on the medium is damaged, or two files share blocks. That call
+  // and all later ones of the three above changed nothing, so what follows must
+  // not be committed.
+  const Status& damage() const { return damage_; }
 
   // The active generation's number.
   uint64_t active() const;
@@ -130,6 +137,7 @@ class Allocator {
     uint64_t stamp = 0;
   };
 
+  bool CheckUsed(BlockRun run);
   void Reclaim();
   void Defer(BlockRun run);
   void MarkBitmap(BlockRun run, bool free);
@@ -164,6 +172,7 @@ class Allocator {
   uint64_t frozen_stamp_ = 1;  // when the last generation was frozen
   uint64_t active_ = 1;
   uint64_t durable_ = 0;
+  Status damage_;
 };
 
 // Helpers on raw bitmaps (1 = free, LSB first).

@@ -33,6 +33,7 @@
 
 #include "media/udf/bytes.h"
 #include "media/udf/codec.h"
+#include "media/udf/counters.h"
 
 namespace vellum::udf {
 namespace {
@@ -79,6 +80,10 @@ Status CheckSlot(const ControlSlot& slot) {
   RETURN_IF_ERROR(CheckVolumeId(slot.volume_id));
   if (!slot.owner_id.empty()) RETURN_IF_ERROR(CheckVolumeId(slot.owner_id));
   if (slot.time.nsec >= 1'000'000'000) return bad("time is malformed");
+  if (std::max({slot.epoch, slot.record_floor, slot.generation.number}) >=
+      kCounterLimit) {
+    return bad("a counter is out of range");
+  }
   return Status::Ok();
 }
 
@@ -238,6 +243,7 @@ Status WriteControlSlot(Medium& medium, ControlSlot* slot) {
   const size_t older = age(places[0]) <= age(places[1]) ? 0 : 1;
   ControlSlot next = *slot;
   next.epoch = std::max({slot->epoch, age(places[0]), age(places[1])}) + 1;
+  RETURN_IF_ERROR(CheckSlot(next));
   RETURN_IF_ERROR(medium.Write(kPlaces[older], EncodeSlot(next))
                       .WithContext(fmt::format("control slot of volume {}",
                                                slot->volume_id)));

@@ -164,8 +164,10 @@ Result<DecodedFid> DecodeFid(ConstByteSpan data, uint32_t block) {
                     expected.cs0.end())) {
       return Wrong(block, "the true name does not belong to the stored one");
     }
+    // Another writer may have padded less.
     decoded.needed =
-        PadTo4(kHeaderSize + TrueNameUseSize(fid.name) + name_length);
+        std::min(decoded.length,
+                 PadTo4(kHeaderSize + TrueNameUseSize(fid.name) + name_length));
   } else {
     Result<std::string> name = DecodeCs0(stored);
     if (!name.ok())

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <tuple>
 
+#include "media/udf/counters.h"
 #include "media/udf/record.h"
 #include "media/udf/sector_stream.h"
 
@@ -96,6 +97,11 @@ Status Journal::Write(Record* record, const Spill& spill) {
   // A larger unit could hold two records.
   if (info.atomic_sectors > kRegionSectors) {
     return refuse(Errc::kIncompatible, "atomic unit larger than 64 KiB");
+  }
+  // No scan would find it again.
+  if (std::max({next_sequence_, record->header.epoch,
+                record->header.generation.number}) >= kCounterLimit) {
+    return refuse(Errc::kInvalidArgument, "a counter is out of range");
   }
   for (const auto& [sector, image] : images) {
     if (!IsRecordable(geometry_, sector)) {

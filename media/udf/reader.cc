@@ -86,6 +86,15 @@ Result<std::vector<DirEntry>> Reader::ReadDirectory(
                              directory.extents.size())};
   }
   const uint32_t first_block = directory.extents[0].block;
+  if (directory.extents[0].file_sector != 0 ||
+      directory.attr.size >
+          uint64_t{directory.extents[0].count} * kSectorSize) {
+    return Error{Errc::kCorruption,
+                 fmt::format("directory in block {}: its extent of {} blocks "
+                             "does not hold its {} bytes",
+                             first_block, directory.extents[0].count,
+                             directory.attr.size)};
+  }
   Bytes content(directory.attr.size);
   ASSIGN_OR_RETURN(const size_t read, ReadFile(directory, 0, content));
   VELLUM_CHECK(read == content.size());

@@ -37,6 +37,7 @@
 #include <array>
 
 #include "media/udf/bytes.h"
+#include "media/udf/counters.h"
 #include "media/udf/sector_stream.h"
 
 namespace vellum::udf {
@@ -187,6 +188,10 @@ std::optional<RingHeader> DecodeRingHeader(const Sector& data,
   header.spill_ranges = Load32(in, 96);
   header.table_crc = Load32(in, 100);
   header.ring_sector = sector;
+  if (std::max({record.sequence, record.epoch, record.generation.number}) >=
+      kCounterLimit) {
+    return std::nullopt;
+  }
   record.role = static_cast<Role>(role);
   record.owner_id = ToText(in.subspan(112, owner_length));
   return header;

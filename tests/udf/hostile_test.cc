@@ -255,5 +255,34 @@ TEST(Hostile, Volumes) {
   EXPECT_GT(found, 500);
 }
 
+// One recorded extent, and a hole of almost 1 GiB behind it: refused before any
+// memory is taken for it.
+TEST(Hostile, ADirectoryLargerThanItsExtent) {
+  MemoryMedium medium(4096);
+  VolumeBuilder builder(&medium, "HOSTILE");
+  builder.Finish();
+  const uint64_t root = builder.geometry().Sector(builder.root());
+  ASSERT_OK_AND_ASSIGN(Sector icb, ReadSector(medium, root));
+  const uint32_t attributes = Load32(icb, 208);
+  ASSERT_EQ(Load32(icb, 212), 8u);
+  const size_t ads = 216 + size_t{attributes};
+  constexpr uint32_t kHole = 0x3FFFF000;
+  Store32(icb, ads, kSectorSize);
+  Store32(icb, ads + 8, kHole | 2u << 30);
+  Store32(icb, ads + 12, 0);
+  Store32(icb, 212, 16);
+  Store64(icb, 56, uint64_t{kHole} + kSectorSize);
+  Store64(icb, 64, uint64_t{kHole} + kSectorSize);
+  SealTag(icb, kTagExtendedFileEntry, builder.root(), ads + 16 - kTagSize);
+  ASSERT_OK(WriteSector(medium, root, icb));
+  ASSERT_OK_AND_ASSIGN(const auto reader, Reader::Open(&medium));
+  ASSERT_OK_AND_ASSIGN(const FileEntry entry,
+                       reader->ReadEntry(builder.root()));
+  const auto entries = reader->ReadDirectory(entry);
+  ASSERT_THAT(entries, HasErrc(Errc::kCorruption));
+  EXPECT_NE(entries.error().message.find("does not hold"), std::string::npos)
+      << entries.error().message;
+}
+
 }  // namespace
 }  // namespace vellum::udf
