@@ -142,6 +142,8 @@ def check_folders(tree, paths):
         names = {os.path.basename(m) for m in members}
         if "README.md" in names or len(names) == 1:
             continue  # a single file speaks for itself
+        if folder.startswith("tests/fuzz/corpus/"):
+            continue  # inputs alone; named in tests/fuzz/README.md
         if "CMakeLists.txt" in names:
             with open(os.path.join(tree, folder, "CMakeLists.txt"),
                       encoding="utf-8") as file:
