@@ -29,9 +29,9 @@ class Drive {
   virtual Result<DriveIdentity> Identify() = 0;
 
   // Makes the medium that the changer moved in ready, and hands it out; the
-  // drive then prevents its removal. kNoMedium when empty, kNotReady / kTimedOut
-  // when it does not become ready within a bound, kIncompatible for a medium
-  // that the drive cannot use, kOffline. REQUIRES: no open Medium.
+  // drive then prevents its removal. kNoMedium when empty, kNotReady /
+  // kTimedOut when it does not become ready within a bound, kIncompatible for a
+  // medium that the drive cannot use, kOffline. REQUIRES: no open Medium.
   virtual Result<std::unique_ptr<Medium>> Open() = 0;
 
   // Ends the use of the medium: nothing is flushed (the owner of the medium

@@ -14,13 +14,13 @@ namespace vellum {
 struct ElementStatus {
   ElementAddress address;
   ElementType type = ElementType::kStorage;
-  bool full = false;         // holds a medium
-  bool accessible = true;    // ACCESS: the transport can reach it
-  bool exception = false;    // EXCEPT: see `note`
-  bool imported = false;     // IMPEXP: an operator put the medium there
-  VolumeTag volume_tag;      // empty: none or unreadable
+  bool full = false;       // holds a medium
+  bool accessible = true;  // ACCESS: the transport can reach it
+  bool exception = false;  // EXCEPT: see `note`
+  bool imported = false;   // IMPEXP: an operator put the medium there
+  VolumeTag volume_tag;    // empty: none or unreadable
   std::optional<ElementAddress> source;  // SVALID: where the medium came from
-  std::string note;          // reason of an exception, drive identifier
+  std::string note;  // reason of an exception, drive identifier
 };
 
 // A contiguous range of element addresses of one type (mode page 1Dh).

@@ -137,8 +137,7 @@ Error ErrnoError(const std::string& context, int err) {
     default:
       break;
   }
-  return Error{code, context + ": " +
-                         std::generic_category().message(err)};
+  return Error{code, context + ": " + std::generic_category().message(err)};
 }
 
 void CheckFailed(const char* expr, const char* file, int line) {

@@ -16,34 +16,34 @@ namespace vellum {
 // One code per thing that a caller may do differently about it. Only
 // fs/errno_map.cc turns a code into an errno.
 enum class Errc {
-  kNotFound,          // no such file, volume, job, element
-  kExists,            // name taken, medium holds data
-  kInvalidArgument,   // bad input; the message names the mistake
+  kNotFound,         // no such file, volume, job, element
+  kExists,           // name taken, medium holds data
+  kInvalidArgument,  // bad input; the message names the mistake
   kNotDirectory,
   kIsDirectory,
   kNotEmpty,
-  kReadOnly,          // the volume's role forbids changes
-  kWriteProtected,    // the medium forbids changes
-  kAccessDenied,      // open of a backup (I2)
-  kNotPermitted,      // operation that this object never allows
+  kReadOnly,        // the volume's role forbids changes
+  kWriteProtected,  // the medium forbids changes
+  kAccessDenied,    // open of a backup (I2)
+  kNotPermitted,    // operation that this object never allows
   kNoSpace,
-  kNoMedium,          // exported, removed or missing medium
-  kNotReady,          // becoming ready; try again
-  kOffline,           // drive or library offline
+  kNoMedium,  // exported, removed or missing medium
+  kNotReady,  // becoming ready; try again
+  kOffline,   // drive or library offline
   kBusy,
-  kCrossVolume,       // link or rename from one volume to another
+  kCrossVolume,  // link or rename from one volume to another
   kNameTooLong,
   kTooManyLinks,
-  kTooLarge,          // file size or attribute size beyond the format
-  kNoAttribute,       // no such extended attribute
-  kOutOfRange,        // caller's buffer too small
-  kStale,             // the inode is gone
-  kIncompatible,      // format version or medium class that we cannot use
-  kCorruption,        // structure on the medium is wrong
-  kDeviceError,       // the device reported an error
+  kTooLarge,      // file size or attribute size beyond the format
+  kNoAttribute,   // no such extended attribute
+  kOutOfRange,    // caller's buffer too small
+  kStale,         // the inode is gone
+  kIncompatible,  // format version or medium class that we cannot use
+  kCorruption,    // structure on the medium is wrong
+  kDeviceError,   // the device reported an error
   kTimedOut,
-  kInterrupted,       // the caller gave up waiting
-  kAborted,           // cancelled, or overtaken by another event
+  kInterrupted,  // the caller gave up waiting
+  kAborted,      // cancelled, or overtaken by another event
   kNotSupported,
   kInternal,
 };
@@ -88,7 +88,8 @@ template <typename T>
 class [[nodiscard]] Result {
  public:
   Result(T value) : v_(std::in_place_index<0>, std::move(value)) {}  // NOLINT
-  Result(Error error) : v_(std::in_place_index<1>, std::move(error)) {}  // NOLINT
+  Result(Error error)
+      : v_(std::in_place_index<1>, std::move(error)) {}  // NOLINT
   Result(const Status& status)  // NOLINT: implicit. REQUIRES: !status.ok()
       : v_(std::in_place_index<1>, status.error()) {}
   Result(Errc code, std::string message)
@@ -123,11 +124,11 @@ Error ErrnoError(const std::string& context, int err);
 }  // namespace vellum
 
 // Broken invariants abort in every build: continuing could damage a volume.
-#define VELLUM_CHECK(expr)                                 \
-  do {                                                     \
-    if (!(expr)) {                                         \
-      ::vellum::CheckFailed(#expr, __FILE__, __LINE__);    \
-    }                                                      \
+#define VELLUM_CHECK(expr)                              \
+  do {                                                  \
+    if (!(expr)) {                                      \
+      ::vellum::CheckFailed(#expr, __FILE__, __LINE__); \
+    }                                                   \
   } while (false)
 
 #define VELLUM_CONCAT_(a, b) a##b

@@ -12,14 +12,14 @@
 namespace vellum {
 
 enum class MediumClass : uint8_t {
-  kRewritable,   // random access, overwritable: disk, DVD-RAM, BD-RE, MO, RDX
-  kWriteOnce,    // BD-R, DVD-R
-  kSequential,   // tape
+  kRewritable,  // random access, overwritable: disk, DVD-RAM, BD-RE, MO, RDX
+  kWriteOnce,   // BD-R, DVD-R
+  kSequential,  // tape
 };
 
 struct MediumInfo {
   MediumClass medium_class = MediumClass::kRewritable;
-  uint64_t sectors = 0;       // capacity in sectors of 2048 bytes
+  uint64_t sectors = 0;         // capacity in sectors of 2048 bytes
   uint32_t atomic_sectors = 1;  // what the device may destroy when it loses
                                 // power while writing one sector; power of 2
   bool write_protected = false;
