@@ -276,6 +276,14 @@ Result<Attr> Volume::Impl::CreateLocked(InodeNumber dir, std::string_view name,
   rec.inline_data = inode.type == udf::FileType::kRegular;
   if (inode.type == udf::FileType::kSymlink) {
     rec.attr.size = inode.symlink_target.size();
+    udf::InodeAttr bare = rec.attr;
+    bare.xattrs.clear();
+    if (!udf::CheckXattrsFit(bare, rec.symlink_target).ok()) {
+      return Error{Errc::kNameTooLong,
+                   fmt::format("a symlink target of {} bytes that path "
+                               "components cannot say exactly",
+                               rec.symlink_target.size())};
+    }
   }
   if (inode.type == udf::FileType::kSymlink || !rec.attr.xattrs.empty()) {
     RETURN_IF_ERROR(udf::CheckXattrsFit(rec.attr, rec.symlink_target));

@@ -416,6 +416,21 @@ TEST_F(VolumeTest, XattrsBeyondTheEntryAreRefused) {
   EXPECT_EQ(FsckText(*medium_), "");
 }
 
+TEST_F(VolumeTest, SymlinkTargetsThatFitNowhereAreTooLong) {
+  Make(8192);
+  NewInode link;
+  link.type = udf::FileType::kSymlink;
+  for (int i = 0; i < 900; ++i) link.symlink_target += "x/";
+  EXPECT_THAT(volume_->Create(volume_->root(), "odd", link),
+              HasErrc(Errc::kNameTooLong));
+  link.symlink_target += "x";  // components say it exactly
+  const Result<Attr> attr = volume_->Create(volume_->root(), "long", link);
+  ASSERT_OK(attr);
+  ASSERT_OK(volume_->Detach());
+  EXPECT_EQ(*volume_->ReadLink(attr->ino), link.symlink_target);
+  EXPECT_EQ(FsckText(*medium_), "");
+}
+
 TEST_F(VolumeTest, SeekFindsDataAndHoles) {
   Make(8192);
   const Attr file = MakeFile("a", "");
