@@ -125,8 +125,9 @@ Result<std::string> CheckMountPoint(const std::string& path) {
     if (errno == ENOTCONN) {
       return Error{Errc::kBusy,
                    fmt::format("{}: a mount is left there whose daemon is "
-                               "gone; remove it with fusermount3 -u {}",
-                               path, path)};
+                               "gone; `vellum unmount {}` or `fusermount3 "
+                               "-u {}` removes it",
+                               path, path, path)};
     }
     return ErrnoError("mount point " + path, errno);
   }

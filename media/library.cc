@@ -284,7 +284,7 @@ Status Library::Move(ElementAddress from, ElementAddress to) {
     status = unload->status;
   } else {
     lock.Unlock();
-    status = impl.MoveTracked(from, to).WithContext(what);
+    status = impl.MoveTracked(from, to);
     lock.Lock();
   }
   impl.in_transit.erase(medium);

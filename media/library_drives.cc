@@ -282,7 +282,10 @@ Status Library::Impl::MoveInTurn(ElementAddress from, ElementAddress to) {
   // It failed, or it succeeded against what we thought: only the changer
   // knows now.
   const Status read = ReadStatusInTurn();
-  if (moved.ok()) return read;
+  if (moved.ok()) {
+    return read.WithContext(
+        fmt::format("after the move from {} to {}", from.value, to.value));
+  }
   return Join(moved, "then reading the element status", read);
 }
 

@@ -13,6 +13,17 @@ namespace vellum {
 
 namespace {
 
+// What a usage error says: what the parser did not understand, or that a word
+// is no command, which the parser calls a missing one.
+std::string UsageMessage(const CLI::App& app, const CLI::ParseError& error) {
+  if (app.get_subcommands().empty()) {
+    for (const std::string& word : app.remaining()) {
+      if (word[0] != '-') return "unknown command " + word;
+    }
+  }
+  return error.what();
+}
+
 // Names of other archive systems' programs that `vellum` answers to when it is
 // called by them (a link); each is an alias of the subcommand, too.
 constexpr std::array<std::string_view, 5> kProgramNames = {
@@ -88,6 +99,9 @@ int RunVellum(const std::string& name,
 
   // The parser takes its words from the back.
   std::vector<std::string> words(arguments.rbegin(), arguments.rend());
+  // The parser may give up before it has seen the flag.
+  const bool json =
+      std::find(words.begin(), words.end(), "--json") != words.end();
   if (std::find(kProgramNames.begin(), kProgramNames.end(), name) !=
       kProgramNames.end()) {
     words.push_back(name);
@@ -99,7 +113,8 @@ int RunVellum(const std::string& name,
     app.exit(success, *environment.out, *environment.err);
     return kExitOk;
   } catch (const CLI::ParseError& error) {
-    *environment.err << "vellum: " << error.what() << '\n';
+    cli.json = json;
+    cli.Fail(Error{Errc::kInvalidArgument, UsageMessage(app, error)});
     const auto subcommands = app.get_subcommands();
     *environment.err << "Try `vellum "
                      << (subcommands.empty()
@@ -108,8 +123,7 @@ int RunVellum(const std::string& name,
                      << "--help`.\n";
     return kExitUsage;
   } catch (const std::exception& error) {
-    *environment.err << "vellum: " << error.what() << '\n';
-    return kExitFailed;
+    return cli.Fail(Error{Errc::kInternal, error.what()});
   }
 }
 

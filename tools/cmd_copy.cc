@@ -114,7 +114,10 @@ void AddCompare(CLI::App& app, Cli& cli) {
   auto a = std::make_shared<std::string>();
   auto b = std::make_shared<std::string>();
   CLI::App* sub = app.add_subcommand(
-      "compare", "Compare two volumes sector by sector; waits for the result");
+      "compare",
+      "Compare two volumes sector by sector; waits for the result. Regions of "
+      "a primary that changed since the backup was made are counted, not "
+      "compared: exit code 0 means that all others are equal");
   sub->add_option("A", *a, "Volume id")->required();
   sub->add_option("B", *b, "Volume id")->required();
   sub->callback([&cli, a, b] {

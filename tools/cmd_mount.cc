@@ -18,7 +18,8 @@ namespace vellum {
 namespace {
 
 struct MountArguments {
-  std::vector<std::string> places;  // DIR MOUNT, or DIR alone
+  std::string directory;    // the library's, or where to show something
+  std::string mount_point;  // of a library
   std::string volume;
   std::string image;
   bool foreground = false;
@@ -32,8 +33,8 @@ std::string Absolute(const std::string& path) {
 
 int MountOneLibrary(const Cli& cli, const MountArguments& arguments) {
   MountOptions options;
-  options.library = Absolute(arguments.places[0]);
-  options.mount_point = Absolute(arguments.places[1]);
+  options.library = Absolute(arguments.directory);
+  options.mount_point = Absolute(arguments.mount_point);
   options.foreground = arguments.foreground;
   options.allow_other = !arguments.only_me;
   options.on_ready = [&options] {
@@ -50,7 +51,7 @@ int MountOneLibrary(const Cli& cli, const MountArguments& arguments) {
 int MountOneImage(const Cli& cli, const MountArguments& arguments) {
   ImageMountOptions options;
   options.image = Absolute(arguments.image);
-  options.mount_point = Absolute(arguments.places[0]);
+  options.mount_point = Absolute(arguments.directory);
   options.foreground = arguments.foreground;
   options.allow_other = !arguments.only_me;
   options.on_ready = [&options] {
@@ -68,7 +69,7 @@ int MountOneVolume(const Cli& cli, const MountArguments& arguments) {
   return cli.WithDaemon([&](const Client& client) {
     const Result<Json> result =
         client.Send({"mount", Argument(arguments.volume),
-                     Option("dir", Absolute(arguments.places[0]))});
+                     Option("dir", Absolute(arguments.directory))});
     if (!result.ok()) return cli.Fail(result.error());
     return cli.Done(*result, [] {});
   });
@@ -82,12 +83,12 @@ void LogToStderr() {
 
 int Mount(const Cli& cli, const MountArguments& arguments) {
   const bool alone = !arguments.volume.empty() || !arguments.image.empty();
-  const size_t wanted = alone ? 1 : 2;
-  if (arguments.places.size() != wanted) {
+  if (arguments.directory.empty() || arguments.mount_point.empty() != alone) {
     return cli.Fail(
         Error{Errc::kInvalidArgument,
-              alone ? "mount --volume and --image take one directory"
-                    : "mount takes the library's directory and a mount point"},
+              alone ? "mount --volume and --image take one directory, DIR"
+                    : "mount takes DIR MOUNT: the library's directory and a "
+                      "mount point"},
         kExitUsage);
   }
   if (arguments.foreground) LogToStderr();
@@ -104,10 +105,15 @@ void AddMount(CLI::App& app, Cli& cli) {
       "mount",
       "Serve a library (DIR MOUNT), or show a backup (--volume BACKUP DIR) or "
       "an image file (--image FILE DIR) read-only");
-  mount->add_option("PLACES", arguments->places, "DIR MOUNT, or DIR")
-      ->required()
-      ->expected(1, 2)
-      ->type_name("DIR");
+  mount
+      ->add_option("DIR", arguments->directory,
+                   "Directory of the library; with --volume or --image where "
+                   "to show it")
+      ->type_name("");
+  mount
+      ->add_option("MOUNT", arguments->mount_point,
+                   "Mount point of the library")
+      ->type_name("");
   CLI::Option* volume = mount->add_option(
       "--volume", arguments->volume, "Volume that the library's daemon shows");
   volume->type_name("VOL");

@@ -27,7 +27,7 @@ constexpr std::array<Table, 8> kTables = {{
     {"copies", "listcopymedia", "copies", "The copy media and what they hold"},
     {"track", "acmtrkstat", "tracking",
      "Which backups are tracked, and how much has changed"},
-    {"history", "", "history", "Copies that were made"},
+    {"history", "", "history", "Copies that have ended"},
     {"alerts", "", "alerts", "What needs the operator"},
 }};
 

@@ -65,6 +65,9 @@ TEST_F(CliTest, NoSubcommandIsUsage) {
   EXPECT_EQ(Run({}), kExitUsage);
   EXPECT_THAT(err_.str(), HasSubstr("vellum: "));
   EXPECT_EQ(Run({"nonsense"}), kExitUsage);
+  EXPECT_THAT(err_.str(), HasSubstr("unknown command nonsense\n"));
+  EXPECT_EQ(Run({"--mount", "m", "foo", "bar", "--json"}), kExitUsage);
+  EXPECT_THAT(err_.str(), HasSubstr("unknown command foo\n"));
   EXPECT_EQ(Run({"cancel"}), kExitUsage);
   EXPECT_EQ(Run({"cancel", "x"}), kExitUsage);
   EXPECT_THAT(sent_, IsEmpty());
@@ -137,7 +140,7 @@ TEST_F(CliTest, FormatNamesTheOwnerOfTheRoot) {
 }
 
 TEST_F(CliTest, ContradictionsAreUsageErrors) {
-  for (const auto& words : std::vector<std::vector<std::string>>{
+  for (auto words : std::vector<std::vector<std::string>>{
            {"copy", "V", "-1", "-2"},
            {"copy", "V", "-2", "--mode", "image"},
            {"copy", "V", "-s", "1", "--to", "2"},
@@ -151,13 +154,29 @@ TEST_F(CliTest, ContradictionsAreUsageErrors) {
            {"mm", "1024", "768", "1"},
            {"jobs", "--log"},
            {"jobs", "3", "--log", "--wait"},
+           {"mount"},
            {"mount", "DIR"},
+           {"mount", "a", "b", "c"},
            {"mount", "--image", "f", "a", "b"},
            {"init", "d", "--capacity", "many"}}) {
     EXPECT_EQ(Run(words), kExitUsage) << testing::PrintToString(words);
     EXPECT_THAT(err_.str(), HasSubstr("vellum: "));
+    EXPECT_EQ(out_.str(), "");
+
+    words.push_back("--json");
+    EXPECT_EQ(Run(words), kExitUsage) << testing::PrintToString(words);
+    const Json answer = Json::parse(out_.str());
+    EXPECT_EQ(answer["ok"], false);
+    EXPECT_EQ(answer["error"]["errno"], "EINVAL");
   }
   EXPECT_THAT(sent_, IsEmpty());
+}
+
+TEST_F(CliTest, MountNamesWhatItMisses) {
+  EXPECT_EQ(Run({"mount"}), kExitUsage);
+  EXPECT_THAT(err_.str(), HasSubstr("DIR MOUNT"));
+  EXPECT_EQ(Run({"mount", "--help"}), kExitOk);
+  EXPECT_THAT(out_.str(), HasSubstr("MOUNT"));
 }
 
 TEST_F(CliTest, ErrorOfTheDaemonIsPrinted) {
