@@ -69,11 +69,14 @@ struct VolumeSlot {
 
   uint32_t waiting_exclusions = 0;
   bool excluded = false;
+  std::map<uint64_t, std::string> reservations;  // number -> who
   bool replacing = false;  // Put or Forget stores its record
   bool forgotten = false;  // no longer in the tables
 
   // Nothing keeps the volume loaded.
   bool idle() const { return uses == 0 && ready.empty(); }
+  // It cannot be excluded, however long one waits.
+  bool kept() const { return !holds.empty() || !reservations.empty(); }
   // Nothing may load the volume.
   bool blocked() const {
     return excluded || waiting_exclusions > 0 || replacing || forgotten;

@@ -17,15 +17,6 @@ using std::chrono::seconds;
 // Shutdown says for whom it waits.
 constexpr seconds kShutdownReport{10};
 
-std::string JoinHolders(const std::map<uint64_t, std::string>& holds) {
-  std::string text;
-  for (const auto& entry : holds) {
-    if (!text.empty()) text += ", ";
-    text += entry.second;
-  }
-  return text;
-}
-
 }  // namespace
 
 // --- Guards
@@ -54,25 +45,6 @@ void VolumeUse::Release() {
   // Before the use ends: afterwards the catalog under it may be closed.
   volume_.reset();
   volumes->impl_->EndUse(index, std::exchange(hold_, 0));
-}
-
-Volumes::Exclusion::Exclusion(Exclusion&& other) noexcept
-    : volumes_(std::exchange(other.volumes_, nullptr)), index_(other.index_) {}
-
-Volumes::Exclusion& Volumes::Exclusion::operator=(Exclusion&& other) noexcept {
-  if (this != &other) {
-    Release();
-    volumes_ = std::exchange(other.volumes_, nullptr);
-    index_ = other.index_;
-  }
-  return *this;
-}
-
-Volumes::Exclusion::~Exclusion() { Release(); }
-
-void Volumes::Exclusion::Release() {
-  if (volumes_ == nullptr) return;
-  std::exchange(volumes_, nullptr)->impl_->EndExclusion(index_);
 }
 
 // --- Volumes
@@ -179,11 +151,6 @@ size_t Volumes::parked() const {
     count += entry.second->parked.size();
   }
   return count;
-}
-
-Result<Volumes::Exclusion> Volumes::Exclude(
-    const std::shared_ptr<Volume>& volume, std::stop_token stop) {
-  return impl_->Exclude(*volume, std::move(stop));
 }
 
 Result<std::shared_ptr<Volume>> Volumes::Put(VolumeRecord record) {
@@ -381,101 +348,6 @@ Status Volumes::Impl::Forget(const Volume& volume) {
                         fmt::format("volume {} was removed", record.id)});
   }
   return stored.WithContext(fmt::format("volume {}", record.id));
-}
-
-// --- Exclusion
-
-Result<Volumes::Exclusion> Volumes::Impl::Exclude(const Volume& volume,
-                                                  std::stop_token stop) {
-  // Outside the lock: the end of its life waits for the callback.
-  const std::stop_callback wake(stop, [this] {
-    MutexLock lock(&mu_);
-    changed_.NotifyAll();
-  });
-  SlotPtr slot;
-  std::optional<Library::RequestId> request;
-  {
-    MutexLock lock(&mu_);
-    slot = SlotOfLocked(volume.index());
-    if (slot == nullptr) {
-      return Error{Errc::kNotFound,
-                   fmt::format("volume {} was removed", volume.id())};
-    }
-    ++slot->waiting_exclusions;
-    if (slot->holds.empty()) {
-      request = DropRequestLocked(*slot);
-      AdvanceLocked(slot);
-    }
-  }
-  if (request) library->Cancel(*request);
-  MutexLock lock(&mu_);
-  const Status status = WaitUnloadedLocked(*slot, stop);
-  --slot->waiting_exclusions;
-  if (status.ok()) slot->excluded = true;
-  AdvanceLocked(slot);
-  if (!status.ok()) return status;
-  return GuardOf(volume.index());
-}
-
-Volumes::Exclusion Volumes::Impl::GuardOf(VolumeIndex index) {
-  Exclusion guard;
-  guard.volumes_ = self;
-  guard.index_ = index;
-  return guard;
-}
-
-Status Volumes::Impl::WaitUnloadedLocked(VolumeSlot& slot,
-                                         const std::stop_token& stop) {
-  std::optional<Clock::time_point> deadline;
-  for (;;) {
-    if (shutdown_) {
-      return Status(Errc::kAborted,
-                    fmt::format("volume {}: shutting down", slot.id));
-    }
-    if (stop.stop_requested()) {
-      return Status(Errc::kInterrupted,
-                    fmt::format("volume {}: the wait was given up", slot.id));
-    }
-    if (slot.forgotten) {
-      return Status(Errc::kNotFound,
-                    fmt::format("volume {} was removed", slot.id));
-    }
-    if (!slot.holds.empty()) {
-      return Status(Errc::kBusy, fmt::format("volume {} is held by {}", slot.id,
-                                             JoinHolders(slot.holds)));
-    }
-    if (slot.phase == SlotPhase::kUnloaded && !slot.excluded &&
-        !slot.replacing) {
-      return Status::Ok();
-    }
-    // Robots and devices end by themselves; uses and other exclusions get a
-    // moment.
-    if (slot.phase != SlotPhase::kLoaded && !slot.excluded) {
-      deadline.reset();
-      changed_.Wait(&mu_);
-      continue;
-    }
-    const Clock::time_point now = Clock::now();
-    if (!deadline)
-      deadline = now + std::chrono::milliseconds(options.exclude_wait_ms);
-    if (now >= *deadline) {
-      return Status(
-          Errc::kBusy,
-          slot.excluded
-              ? fmt::format("volume {} is reserved by another command", slot.id)
-              : fmt::format("volume {} is in use by {} operations", slot.id,
-                            slot.uses + slot.ready.size()));
-    }
-    changed_.WaitFor(&mu_, *deadline - now);
-  }
-}
-
-void Volumes::Impl::EndExclusion(VolumeIndex index) {
-  MutexLock lock(&mu_);
-  const SlotPtr slot = SlotOfLocked(index);
-  if (slot == nullptr) return;  // forgotten meanwhile
-  slot->excluded = false;
-  AdvanceLocked(slot);
 }
 
 // --- All volumes

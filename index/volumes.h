@@ -5,9 +5,10 @@
 // A use keeps a volume attached while an operation runs. Operations on a volume
 // that is not loaded are parked: nothing waits but the operation itself. When
 // the library needs the drive, a volume without uses is detached (a clean
-// commit) and its medium goes idle. A hold (a copy's source, a volume mounted
-// read-only) is a use for long: the library does not get the drive before it
-// ends.
+// commit) and its medium goes idle. A hold (a copy's source) is a use for long:
+// the library does not get the drive before it ends. A reservation (a volume
+// mounted at a place of its own) keeps others from having the volume
+// exclusively, but neither loads it nor keeps it loaded.
 //
 // Threads: a small pool of workers runs loads, detaches, parked operations and
 // the commit timer. Thread-safety: every method may be called concurrently.
@@ -68,7 +69,7 @@ class Volumes {
 
   // Volumes of the catalog whose record is not forgotten; one whose last
   // generation is undecided (a crash) is loaded in the background. Both outlive
-  // this, this outlives every use and exclusion.
+  // this, this outlives every use, exclusion and reservation.
   static Result<std::unique_ptr<Volumes>> Open(Catalog* catalog,
                                                Library* library,
                                                const VolumesOptions& options);
@@ -97,15 +98,16 @@ class Volumes {
   // A use for long (see above). `holder` is named to whom it stands in the way.
   Result<VolumeUse> Hold(const std::shared_ptr<Volume>& volume,
                          std::stop_token stop = {},
-                         std::string holder = "a copy or a mount");
+                         std::string holder = "a copy");
   bool loaded(const Volume& volume) const;
   size_t parked() const;  // operations that wait for a load
 
   // --- Whole volumes
   // Detaches the volume (clean commit) so that someone else can have its medium
   // exclusively: a copy's target, format, convert. Fails with kBusy while uses
-  // exist for longer than a moment, or at once while a hold exists. Until the
-  // guard is destroyed nothing attaches it (operations stay parked).
+  // exist for longer than a moment, or at once while a hold or a reservation
+  // exists. Until the guard is destroyed nothing attaches it (operations stay
+  // parked).
   class Exclusion {
    public:
     Exclusion() = default;
@@ -121,6 +123,28 @@ class Volumes {
   };
   Result<Exclusion> Exclude(const std::shared_ptr<Volume>& volume,
                             std::stop_token stop = {});
+
+  // Move-only. While it lives, Exclude fails; the volume is loaded and detached
+  // as ever.
+  class Reservation {
+   public:
+    Reservation() = default;
+    Reservation(Reservation&& other) noexcept;
+    Reservation& operator=(Reservation&& other) noexcept;
+    ~Reservation();
+    void Release();
+
+   private:
+    friend class Volumes;
+    Volumes* volumes_ = nullptr;
+    VolumeIndex index_ = 0;
+    uint64_t number_ = 0;
+  };
+  // Waits while the volume is excluded, but for no medium: one that is not in
+  // the library can be reserved. `holder` is named to whom it stands in the
+  // way. kNotFound, kInterrupted, kAborted at Shutdown.
+  Result<Reservation> Reserve(const std::shared_ptr<Volume>& volume,
+                              std::string holder, std::stop_token stop = {});
 
   // Stores the record and makes it known: a formatted, copied or found volume.
   // record.index 0: a new index is taken. kExists: another volume has the id.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The state behind Volumes. Private to index/volumes*.cc:
 //   volumes.cc           the set of volumes: look-ups, Put, Forget, shutdown
+//   volumes_exclude.cc   exclusions and reservations
 //   volumes_load.cc      operations, loads, closes, the commit timer
 //   volumes_identify.cc  Identify
 #pragma once
@@ -51,16 +52,21 @@ struct Volumes::Impl {
   Result<SlotPtr> PutRecord(VolumeRecord record, bool excluded);
   Status StoreRecord(VolumeRecord* record);
   Status Forget(const Volume& volume);
-  Result<Exclusion> Exclude(const Volume& volume, std::stop_token stop);
-  Status WaitUnloadedLocked(VolumeSlot& slot, const std::stop_token& stop)
-      REQUIRES(mu_);
-  void EndExclusion(VolumeIndex index);
-  Exclusion GuardOf(VolumeIndex index);
   Status SyncAll();
   void Shutdown();
   void ShutdownOnce();
   // Ids of the volumes that are not unloaded.
   std::string LoadedIdsLocked() const REQUIRES(mu_);
+
+  // --- volumes_exclude.cc
+  Result<Exclusion> Exclude(const Volume& volume, std::stop_token stop);
+  Status WaitUnloadedLocked(VolumeSlot& slot, const std::stop_token& stop)
+      REQUIRES(mu_);
+  void EndExclusion(VolumeIndex index);
+  Exclusion GuardOf(VolumeIndex index);
+  Result<Reservation> Reserve(const Volume& volume, std::string holder,
+                              const std::stop_token& stop);
+  void EndReservation(VolumeIndex index, uint64_t number);
 
   // --- volumes_load.cc
   Ticket Submit(const Volume& volume, ParkedOperation operation);
@@ -124,6 +130,7 @@ struct Volumes::Impl {
   std::unordered_map<Ticket, TicketPlace> tickets_ GUARDED_BY(mu_);
   Ticket next_ticket_ GUARDED_BY(mu_) = 1;
   uint64_t next_hold_ GUARDED_BY(mu_) = 1;
+  uint64_t next_reservation_ GUARDED_BY(mu_) = 1;
   uint64_t change_count_ GUARDED_BY(mu_) = 0;
   bool shutdown_ GUARDED_BY(mu_) = false;
   bool timer_stop_ GUARDED_BY(mu_) = false;

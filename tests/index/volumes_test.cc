@@ -267,6 +267,48 @@ TEST_F(VolumesTest, ExcludeFailsAtOnceWhileTheVolumeIsHeld) {
   EXPECT_OK(volumes_->Exclude(volume));
 }
 
+TEST_F(VolumesTest, AReservationBlocksExclusionAndNoRecall) {
+  VolumesOptions options = QuickOptions();
+  options.exclude_wait_ms = 3'600'000;
+  Start(1, 2, options);
+  const auto alpha = MakeVolume("V00001", "ALPHA");
+  const auto beta = MakeVolume("V00002", "BETA");
+  const uint64_t loads = Loads();
+  ASSERT_OK_AND_ASSIGN(Volumes::Reservation first,
+                       volumes_->Reserve(alpha, "mount at /a"));
+  ASSERT_OK_AND_ASSIGN(Volumes::Reservation second,
+                       volumes_->Reserve(alpha, "mount at /b"));
+  EXPECT_EQ(Loads(), loads);
+  const auto busy = volumes_->Exclude(alpha);
+  EXPECT_THAT(busy, HasErrc(Errc::kBusy));
+  EXPECT_THAT(busy, MessageHas("ALPHA is held by mount at /a, mount at /b"));
+  // The only drive goes to whoever needs it, there and back.
+  ASSERT_OK(volumes_->Use(alpha));
+  ASSERT_OK(volumes_->Use(beta));
+  EXPECT_FALSE(volumes_->loaded(*alpha));
+  ASSERT_OK(volumes_->Use(alpha));
+  first = std::move(second);
+  EXPECT_THAT(volumes_->Exclude(alpha), MessageHas("by mount at /b"));
+  first.Release();
+  EXPECT_OK(volumes_->Exclude(alpha));
+}
+
+TEST_F(VolumesTest, AReservationWaitsForTheEndOfAnExclusion) {
+  Start(1, 1);
+  const auto volume = MakeVolume("V00001", "ALPHA");
+  ASSERT_OK_AND_ASSIGN(Volumes::Exclusion exclusion, volumes_->Exclude(volume));
+  std::stop_source stop;
+  stop.request_stop();
+  EXPECT_THAT(volumes_->Reserve(volume, "a", stop.get_token()),
+              HasErrc(Errc::kInterrupted));
+  auto reserving = std::async(std::launch::async,
+                              [&] { return volumes_->Reserve(volume, "b"); });
+  EXPECT_EQ(reserving.wait_for(milliseconds(50)), std::future_status::timeout);
+  exclusion.Release();
+  ASSERT_OK_AND_ASSIGN(const Volumes::Reservation reservation, reserving.get());
+  EXPECT_THAT(volumes_->Exclude(volume), HasErrc(Errc::kBusy));
+}
+
 TEST_F(VolumesTest, ExcludeGivesUpAndParkedOperationsRunAgain) {
   VolumesOptions options = QuickOptions();
   options.exclude_wait_ms = 20;
