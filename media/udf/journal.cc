@@ -14,6 +14,9 @@
 namespace vellum::udf {
 namespace {
 
+// Of a record body that cannot be read.
+constexpr int kRetries = 3;
+
 uint64_t RoundUp(uint64_t value, uint64_t unit) {
   return (value + unit - 1) / unit * unit;
 }
@@ -186,6 +189,12 @@ Result<ScanResult> ScanRing(Medium& medium, const Geometry& geometry,
             });
   for (const RingHeader& header : candidates) {
     Result<std::optional<Record>> record = ReadRecord(medium, geometry, header);
+    // It may be the commit that was promised last: not given up for one read
+    // that fails.
+    for (int i = 0; i < kRetries && record.status().Is(Errc::kDeviceError);
+         ++i) {
+      record = ReadRecord(medium, geometry, header);
+    }
     if (!record.ok() && record.error().code != Errc::kDeviceError) {
       return record.error();
     }
