@@ -83,7 +83,6 @@ Status Volume::Impl::WriteContent(LiveInode* inode, uint64_t offset,
   {
     MutexLock lock(&mu_);
     uint64_t need = 0;
-    const bool snapshots = !snapshots_.empty();
     for (const Segment& s : inode->extents.Segments(first, end - first)) {
       Piece piece;
       piece.file_sector = s.file_sector;
@@ -92,10 +91,9 @@ Status Volume::Impl::WriteContent(LiveInode* inode, uint64_t offset,
       piece.was_unwritten = s.unwritten;
       if (s.mapped && s.born == active_) {
         piece.kind = Piece::Kind::kDirect;
-      } else if (s.mapped && s.unwritten && !snapshots) {
-        // Reads as zeros whatever it holds, until this generation commits.
-        piece.kind = Piece::Kind::kDirect;
-      } else if (s.mapped && !s.unwritten && s.count < kRegionSectors) {
+      } else if (s.mapped && s.count < kRegionSectors) {
+        // Preallocated blocks too: they read as zeros, but a crash must not
+        // leave them other than the copies of this generation have them.
         piece.kind = Piece::Kind::kImage;
       } else {
         piece.kind = Piece::Kind::kNew;
@@ -106,6 +104,20 @@ Status Volume::Impl::WriteContent(LiveInode* inode, uint64_t offset,
     if (need > 0) {
       auto runs = AllocateData(inode, first, need,
                                grow && end * kSectorSize >= old_size);
+      if (!runs.has_value() && snapshots_.empty()) {
+        // A full volume keeps what preallocation promised. After a crash a
+        // copy may differ there, in blocks that both read as zeros.
+        for (Piece& piece : pieces) {
+          if (piece.kind != Piece::Kind::kNew || !piece.was_unwritten) continue;
+          piece.kind = Piece::Kind::kDirect;
+          need -= piece.count;
+        }
+        if (need == 0) {
+          runs.emplace();
+        } else {
+          runs = AllocateData(inode, first, need, false);
+        }
+      }
       if (!runs.has_value()) {
         return Status(
             Errc::kNoSpace,
@@ -172,6 +184,15 @@ Status Volume::Impl::WriteContent(LiveInode* inode, uint64_t offset,
         images_[Sector(piece.block) + i] = std::move(image);
       }
       touched_ = true;
+      if (!piece.was_unwritten) continue;
+      // Born before this generation: later writes to it are images as well.
+      Segment written;
+      written.file_sector = piece.file_sector;
+      written.count = piece.count;
+      written.mapped = true;
+      written.block = piece.block;
+      inode->extents.Remove(piece.file_sector, piece.count);
+      inode->extents.Insert(written);
       continue;
     }
     regions_.InsertSectors(Sector(piece.block), piece.count);
