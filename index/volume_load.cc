@@ -111,6 +111,9 @@ Status Volume::Impl::Reconcile(const udf::ReplayResult& replay, bool* rescan) {
       pending->generation == replay.generation &&
       pending->record_crc == replay.record_crc) {
     RETURN_IF_ERROR(catalog_->ApplyPending(index_));
+    // The record that decided may be overwritten from now on (its spill is
+    // free): the decision must not be needed a second time.
+    RETURN_IF_ERROR(catalog_->SyncLog());
     ASSIGN_OR_RETURN(VolumeRecord applied, catalog_->GetVolume(index_));
     MutexLock lock(&mu_);
     record_ = std::move(applied);
@@ -203,6 +206,15 @@ Status Volume::Impl::AttachPrimary(Medium* medium, udf::ControlSlot slot) {
       record.record_crc = found.replay.record_crc;
       RETURN_IF_ERROR(Scan(view, record));
     }
+  } else if (!read_only && !(slot.generation == found.replay.generation)) {
+    // Recovered after a crash. A large record stands in blocks that are free
+    // from now on; once they are reused the slot must say what is in place, or
+    // the next recovery would take an older record for the newest.
+    slot.generation = found.replay.generation;
+    slot.lvid_crc = found.lvid_crc;
+    slot.time = Now();
+    RETURN_IF_ERROR(udf::WriteControlSlot(*medium, &slot));
+    RETURN_IF_ERROR(medium->Flush());
   }
   // The committed generation is where the medium is.
   medium_ = view;
@@ -425,7 +437,9 @@ Status Volume::Detach() {
       if (status.ok()) {
         CatalogBatch batch;
         batch.PutVolume(record());
-        status = impl.catalog_->Write(batch, Sync::kNo);
+        // With the closing generation, whose record may not survive the next
+        // load (see Reconcile).
+        status = impl.catalog_->Write(batch, Sync::kYes);
       }
     }
   }

@@ -125,6 +125,8 @@ Status Volume::Impl::Scan(Medium* medium, VolumeRecord record) {
     batch.DeleteChangeMap(index_);
     batch.PutVolume(scanning);
     RETURN_IF_ERROR(catalog_->Write(batch, Sync::kYes));
+    MutexLock lock(&mu_);
+    record_.tree = TreeState::kScanning;
   }
   const std::string context = "scan of volume " + record.id;
   Result<std::unique_ptr<udf::Reader>> reader = udf::Reader::Open(medium);
