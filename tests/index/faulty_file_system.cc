@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <rocksdb/env.h>
+#include <rocksdb/system_clock.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -23,6 +24,41 @@ namespace {
 constexpr uint64_t kPage = 4096;
 
 IOStatus PowerIsOff() { return IOStatus::IOError("power is off"); }
+
+// Renames and deletions are durable at once: there is nothing to sync.
+class Directory : public rocksdb::FSDirectoryWrapper {
+ public:
+  using FSDirectoryWrapper::FSDirectoryWrapper;
+  IOStatus Fsync(const IOOptions&, IODebugContext*) override {
+    return IOStatus::OK();
+  }
+  IOStatus FsyncWithDirOptions(const IOOptions&, IODebugContext*,
+                               const rocksdb::DirFsyncOptions&) override {
+    return IOStatus::OK();
+  }
+};
+
+// RocksDB waits a second whenever work in the background fails.
+class HastyClock : public rocksdb::SystemClockWrapper {
+ public:
+  using SystemClockWrapper::SystemClockWrapper;
+  const char* Name() const override { return "HastyClock"; }
+  void SleepForMicroseconds(int micros) override {
+    target_->SleepForMicroseconds(std::min(micros, 1000));
+  }
+};
+
+class HastyEnv : public rocksdb::EnvWrapper {
+ public:
+  explicit HastyEnv(std::unique_ptr<rocksdb::Env> target)
+      : EnvWrapper(target.get()), owned_(std::move(target)) {
+    file_system_ = owned_->GetFileSystem();
+    system_clock_ = std::make_shared<HastyClock>(owned_->GetSystemClock());
+  }
+
+ private:
+  const std::unique_ptr<rocksdb::Env> owned_;
+};
 
 }  // namespace
 
@@ -69,6 +105,13 @@ class FaultyFileSystem::File : public rocksdb::FSWritableFileOwnerWrapper {
                      IODebugContext*) override {
     return IOStatus::OK();  // promises nothing
   }
+  // Preallocation is for speed; hundreds of short sessions are quicker without.
+  void PrepareWrite(size_t, size_t, const IOOptions&,
+                    IODebugContext*) override {}
+  IOStatus Allocate(uint64_t, uint64_t, const IOOptions&,
+                    IODebugContext*) override {
+    return IOStatus::OK();
+  }
 
   Sizes& sizes() const { return *sizes_; }
 
@@ -101,9 +144,10 @@ void FaultyFileSystem::SetFault(Fault fault) {
   fault_ = fault;
 }
 
-void FaultyFileSystem::CutPowerAt(uint64_t n) {
+void FaultyFileSystem::FaultAt(uint64_t n, Fault fault) {
   const MutexLock lock(&mu_);
-  cut_at_ = operations_ + n;
+  fault_at_ = operations_ + n;
+  next_fault_ = fault;
 }
 
 bool FaultyFileSystem::power() const {
@@ -118,7 +162,7 @@ uint64_t FaultyFileSystem::appends_and_syncs() const {
 
 FaultyFileSystem::Fault FaultyFileSystem::Operation() {
   const MutexLock lock(&mu_);
-  if (++operations_ == cut_at_) fault_ = Fault::kNoPower;
+  if (++operations_ == fault_at_) fault_ = next_fault_;
   return fault_;
 }
 
@@ -174,6 +218,17 @@ IOStatus FaultyFileSystem::ReopenWritableFile(
   return IOStatus::NotSupported("files are not appended to");
 }
 
+IOStatus FaultyFileSystem::NewDirectory(
+    const std::string& name, const IOOptions& options,
+    std::unique_ptr<rocksdb::FSDirectory>* result, IODebugContext* dbg) {
+  std::unique_ptr<rocksdb::FSDirectory> directory;
+  const IOStatus status =
+      target()->NewDirectory(name, options, &directory, dbg);
+  if (!status.ok()) return status;
+  *result = std::make_unique<Directory>(std::move(directory));
+  return status;
+}
+
 IOStatus FaultyFileSystem::RenameFile(const std::string& from,
                                       const std::string& to,
                                       const IOOptions& options,
@@ -203,7 +258,7 @@ IOStatus FaultyFileSystem::DeleteFile(const std::string& name,
 
 std::shared_ptr<rocksdb::Env> MakeEnv(
     const std::shared_ptr<FaultyFileSystem>& file_system) {
-  return std::shared_ptr<rocksdb::Env>(rocksdb::NewCompositeEnv(file_system));
+  return std::make_shared<HastyEnv>(rocksdb::NewCompositeEnv(file_system));
 }
 
 }  // namespace vellum

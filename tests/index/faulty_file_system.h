@@ -33,8 +33,9 @@ class FaultyFileSystem : public rocksdb::FileSystemWrapper {
   const char* Name() const override { return kClassName(); }
 
   void SetFault(Fault fault);
-  // kNoPower from the `n`th append or sync from now on (1 = the next).
-  void CutPowerAt(uint64_t n);
+  // `fault` from the `n`th append or sync from now on (1 = the next; 0: never).
+  void FaultAt(uint64_t n, Fault fault);
+  void CutPowerAt(uint64_t n) { FaultAt(n, Fault::kNoPower); }
   bool power() const;
   uint64_t appends_and_syncs() const;
 
@@ -50,6 +51,10 @@ class FaultyFileSystem : public rocksdb::FileSystemWrapper {
       const std::string& name, const rocksdb::FileOptions& options,
       std::unique_ptr<rocksdb::FSWritableFile>* result,
       rocksdb::IODebugContext* dbg) override;
+  rocksdb::IOStatus NewDirectory(const std::string& name,
+                                 const rocksdb::IOOptions& options,
+                                 std::unique_ptr<rocksdb::FSDirectory>* result,
+                                 rocksdb::IODebugContext* dbg) override;
   rocksdb::IOStatus RenameFile(const std::string& from, const std::string& to,
                                const rocksdb::IOOptions& options,
                                rocksdb::IODebugContext* dbg) override;
@@ -71,7 +76,8 @@ class FaultyFileSystem : public rocksdb::FileSystemWrapper {
   mutable Mutex mu_;  // a leaf
   Fault fault_ GUARDED_BY(mu_) = Fault::kNone;
   uint64_t operations_ GUARDED_BY(mu_) = 0;
-  uint64_t cut_at_ GUARDED_BY(mu_) = 0;  // 0: never
+  uint64_t fault_at_ GUARDED_BY(mu_) = 0;  // 0: never
+  Fault next_fault_ GUARDED_BY(mu_) = Fault::kNone;
   // Shared with the open file, which keeps writing after a rename.
   std::map<std::string, std::shared_ptr<Sizes>> files_ GUARDED_BY(mu_);
 };

@@ -201,7 +201,7 @@ int Caught(Break broken, int runs) {
     CrashRun run(static_cast<uint64_t>(seed), broken);
     run.Operate();
     std::mt19937_64 rng(static_cast<uint64_t>(seed));
-    for (int i = 0; i < 60; ++i) {
+    for (int i = 0; i < 300; ++i) {
       if (!CrashRun::Good(run.Crash(rng, false))) {
         ++caught;
         break;

@@ -1,0 +1,522 @@
+// SPDX-License-Identifier: Apache-2.0
+// Catalog and medium that part company (label fault): deaths between the steps
+// of a commit and at any I/O, catalogs that are old, gone or another library's,
+// media that others have changed. Recovery is what media/udf/FORMAT.md says
+// (pending batch applied, discarded, or the volume rescanned) and the tree is
+// always that of the generation that the medium holds.
+//
+// VELLUM_SEED=S runs that seed alone; VELLUM_ROUNDS=N power cuts a seed.
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "index/snapshot.h"
+#include "media/udf/allocator.h"
+#include "tests/index/volume_fixture.h"
+#include "tests/index/volume_lab.h"
+
+namespace vellum {
+namespace {
+
+constexpr VolumeIndex kIndex = 1;
+
+LabOptions Small() {
+  LabOptions options;
+  options.fuzz.max_file_bytes = 100'000;
+  options.fuzz.max_nodes = 130;
+  options.fuzz.touch_all = true;  // some records do not fit the ring
+  return options;
+}
+
+std::vector<uint64_t> Seeds(uint64_t count) {
+  const uint64_t only = FromEnvironment("VELLUM_SEED", 0);
+  if (only != 0) return {only};
+  std::vector<uint64_t> seeds;
+  for (uint64_t seed = 1; seed <= count; ++seed) seeds.push_back(seed);
+  return seeds;
+}
+
+// ------------------------------------------------------------------- deaths
+
+void KillAtEachStep(uint64_t seed) {
+  std::mt19937_64 rng(seed);
+  VolumeLab lab(seed, Small());
+  for (int i = 0; i < kDeaths * 2 * 8; ++i) {
+    const auto step = static_cast<CommitStep>(i % 8);
+    const bool closing = i / 8 % 2 == 1;
+    const auto death = static_cast<Death>(i / 16);
+    const uint64_t death_seed = rng();
+    SCOPED_TRACE(fmt::format("seed {} step {} closing {} death {}", seed, i % 8,
+                             closing, static_cast<int>(death)));
+    lab.Operate(4 + static_cast<int>(rng() % 12));
+    if (rng() % 3 == 0) {
+      ASSERT_OK(lab.volume()->Sync());
+    }
+    lab.OperateUntilDirty();
+    const Generation before = lab.volume()->generation();
+    lab.KillAt(step);
+    ASSERT_THAT(closing ? lab.volume()->Detach() : lab.volume()->Sync(),
+                HasErrc(Errc::kAborted));
+    if (!closing) {
+      ASSERT_THAT(lab.volume()->Create(lab.volume()->root(), "late", {}),
+                  HasErrc(Errc::kReadOnly));
+    }
+    lab.Die(death, death_seed);
+    ASSERT_OK(lab.OpenCatalog());
+
+    const udf::ReplayResult found = lab.OnMedium();
+    ASSERT_NE(found.outcome, udf::ReplayOutcome::kForeign);
+    ASSERT_EQ(found.generation.lineage, before.lineage);
+    const bool may = step >= CommitStep::kRecordWritten;
+    const bool must =
+        step >= CommitStep::kRecordFlushed || (may && death == Death::kKill);
+    ASSERT_GE(found.generation.number, before.number + (must ? 1 : 0));
+    ASSERT_LE(found.generation.number, before.number + (may ? 1 : 0));
+    const auto pending = lab.catalog()->GetPending(kIndex);
+    ASSERT_OK(pending);
+    if (step < CommitStep::kPendingStored) {
+      // That of the generation before, whose application power took away.
+      if (pending->has_value()) {
+        ASSERT_NE(death, Death::kKill);
+        ASSERT_EQ((*pending)->generation, before);
+      }
+    } else if (step < CommitStep::kApplied) {
+      ASSERT_TRUE(pending->has_value());
+      ASSERT_EQ((*pending)->generation.number, before.number + 1);
+    }
+
+    ASSERT_OK(lab.Attach());
+    // Decided, not rescanned.
+    ASSERT_EQ(lab.volume()->generation(), found.generation);
+    lab.Resume(found.generation.number);
+    lab.Check();
+    ASSERT_FALSE(testing::Test::HasFailure());
+  }
+}
+
+TEST(VolumeCatalogTest, KillsBetweenTheStepsAreDecidedByTheMedium) {
+  for (const uint64_t seed : Seeds(2)) {
+    KillAtEachStep(seed);
+    ASSERT_FALSE(HasFailure()) << "seed " << seed;
+  }
+}
+
+// Power goes at any write, flush or discard of the medium or append or sync of
+// the catalog, during commits, unloads, loads and recoveries.
+struct Cuts {
+  uint64_t done = 0;
+  uint64_t in_recovery = 0;
+  uint64_t applied = 0;  // pending batches
+  uint64_t discarded = 0;
+};
+
+void CutPower(uint64_t seed, uint64_t rounds, Cuts* cuts) {
+  std::mt19937_64 rng(seed * 7919);
+  VolumeLab lab(seed, Small());
+  const auto arm = [&](uint64_t events) {
+    if (rng() % 3 == 0) {
+      lab.file_system().CutPowerAt(1 + rng() % 8);
+    } else {
+      lab.power_medium().CutPowerAt(1 + rng() % events);
+    }
+  };
+  Generation promised = lab.volume()->generation();
+  for (uint64_t round = 0; round < rounds; ++round) {
+    SCOPED_TRACE(fmt::format("seed {} round {}", seed, round));
+    lab.Operate(4 + static_cast<int>(rng() % 16));
+    if (testing::Test::HasFatalFailure()) return;
+    // Armed around what the model does not take part in.
+    for (;;) {
+      const uint64_t what = rng() % 4;
+      arm(24);
+      Status status;
+      if (what == 0) {
+        status = lab.volume()->Detach();
+        if (status.ok()) promised = lab.volume()->generation();
+        if (status.ok()) status = lab.volume()->Attach(&lab.power_medium());
+      } else {
+        status = lab.volume()->Sync();
+        if (status.ok()) promised = lab.volume()->generation();
+      }
+      if (!lab.file_system().power()) break;
+      ASSERT_OK(status);
+      lab.power_medium().CutPowerAt(0);
+      lab.file_system().CutPowerAt(0);
+      lab.Operate(3);
+      if (testing::Test::HasFatalFailure()) return;
+    }
+    lab.Die(static_cast<Death>(1 + rng() % 4), rng());
+    ++cuts->done;
+    ASSERT_OK(lab.OpenCatalog());
+    for (int nested = static_cast<int>(rng() % 3); nested > 0; --nested) {
+      // Power goes again, during the recovery or right after it.
+      if (rng() % 4 == 0) lab.file_system().CutPowerAt(1 + rng() % 3);
+      const Status status = lab.Attach(1 + rng() % 6);
+      ASSERT_TRUE(status.ok() || !lab.file_system().power())
+          << status.ToString();
+      cuts->in_recovery += status.ok() ? 0 : 1;
+      lab.Die(static_cast<Death>(1 + rng() % 4), rng());
+      ASSERT_OK(lab.OpenCatalog());
+    }
+    const udf::ReplayResult found = lab.OnMedium();
+    ASSERT_NE(found.outcome, udf::ReplayOutcome::kForeign);
+    const auto pending = lab.catalog()->GetPending(kIndex);
+    ASSERT_OK(pending);
+    if (pending->has_value()) {
+      ++((*pending)->generation == found.generation ? cuts->applied
+                                                    : cuts->discarded);
+    }
+    ASSERT_OK(lab.Attach());
+    ASSERT_EQ(lab.volume()->generation(), found.generation);
+    ASSERT_EQ(found.generation.lineage, promised.lineage) << "rescanned";
+    ASSERT_GE(found.generation.number, promised.number);
+    promised = found.generation;
+    lab.Resume(found.generation.number);
+    lab.Check();
+    ASSERT_FALSE(testing::Test::HasFailure());
+  }
+}
+
+TEST(VolumeCatalogTest, PowerCutsAnywhereNeedNoRescan) {
+  Cuts cuts;
+  for (const uint64_t seed : Seeds(5)) {
+    CutPower(seed, FromEnvironment("VELLUM_ROUNDS", 40), &cuts);
+    ASSERT_FALSE(HasFailure()) << "seed " << seed;
+  }
+  fmt::print(
+      "{} power cuts ({} in recoveries), {} pending batches applied, {} "
+      "discarded\n",
+      cuts.done, cuts.in_recovery, cuts.applied, cuts.discarded);
+}
+
+// A record that does not fit the ring stands in free blocks. The load that
+// replays it may give them to a file; dying once more must not bring an older
+// record back.
+TEST(VolumeCatalogTest, SpilledRecordsMayBeOverwrittenAfterTheirRecovery) {
+  VolumeLab lab(FromEnvironment("VELLUM_SEED", 1), Small());
+  Volume* volume = lab.volume();
+  std::vector<InodeNumber> files;
+  for (int i = 0; i < 200; ++i) {
+    const Result<Attr> attr =
+        volume->Create(volume->root(), fmt::format("f{}", i), {});
+    ASSERT_OK(attr);
+    files.push_back(attr->ino);
+  }
+  ASSERT_OK(volume->Sync());
+  AttrChange change;
+  change.mode = 0600;
+  for (const InodeNumber ino : files) ASSERT_OK(volume->SetAttr(ino, change));
+  ASSERT_OK(volume->Sync());
+  const Generation committed = volume->generation();
+  lab.Die(Death::kPowerKept, 1);
+  ASSERT_OK(lab.OpenCatalog());
+  ASSERT_OK(lab.Attach());
+  volume = lab.volume();
+  ASSERT_EQ(volume->generation(), committed);
+  // All free blocks get new content, none of it committed.
+  const Result<Attr> big = volume->Create(volume->root(), "big", {});
+  ASSERT_OK(big);
+  const std::string piece(1 << 18, 'x');
+  for (uint64_t at = 0;; at += piece.size()) {
+    const Result<size_t> n = volume->Write(
+        big->ino, at, std::as_bytes(std::span(piece.data(), piece.size())));
+    if (!n.ok()) {
+      ASSERT_THAT(n, HasErrc(Errc::kNoSpace));
+      break;
+    }
+  }
+  lab.Die(Death::kPowerKept, 1);
+  ASSERT_NE(lab.OnMedium().outcome, udf::ReplayOutcome::kForeign);
+  ASSERT_OK(lab.OpenCatalog());
+  ASSERT_OK(lab.Attach());
+  EXPECT_GE(lab.volume()->generation().number, committed.number);
+  EXPECT_EQ(lab.volume()->generation().lineage, committed.lineage)
+      << "rescanned";
+  for (const InodeNumber ino : files) {
+    ASSERT_EQ(lab.volume()->GetAttr(ino)->attr.mode, 0600u);
+  }
+  EXPECT_EQ(FsckText(*lab.medium().Content()), "");
+}
+
+// ------------------------------------------------------------------ rescans
+
+class RescanTest : public testing::TestWithParam<uint64_t> {
+ protected:
+  // Some generations, the last of them closed.
+  void Generations(int count) {
+    for (int i = 0; i < count; ++i) {
+      lab_.Operate(15);
+      lab_.OperateUntilDirty();
+      ASSERT_OK(lab_.volume()->Sync());
+    }
+  }
+
+  void Reopen() {
+    ASSERT_OK(lab_.OpenCatalog());
+    ASSERT_OK(lab_.Attach());
+  }
+
+  // The volume was read anew: the tree is that of `number`, no copy of `before`
+  // is an ancestor, and later loads are quiet.
+  void ExpectRescanned(const Generation& before, uint64_t number) {
+    const Generation now = lab_.volume()->generation();
+    ASSERT_NE(now.lineage, before.lineage);
+    ASSERT_GE(now.number, number);
+    ASSERT_EQ(lab_.volume()->record().change_floor, now.number);
+    lab_.Resume(number);
+    lab_.Check();
+    ASSERT_FALSE(HasFailure());
+    {
+      const auto snapshot = lab_.volume()->TakeSnapshot();
+      ASSERT_OK(snapshot);
+      EXPECT_THAT((*snapshot)->ChangedSince(before),
+                  HasErrc(Errc::kOutOfRange));
+      const auto none = (*snapshot)->ChangedSince(now);
+      ASSERT_OK(none);
+      EXPECT_TRUE(none->empty());
+    }
+    Generations(2);
+    lab_.Close();
+    Reopen();
+    ASSERT_EQ(lab_.volume()->generation().lineage, now.lineage);
+    ASSERT_EQ(lab_.volume()->record().change_floor, now.number);
+    lab_.Check();
+  }
+
+  VolumeLab lab_{GetParam(), Small()};
+};
+
+TEST_P(RescanTest, MediumAheadByOneGenerationWhosePendingBatchIsLost) {
+  Generations(3);
+  lab_.Close();
+  lab_.SaveCatalog("before");
+  Reopen();
+  lab_.OperateUntilDirty();
+  lab_.KillAt(CommitStep::kRecordFlushed);
+  const Generation before = lab_.volume()->generation();
+  ASSERT_FALSE(lab_.volume()->Sync().ok());
+  lab_.Die(Death::kPowerLost, GetParam());
+  lab_.RestoreCatalog("before");
+  Reopen();
+  ExpectRescanned(before, before.number + 1);
+}
+
+TEST_P(RescanTest, CatalogIsFromAnOlderDay) {
+  Generations(2);
+  lab_.Close();
+  lab_.SaveCatalog("old");
+  Reopen();
+  Generations(5);
+  const Generation before = lab_.volume()->generation();
+  lab_.Close();
+  lab_.RestoreCatalog("old");
+  Reopen();
+  ExpectRescanned(before, before.number + 1);  // + the closing one
+}
+
+TEST_P(RescanTest, CatalogIsDeleted) {
+  Generations(3);
+  const Generation before = lab_.volume()->generation();
+  lab_.Operate(5);
+  lab_.Die(Death::kKill, GetParam());  // not even closed
+  lab_.DeleteCatalog();
+  Reopen();
+  ExpectRescanned(before, before.number);
+}
+
+TEST_P(RescanTest, MediumIsFromAnOlderDay) {
+  Generations(2);
+  lab_.Close();
+  const auto old = lab_.medium().Content();
+  const uint64_t number = lab_.OnMedium().generation.number;
+  Reopen();
+  Generations(3);
+  const Generation before = lab_.volume()->generation();
+  lab_.Close();
+  lab_.SetMedium(*old);
+  Reopen();
+  EXPECT_GT(lab_.volume()->generation().number, before.number);
+  ExpectRescanned(before, number);
+}
+
+TEST_P(RescanTest, AnotherLibraryChangedTheMedium) {
+  Generations(2);
+  const Generation first = lab_.volume()->generation();
+  lab_.Close();
+  lab_.SaveCatalog("first");
+  lab_.DeleteCatalog();
+  Reopen();  // the other library: rescans as well
+  lab_.Resume(first.number + 1);
+  Generations(3);
+  const Generation second = lab_.volume()->generation();
+  ASSERT_NE(second.lineage, first.lineage);
+  lab_.Close();
+  lab_.RestoreCatalog("first");
+  Reopen();
+  ExpectRescanned(second, second.number + 1);
+  EXPECT_NE(lab_.volume()->generation().lineage, first.lineage);
+}
+
+TEST_P(RescanTest, TwoHistoriesOfOneLineageWithEqualNumbersAreToldApart) {
+  Generations(2);
+  lab_.Close();
+  lab_.SaveCatalog("fork");
+  const auto fork = lab_.medium().Content();
+  Reopen();
+  lab_.OperateUntilDirty();
+  lab_.Close();
+  lab_.SaveCatalog("left");
+  const udf::ReplayResult left = lab_.OnMedium();
+  // The same again from the fork, with other changes.
+  lab_.RestoreCatalog("fork");
+  lab_.SetMedium(*fork);
+  Reopen();
+  lab_.Resume(left.generation.number - 1);
+  lab_.Operate(7);
+  lab_.OperateUntilDirty();
+  lab_.Close();
+  const udf::ReplayResult right = lab_.OnMedium();
+  ASSERT_EQ(left.generation, right.generation);
+  ASSERT_NE(left.record_crc, right.record_crc);
+  lab_.RestoreCatalog("left");
+  Reopen();
+  ExpectRescanned(right.generation, right.generation.number);
+}
+
+// Writes the LVID as another implementation would, and a file's worth of
+// blocks: used in the bitmap, with content of its own.
+constexpr uint64_t kForeignBlocks = 40;
+
+void WriteAsForeigner(MemoryMedium* medium, SectorRange* taken) {
+  const Result<udf::VolumeDescription> description =
+      udf::ReadDescription(*medium);
+  ASSERT_OK(description);
+  const udf::Geometry& geometry = description->geometry;
+  Result<Bytes> bitmap = udf::ReadBitmap(*medium, geometry);
+  ASSERT_OK(bitmap);
+  uint32_t run = 0;
+  uint32_t end = geometry.partition_blocks;
+  while (end > 0 && run < kForeignBlocks) {
+    --end;
+    run = udf::BitmapIsFree(*bitmap, end) ? run + 1 : 0;
+  }
+  ASSERT_EQ(run, kForeignBlocks);
+  udf::SetBitmap(&*bitmap, {end, run}, false);
+  for (uint32_t i = 0; i < udf::BitmapSectors(geometry); ++i) {
+    ASSERT_OK(medium->Write(geometry.Sector(udf::kBitmapBlock + i),
+                            udf::EncodeBitmapSector(geometry, *bitmap, i)));
+  }
+  *taken = {geometry.Sector(end), run};
+  ASSERT_OK(
+      medium->Write(taken->first, Bytes(run * kSectorSize, std::byte{0xF0})));
+  udf::Sector sector;
+  ASSERT_OK(medium->Read(udf::kLvidSector, sector));
+  Result<udf::DecodedLvid> lvid = udf::DecodeLvid(sector);
+  ASSERT_OK(lvid);
+  lvid->lvid.time.sec += 100;
+  lvid->lvid.free_blocks -= run;
+  ASSERT_OK(medium->Write(udf::kLvidSector, udf::EncodeLvid(lvid->lvid)));
+}
+
+TEST_P(RescanTest, AForeignSystemWroteToTheClosedVolume) {
+  Generations(3);
+  lab_.Close();
+  const Generation before = lab_.OnMedium().generation;
+  const auto content = lab_.medium().Content();
+  SectorRange taken;
+  WriteAsForeigner(content.get(), &taken);
+  lab_.SetMedium(*content);
+  EXPECT_EQ(lab_.OnMedium().outcome, udf::ReplayOutcome::kForeign);
+  Reopen();
+  const Generation now = lab_.volume()->generation();
+  EXPECT_NE(now.lineage, before.lineage);
+  EXPECT_EQ(lab_.volume()->record().change_floor, now.number);
+  lab_.Resume(before.number);
+  ExpectVolumeIs(lab_.volume(), lab_.fuzzer().model());
+  EXPECT_EQ(CompareMedium(lab_.medium().Content().get(), lab_.fuzzer().model()),
+            "");
+  // What the other system allocated is not ours to use.
+  Generations(6);
+  ExpectVolumeIs(lab_.volume(), lab_.fuzzer().model());
+  Bytes there(taken.count * kSectorSize);
+  ASSERT_OK(lab_.medium().Read(taken.first, there));
+  EXPECT_TRUE(std::all_of(there.begin(), there.end(),
+                          [](std::byte b) { return b == std::byte{0xF0}; }));
+}
+
+// The same after a crash: the record in the ring must not be replayed over
+// what the other system wrote.
+TEST_P(RescanTest, AForeignSystemWroteAfterACrash) {
+  Generations(3);
+  const Generation before = lab_.volume()->generation();
+  lab_.Die(Death::kKill, GetParam());
+  const auto content = lab_.medium().Content();
+  SectorRange taken;
+  WriteAsForeigner(content.get(), &taken);
+  Bytes lvid(kSectorSize);
+  ASSERT_OK(content->Read(udf::kLvidSector, lvid));
+  lab_.SetMedium(*content);
+  Reopen();
+  EXPECT_NE(lab_.volume()->generation().lineage, before.lineage);
+  Bytes after(kSectorSize);
+  ASSERT_OK(lab_.medium().Read(udf::kLvidSector, after));
+  EXPECT_TRUE(lvid == after);
+  lab_.Resume(before.number);
+  ExpectVolumeIs(lab_.volume(), lab_.fuzzer().model());
+}
+
+// Where nothing can be written the change is noticed all the same.
+TEST_P(RescanTest, AForeignSystemWroteToAVolumeThatIsNowWriteProtected) {
+  Generations(3);
+  lab_.Close();
+  lab_.SaveCatalog("before");
+  const auto content = lab_.medium().Content();
+  // The other library's changes, under a catalog that does not know of them.
+  SectorRange taken;
+  WriteAsForeigner(content.get(), &taken);
+  content->SetWriteProtected(true);
+  ASSERT_OK(lab_.OpenCatalog());
+  const Result<VolumeRecord> record = lab_.catalog()->GetVolume(kIndex);
+  ASSERT_OK(record);
+  const uint64_t floor = record->change_floor;
+  ASSERT_LT(floor, record->generation.number);
+  Volume volume(lab_.catalog(), *record, {});
+  ASSERT_OK(volume.Attach(content.get()));
+  EXPECT_EQ(volume.record().change_floor, volume.generation().number)
+      << "not read anew";
+  ExpectVolumeIs(&volume, lab_.fuzzer().model());
+  ASSERT_OK(volume.Detach());
+}
+
+// A scan that breaks off is begun again by the next load.
+TEST_P(RescanTest, AScanThatPowerEndsIsRepeated) {
+  Generations(3);
+  const Generation before = lab_.volume()->generation();
+  lab_.Close();
+  const uint64_t number = lab_.OnMedium().generation.number;
+  for (uint64_t n = 1;; ++n) {
+    lab_.DeleteCatalog();
+    ASSERT_OK(lab_.OpenCatalog());
+    lab_.file_system().CutPowerAt(n);
+    const Status status = lab_.Attach();
+    if (status.ok() && lab_.file_system().power()) {
+      ASSERT_GT(n, 4u);
+      lab_.file_system().CutPowerAt(0);
+      lab_.Resume(number);
+      break;
+    }
+    lab_.Die(static_cast<Death>(1 + n % 4), n);
+    Reopen();
+    ASSERT_EQ(lab_.volume()->generation().number, number);
+    lab_.Resume(number);
+    lab_.Check();
+    ASSERT_FALSE(HasFailure()) << "cut at " << n;
+    lab_.Die(Death::kKill, n);
+  }
+  ExpectRescanned(before, number);
+}
+
+INSTANTIATE_TEST_SUITE_P(Seeds, RescanTest, testing::Values(1, 2, 3));
+
+}  // namespace
+}  // namespace vellum
