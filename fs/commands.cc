@@ -64,6 +64,25 @@ Result<Json> Format(Service& service, const CommandLine& line,
   return VolumeInfo(service, record);
 }
 
+// Whatever is in a drive now, a drive is no place for a copy.
+Status CheckTarget(const Service& service, const std::string& target) {
+  const std::optional<uint64_t> number = ParseNumber(target);
+  if (!number || *number > UINT16_MAX || service.volumes().Find(target) ||
+      service.library().FindMedium(target).ok()) {
+    return Status::Ok();
+  }
+  const ElementAddress element{static_cast<uint16_t>(*number)};
+  for (const DriveState& drive : service.library().Drives()) {
+    if (drive.address != element) continue;
+    return Status(Errc::kInvalidArgument,
+                  fmt::format("copy: element {} is a drive, which is no place "
+                              "for a copy: give a slot, a volume tag or a "
+                              "backup",
+                              target));
+  }
+  return Status::Ok();
+}
+
 Result<Json> Copy(Service& service, const CommandLine& line, std::stop_token) {
   CopyRequest request;
   OptionReader options(line);
@@ -83,6 +102,7 @@ Result<Json> Copy(Service& service, const CommandLine& line, std::stop_token) {
   request.overwrite_last = options.Flag("overwrite-last", false);
   request.wait_mounted = options.Choice("if-mounted", {"wait", "fail"}, 0) == 0;
   RETURN_IF_ERROR(options.Finish());
+  RETURN_IF_ERROR(CheckTarget(service, request.target));
   request.source = line.args[0];
   ASSIGN_OR_RETURN(const JobId job, service.jobs().Submit(request));
   return Json{{"job", job}};

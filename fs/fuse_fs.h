@@ -33,6 +33,7 @@ struct FuseFs {
 
   std::function<void()> on_init;             // the kernel and we have agreed
   std::atomic<uint32_t> control_handles{0};  // open control files
+  std::atomic<uint32_t> requests{0};         // that exist, answered or not
   ParkedRequests parked;
 };
 

@@ -47,7 +47,10 @@ bool IsIntegrityError(Errc code) {
 
 }  // namespace
 
-Request::~Request() { Errno(EIO); }
+Request::~Request() {
+  Errno(EIO);
+  --fs_->requests;  // the last touch: the mount may end now
+}
 
 void Request::Errno(int err) {
   if (fuse_req_t req = Take()) fuse_reply_err(req, err);

@@ -28,7 +28,9 @@ namespace vellum {
 class Request {
  public:
   explicit Request(fuse_req_t req)
-      : fs_(static_cast<FuseFs*>(fuse_req_userdata(req))), req_(req) {}
+      : fs_(static_cast<FuseFs*>(fuse_req_userdata(req))), req_(req) {
+    ++fs_->requests;
+  }
   ~Request();  // EIO when nothing was answered
   Request(const Request&) = delete;
   Request& operator=(const Request&) = delete;

@@ -7,6 +7,7 @@
 #include <functional>
 #include <unordered_map>
 #include <utility>
+#include <vector>
 
 #include "media/mutex.h"
 
@@ -47,6 +48,16 @@ class ParkedRequests {
       if (it->second.armed) cancel = it->second.cancel;
     }
     if (cancel) cancel();
+  }
+
+  // As if all were interrupted.
+  void InterruptAll() EXCLUDES(mu_) {
+    std::vector<uint64_t> ids;
+    {
+      MutexLock lock(&mu_);
+      for (const auto& entry : entries_) ids.push_back(entry.first);
+    }
+    for (const uint64_t id : ids) Interrupt(id);
   }
 
   void Remove(uint64_t id) EXCLUDES(mu_) {

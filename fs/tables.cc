@@ -300,7 +300,13 @@ Table AlertsTable(const Service& service) {
     if (drive.online) continue;
     AddAlert(&table, "error", "drive " + ToString(drive.address), "offline");
   }
-  for (const std::shared_ptr<Volume>& volume : service.volumes().List()) {
+  const std::vector<std::shared_ptr<Volume>> volumes = service.volumes().List();
+  if (volumes.empty()) {
+    AddAlert(&table, "warning", "catalog",
+             "the catalog knows no volumes: if media of this library hold "
+             "some, `vellum inventory` reads them");
+  }
+  for (const std::shared_ptr<Volume>& volume : volumes) {
     const VolumeRecord record = volume->record();
     if (record.role == udf::Role::kPrimary) {
       const Status writable = volume->CheckWritable();

@@ -4,12 +4,26 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <chrono>
 #include <utility>
 
 #include "fs/fuse_ops.h"
 #include "fs/tree.h"
 
 namespace vellum {
+
+VolumeMounts::Entry::~Entry() {
+  if (!loop) return;
+  loop->Unmount(true).IgnoreError("nothing is left to do about it");
+  // Answers go to the kernel while the session is there; then nothing comes
+  // any more, and what a worker still runs ends by itself.
+  fs.parked.InterruptAll();
+  loop->Stop();
+  fs.parked.InterruptAll();
+  while (fs.requests > 0) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+}
 
 VolumeMounts::VolumeMounts(Tree* tree, Volumes* volumes, const Options& options)
     : tree_(tree),
@@ -30,8 +44,11 @@ Result<Json> VolumeMounts::Mount(const std::shared_ptr<Volume>& volume,
   }
   auto entry = std::make_unique<Entry>();
   entry->volume_id = volume->id();
-  ASSIGN_OR_RETURN(entry->hold,
-                   volumes_->Hold(volume, stop, "mount at " + point));
+  ASSIGN_OR_RETURN(entry->reservation,
+                   volumes_->Reserve(volume, "mount at " + point, stop));
+  // Who mounts it learns now that the medium is missing or damaged.
+  ASSIGN_OR_RETURN(VolumeUse use, volumes_->Use(volume, stop));
+  use.Release();
   entry->fs.tree = tree_;
   entry->fs.volumes = volumes_;
   entry->fs.root = MakeVolumeNode(volume->index(), volume->root());
@@ -72,7 +89,7 @@ Status VolumeMounts::Unmount(const std::string& dir) {
   // The lock keeps the reaper off the entry; umount(2) of an idle mount asks
   // nothing of threads that need it.
   RETURN_IF_ERROR((*it)->loop->Unmount(false));
-  // The medium shall be free again when this returns.
+  // A copy may have the medium when this returns.
   const uint64_t number = (*it)->number;
   bool there = true;
   while (there || reaping_ > 0) {
@@ -112,7 +129,7 @@ void VolumeMounts::Reap(std::stop_token stop) {
       reaping_ = ended.size();
     }
     if (ended.empty()) return;
-    // Joins the loops and lets go of the media, without the lock.
+    // Joins the loops and ends the reservations, without the lock.
     ended.clear();
     {
       MutexLock lock(&mu_);

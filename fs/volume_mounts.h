@@ -19,8 +19,9 @@
 
 namespace vellum {
 
-// Each mount holds its volume: the medium stays loaded until the mount ends, by
-// Unmount, by fusermount3 -u or by Shutdown.
+// Each mount reserves its volume until it ends, by Unmount, by fusermount3 -u
+// or by Shutdown: no copy overwrites it meanwhile. The medium is loaded when
+// something is read, as for the library's own mount, and takes no drive else.
 //
 // Threads: each mount has its loop; one more takes ended mounts away.
 // Thread-safety: every method may be called concurrently.
@@ -35,7 +36,8 @@ class VolumeMounts {
   ~VolumeMounts();  // Shutdown
 
   // Waits for the medium. As CheckMountPoint, and kInvalidArgument for a
-  // directory inside the library or its mount; what Hold answers.
+  // directory inside the library or its mount; what Volumes::Reserve and
+  // Volumes::Use answer.
   Result<Json> Mount(const std::shared_ptr<Volume>& volume,
                      const std::string& dir, std::stop_token stop);
   // kNotFound; kBusy when files on it are in use.
@@ -47,10 +49,12 @@ class VolumeMounts {
 
  private:
   struct Entry {
+    ~Entry();  // ends the mount; answers what waits for the medium
+
     uint64_t number = 0;
     std::string volume_id;
     FuseFs fs;
-    VolumeUse hold;
+    Volumes::Reservation reservation;
     std::unique_ptr<FuseLoop> loop;  // destroyed before what it serves
     bool ended = false;
   };

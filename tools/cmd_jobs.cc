@@ -28,8 +28,28 @@ int ShowFile(const Cli& cli, const Client& client, const std::string& name) {
   return kExitOk;
 }
 
-int ShowLog(const Cli& cli, const Client& client, const std::string& name) {
-  const Result<std::string> text = client.ReadControl(name);
+Error NoSuchJob(uint64_t job) {
+  return Error{Errc::kNotFound, fmt::format("job {}: no such job", job)};
+}
+
+// A file of the job's folder; a folder that is missing is a missing job.
+Result<std::string> ReadJobFile(const Client& client, uint64_t job,
+                                const char* name) {
+  Result<std::string> text =
+      client.ReadControl(fmt::format("jobs/{}/{}", job, name));
+  if (!text.ok() && text.error().code == Errc::kNotFound) return NoSuchJob(job);
+  return text;
+}
+
+int ShowStatus(const Cli& cli, const Client& client, uint64_t job) {
+  const Result<std::string> text = ReadJobFile(client, job, "status");
+  if (!text.ok()) return cli.Fail(text.error());
+  cli.out() << *text;
+  return kExitOk;
+}
+
+int ShowLog(const Cli& cli, const Client& client, uint64_t job) {
+  const Result<std::string> text = ReadJobFile(client, job, "log");
   if (!text.ok()) return cli.Fail(text.error());
   Json lines = Json::array();
   std::istringstream stream(*text);
@@ -39,10 +59,9 @@ int ShowLog(const Cli& cli, const Client& client, const std::string& name) {
 
 int OneJob(const Cli& cli, const Client& client,
            const JobsArguments& arguments) {
-  const std::string folder = fmt::format("jobs/{}/", *arguments.job);
   if (arguments.wait) return FinishJob(cli, client, *arguments.job);
-  if (arguments.log) return ShowLog(cli, client, folder + "log");
-  if (!cli.json) return ShowFile(cli, client, folder + "status");
+  if (arguments.log) return ShowLog(cli, client, *arguments.job);
+  if (!cli.json) return ShowStatus(cli, client, *arguments.job);
   const Result<Json> rows = client.ReadJson("jobs.json");
   if (!rows.ok()) return cli.Fail(rows.error());
   for (const Json& row : *rows) {
@@ -50,8 +69,7 @@ int OneJob(const Cli& cli, const Client& client,
       return cli.Done(row, [] {});
     }
   }
-  return cli.Fail(Error{Errc::kNotFound,
-                        fmt::format("job {}: no such job", *arguments.job)});
+  return cli.Fail(NoSuchJob(*arguments.job));
 }
 
 int Jobs(const Cli& cli, const JobsArguments& arguments) {

@@ -177,6 +177,22 @@ TEST_F(ServiceTest, EveryTableIsThereTwice) {
   EXPECT_EQ(CatJson("alerts.json").size(), 0u);
 }
 
+TEST_F(ServiceTest, ACatalogWithoutVolumesIsAnAlert) {
+  const Json alerts = CatJson("alerts.json");
+  ASSERT_EQ(alerts.size(), 1u);
+  EXPECT_NE(alerts[0]["message"].get<std::string>().find("vellum inventory"),
+            std::string::npos);
+  Run("format V00001 name=VOL-A");
+  EXPECT_EQ(CatJson("alerts.json").size(), 0u);
+}
+
+TEST_F(ServiceTest, ADriveIsNoPlaceForACopy) {
+  Run("format V00001 name=VOL-A");
+  const auto refused = service_->Execute("copy VOL-A to=256");
+  EXPECT_THAT(refused, HasErrc(Errc::kInvalidArgument));
+  EXPECT_THAT(refused, MessageHas("256 is a drive"));
+}
+
 TEST_F(ServiceTest, VolumesOutliveTheService) {
   Run("format V00001 name=VOL-A");
   tree_.reset();

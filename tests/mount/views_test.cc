@@ -59,6 +59,39 @@ class ViewsTest : public MountFixture {
   std::string view_;
 };
 
+class OneDriveViewsTest : public ViewsTest {
+ protected:
+  Geometry geometry() const override {
+    Geometry geometry;
+    geometry.drives = 1;
+    return geometry;
+  }
+};
+
+TEST_F(OneDriveViewsTest, AMountTakesNoDriveFromOthers) {
+  const std::string backup = Backup("VOL", "V00002");
+  Run("format V00003 name=OTHER");
+  Run("mount " + backup + " dir=" + view_);
+  EXPECT_EQ(ReadFileOrDie(view_ + "/small"), "small");
+  const int fd = open((view_ + "/d/file").c_str(), O_RDONLY | O_CLOEXEC);
+  ASSERT_GE(fd, 0);
+  // Other volumes get the drive, although a file is open there.
+  WriteFileOrDie(At("OTHER/new"), "other");
+  EXPECT_EQ(ReadFileOrDie(At("VOL/small")), "small");
+  EXPECT_EQ(ReadFileOrDie(At("OTHER/new")), "other");
+  char byte = 0;
+  EXPECT_EQ(pread(fd, &byte, 1, 299999), 1);
+  EXPECT_EQ(byte, 'b');
+  close(fd);
+  ExpectTheTree();
+  // Loaded or not, nothing overwrites it.
+  ASSERT_EQ(ReadFileOrDie(At("VOL/small")), "small");
+  EXPECT_EQ(Tell("format V00002 name=NEW clear=yes").err, EBUSY);
+  ExpectTheTree();
+  Run("unmount dir=" + view_);
+  EXPECT_EQ(Tell("format V00002 name=NEW clear=yes").err, 0);
+}
+
 TEST_F(ViewsTest, ABackupIsMountedReadOnly) {
   const std::string backup = Backup("VOL", "V00002");
   const Json answer = Run("mount " + backup + " dir=" + view_);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Requests that wait for a robot hold up nothing but themselves. One drive,
-// which a mounted volume holds, makes every other volume wait.
+// Requests that wait for a robot hold up nothing but themselves. One of the two
+// drives does not get done with loading AWAY, because the test has a lease
+// (fcntl(2)) on that medium's image file.
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
@@ -13,6 +14,7 @@
 #include <thread>
 #include <vector>
 
+#include "media/virtual_library.h"
 #include "tests/mount/mount_fixture.h"
 
 namespace vellum {
@@ -20,27 +22,27 @@ namespace {
 
 class WaitingTest : public MountFixture {
  protected:
-  Geometry geometry() const override {
-    Geometry geometry;
-    geometry.drives = 1;
-    return geometry;
-  }
   void SetUp() override {
     MountFixture::SetUp();
     if (HasFatalFailure()) return;
-    view_ = NewDirectory("view");
     Run("format V00001 name=HELD");
     Run("format V00002 name=AWAY");
     WriteFileOrDie(At("AWAY/file"), std::string(200000, 'a'));
     WriteFileOrDie(At("HELD/file"), "held");
-    Run("mount HELD dir=" + view_);
+    // Only a file that nobody has open gets such a lease.
+    Run("move AWAY 1025");
+    lease_ =
+        open((library() + "/media/V00002.img").c_str(), O_RDWR | O_CLOEXEC);
+    ASSERT_GE(lease_, 0);
+    signal(SIGIO, SIG_IGN);  // tells of who waits for the file
+    ASSERT_EQ(fcntl(lease_, F_SETLEASE, F_WRLCK), 0) << errno;
     // Interrupts calls, and does nothing else.
     struct sigaction action {};
     action.sa_handler = [](int) {};
     sigaction(SIGUSR1, &action, nullptr);
   }
   void TearDown() override {
-    umount2(view_.c_str(), MNT_DETACH);
+    LetGo();
     MountFixture::TearDown();
   }
   size_t Parked() const {
@@ -51,7 +53,10 @@ class WaitingTest : public MountFixture {
     return Parked() +
            ReadControlJson("status.json")["waiting_requests"].get<size_t>();
   }
-  void LetGo() { Run("unmount dir=" + view_); }
+  void LetGo() {
+    if (lease_ >= 0) close(lease_);
+    lease_ = -1;
+  }
 
   // Runs `call` in a thread until it waits, interrupts it, and answers its
   // errno.
@@ -74,7 +79,7 @@ class WaitingTest : public MountFixture {
     return err;
   }
 
-  std::string view_;
+  int lease_ = -1;
 };
 
 TEST_F(WaitingTest, TwoHundredReadersLeaveTheRestAlive) {
@@ -166,14 +171,18 @@ TEST_F(WaitingTest, WaitersAreAnsweredWhenTheDaemonEnds) {
     err = ErrnoAfter(open(At("AWAY/file").c_str(), O_RDONLY | O_CLOEXEC));
   });
   ASSERT_TRUE(Eventually([this] { return Parked() == 1; }));
-  Stop();
+  EXPECT_EQ(Tell("shutdown").err, 0);
   reader.join();
   EXPECT_NE(err, 0);
+  LetGo();
+  EXPECT_TRUE(Eventually([this] { return LibraryLock::Take(library()).ok(); }));
+  running_ = false;
 }
 
 TEST_F(WaitingTest, MetadataAndFsyncMoveNoRobot) {
   const auto loads = [this] {
-    return ReadControlJson("drives.json")[0]["loads"].get<int>();
+    const Json drives = ReadControlJson("drives.json");
+    return drives[0]["loads"].get<int>() + drives[1]["loads"].get<int>();
   };
   const int before = loads();
   const int fd = open(At("AWAY").c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
