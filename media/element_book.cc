@@ -161,6 +161,9 @@ void ElementBook::AddMedium(const ElementStatus& status, ElementAddress home) {
   place.element = status.address;
   place.loaded = map_.data_transfer.Contains(status.address);
   place.in_import_export = map_.import_export.Contains(home);
+  if (status.exception) {
+    place.problem = status.note.empty() ? "exception" : status.note;
+  }
   at_[status.address.value] = place.id;
   media_[place.id] = std::move(place);
 }

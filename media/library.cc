@@ -91,6 +91,16 @@ bool Library::Impl::LeasedLocked(size_t drive) const {
   return false;
 }
 
+bool Library::Impl::EndingLocked(size_t drive) const {
+  for (const auto& [id, start] : starting) {
+    if (start.grant) continue;
+    for (const uint64_t token : start.tokens) {
+      if (leases.at(token).drive == drive) return true;
+    }
+  }
+  return false;
+}
+
 bool Library::Impl::IsReadyLocked(const DriveSlot& slot) const {
   if (slot.open == nullptr) return false;
   const MediumPlace* inside = book.At(slot.address);
@@ -305,12 +315,24 @@ Status Library::SendHome(const MediumId& medium) {
       return Status(Errc::kNoMedium,
                     "medium " + medium + " is not in the library");
     }
+    const bool on_its_way = std::any_of(
+        impl.drives.begin(), impl.drives.end(),
+        [&medium](const auto& slot) { return slot->loading == medium; });
+    // A load whose request was cancelled runs to its end all the same.
+    if (on_its_way) {
+      impl.state_cv.Wait(&impl.mu);
+      continue;
+    }
     if (impl.book.IsSlot(place->element)) return Status::Ok();
     const ElementAddress element = place->element;
     const std::optional<size_t> index = impl.DriveAt(element);
     if (!index) {
       lock.Unlock();
       return impl.MoveHome(element);
+    }
+    if (impl.EndingLocked(*index)) {
+      impl.state_cv.Wait(&impl.mu);
+      continue;
     }
     if (impl.LeasedLocked(*index)) {
       return Status(Errc::kBusy, fmt::format("medium {} is in use in drive {}",
@@ -411,20 +433,35 @@ size_t Library::WaitingRequests() const {
   return impl_->waiting.size() + impl_->starting.size();
 }
 
-Status Library::Rescan() {
+Status Library::RefreshElements(std::stop_token stop) {
   Impl& impl = *impl_;
+  const std::stop_callback wake(stop, [&impl] {
+    MutexLock lock(&impl.mu);
+    impl.state_cv.NotifyAll();
+  });
   {
     MutexLock lock(&impl.mu);
-    impl.BeginTurnLocked();
+    while (impl.turn_taken) {
+      if (stop.stop_requested()) {
+        return Status(Errc::kInterrupted,
+                      "reading the element status: the wait was given up");
+      }
+      impl.state_cv.Wait(&impl.mu);
+    }
+    impl.turn_taken = true;
   }
   const Status status = impl.ReadStatusInTurn();
   MutexLock lock(&impl.mu);
-  if (status.ok()) {
-    // Drives that answered "offline" get another chance.
-    for (auto& slot : impl.drives) slot->online = true;
-  }
   impl.EndTurnLocked();
   return status;
+}
+
+Status Library::Rescan() {
+  RETURN_IF_ERROR(RefreshElements());
+  MutexLock lock(&impl_->mu);
+  for (auto& slot : impl_->drives) slot->online = true;
+  impl_->ChangedLocked();
+  return Status::Ok();
 }
 
 void Library::Shutdown() {

@@ -92,6 +92,7 @@ struct MediumPlace {
   ElementAddress element;         // where it is now
   bool loaded = false;            // element is a drive
   bool in_import_export = false;  // home is an import/export element
+  std::string problem;  // why it cannot be used, as the changer says; or empty
 };
 
 struct DriveState {
@@ -134,7 +135,7 @@ class Library {
   // when either element is in use by a lease.
   Status Move(ElementAddress from, ElementAddress to);
 
-  // Unloads `medium` if it is idle in a drive: it goes home. kBusy when leased.
+  // Sends `medium` home if it is idle in or moving into a drive. kBusy: leased.
   Status SendHome(const MediumId& medium);
 
   // From memory: no device I/O.
@@ -149,7 +150,11 @@ class Library {
   size_t OnlineDrives() const;
   size_t WaitingRequests() const;
 
-  // Reads the element status anew.
+  // Reads the element status anew: what was put in, taken out or swapped by
+  // hand is known afterwards. Moves nothing, but waits for a move that is under
+  // way; kInterrupted when `stop` is requested meanwhile.
+  Status RefreshElements(std::stop_token stop = {});
+  // The same; drives that are offline get another chance.
   Status Rescan();
 
   // Fails what waits with kAborted, waits until all leases are dropped, sends

@@ -143,6 +143,8 @@ struct Library::Impl {
   // Something that a thread may wait for has changed.
   void ChangedLocked() REQUIRES(mu);
   bool LeasedLocked(size_t drive) const REQUIRES(mu);
+  // Only until a cancelled request is forgotten.
+  bool EndingLocked(size_t drive) const REQUIRES(mu);
   bool IsReadyLocked(const DriveSlot& slot) const REQUIRES(mu);
   MediumId MediumInLocked(const DriveSlot& slot) const REQUIRES(mu);
   std::optional<size_t> DriveAt(ElementAddress address) const;

@@ -216,7 +216,8 @@ Result<bool> HoldsData(Medium& medium, const FormatOptions& options) {
   if (options.clear) return true;
   return Error{
       Errc::kExists,
-      fmt::format("{} holds {}; to format it all the same, say so",
+      fmt::format("{} holds {}: clear (--clear, clear=yes) formats it all the "
+                  "same",
                   medium.Info().name, DescribeContent(medium, *content))};
 }
 
