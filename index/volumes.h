@@ -123,6 +123,9 @@ class Volumes {
   };
   Result<Exclusion> Exclude(const std::shared_ptr<Volume>& volume,
                             std::stop_token stop = {});
+  // Would Exclude be refused for long? kBusy names who has the volume: a hold,
+  // a reservation, another exclusion. Does not wait.
+  Status CheckExcludable(const Volume& volume) const;
 
   // Move-only. While it lives, Exclude fails; the volume is loaded and detached
   // as ever.

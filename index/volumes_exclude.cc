@@ -20,6 +20,17 @@ std::string JoinHolders(const VolumeSlot& slot) {
   return text;
 }
 
+Status HeldError(const VolumeSlot& slot) {
+  return Status(Errc::kBusy, fmt::format("volume {} is held by {}", slot.id,
+                                         JoinHolders(slot)));
+}
+
+Status ReservedError(const VolumeSlot& slot) {
+  return Status(
+      Errc::kBusy,
+      fmt::format("volume {} is reserved by another command", slot.id));
+}
+
 }  // namespace
 
 // --- Guards
@@ -71,6 +82,10 @@ Result<Volumes::Exclusion> Volumes::Exclude(
   return impl_->Exclude(*volume, std::move(stop));
 }
 
+Status Volumes::CheckExcludable(const Volume& volume) const {
+  return impl_->CheckExcludable(volume);
+}
+
 Result<Volumes::Reservation> Volumes::Reserve(
     const std::shared_ptr<Volume>& volume, std::string holder,
     std::stop_token stop) {
@@ -118,6 +133,14 @@ Volumes::Exclusion Volumes::Impl::GuardOf(VolumeIndex index) {
   return guard;
 }
 
+Status Volumes::Impl::CheckExcludable(const Volume& volume) const {
+  MutexLock lock(&mu_);
+  const SlotPtr slot = SlotOfLocked(volume.index());
+  if (slot == nullptr) return Status::Ok();  // Exclude says that it is gone
+  if (slot->kept()) return HeldError(*slot);
+  return slot->excluded ? ReservedError(*slot) : Status::Ok();
+}
+
 Status Volumes::Impl::WaitUnloadedLocked(VolumeSlot& slot,
                                          const std::stop_token& stop) {
   constexpr Clock::time_point kNone = Clock::time_point::max();
@@ -135,10 +158,7 @@ Status Volumes::Impl::WaitUnloadedLocked(VolumeSlot& slot,
       return Status(Errc::kNotFound,
                     fmt::format("volume {} was removed", slot.id));
     }
-    if (slot.kept()) {
-      return Status(Errc::kBusy, fmt::format("volume {} is held by {}", slot.id,
-                                             JoinHolders(slot)));
-    }
+    if (slot.kept()) return HeldError(slot);
     if (slot.phase == SlotPhase::kUnloaded && !slot.excluded &&
         !slot.replacing) {
       return Status::Ok();
@@ -154,12 +174,10 @@ Status Volumes::Impl::WaitUnloadedLocked(VolumeSlot& slot,
     if (deadline == kNone)
       deadline = now + std::chrono::milliseconds(options.exclude_wait_ms);
     if (now >= deadline) {
-      return Status(
-          Errc::kBusy,
-          slot.excluded
-              ? fmt::format("volume {} is reserved by another command", slot.id)
-              : fmt::format("volume {} is in use by {} operations", slot.id,
-                            slot.uses + slot.ready.size()));
+      if (slot.excluded) return ReservedError(slot);
+      return Status(Errc::kBusy,
+                    fmt::format("volume {} is in use by {} operations", slot.id,
+                                slot.uses + slot.ready.size()));
     }
     changed_.WaitFor(&mu_, deadline - now);
   }

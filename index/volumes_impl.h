@@ -60,6 +60,7 @@ struct Volumes::Impl {
 
   // --- volumes_exclude.cc
   Result<Exclusion> Exclude(const Volume& volume, std::stop_token stop);
+  Status CheckExcludable(const Volume& volume) const;
   Status WaitUnloadedLocked(VolumeSlot& slot, const std::stop_token& stop)
       REQUIRES(mu_);
   void EndExclusion(VolumeIndex index);
