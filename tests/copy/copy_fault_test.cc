@@ -35,13 +35,6 @@ std::vector<Weather> Weathers(uint32_t atomic) {
 class CopyFaultTest : public EngineTest,
                       public testing::WithParamInterface<uint32_t> {
  protected:
-  static std::unique_ptr<MemoryMedium> Target(uint64_t sectors) {
-    MemoryMediumOptions options;
-    options.sectors = sectors;
-    options.atomic_sectors = GetParam();
-    return std::make_unique<MemoryMedium>(options);
-  }
-
   // What a daemon does when it meets the backup again.
   static Result<Generation> Recover(MemoryMedium& medium) {
     ASSIGN_OR_RETURN(const udf::ControlSlot slot, udf::ReadControlSlot(medium));
@@ -94,14 +87,9 @@ class CopyFaultTest : public EngineTest,
 };
 
 TEST_P(CopyFaultTest, IncrementalCopyIsAtomic) {
-  Make(8192, 21);
-  Change(100);
-  auto target = Target(8192);
-  const Pinned first = Pin();
-  ASSERT_OK(RunFull(target.get(), first.source));
-  const Generation at = first.generation();
-  Change(25);
-  const Pinned next = Pin(&at);
+  auto target = Target(8192, GetParam());
+  const Pinned first = MakeBackup(target.get(), 8192, 21, 100);
+  const Pinned next = PinAfter(25, first.generation());
   CrashMedium medium(*target);
   ASSERT_OK(RunAtomic(&medium, next.source));
   EXPECT_GT(images_, 0u);
@@ -109,11 +97,8 @@ TEST_P(CopyFaultTest, IncrementalCopyIsAtomic) {
 }
 
 TEST_P(CopyFaultTest, AtomicFullCopyToAnotherLineageIsAtomic) {
-  Make(8192, 22);
-  Change(80);
-  auto target = Target(8192);
-  const Pinned first = Pin();
-  ASSERT_OK(RunFull(target.get(), first.source));
+  auto target = Target(8192, GetParam());
+  const Pinned first = MakeBackup(target.get(), 8192, 22, 80);
   Change(40);
   Pinned next = Pin();
   next.source.identity.generation = {udf::NewLineage(), 3};
@@ -128,18 +113,13 @@ TEST_P(CopyFaultTest, SpilledCommitIsAtomic) {
   fuzz.max_nodes = 600;
   fuzz.max_file_bytes = 3000;
   fuzz.touch_all = true;
-  Make(16384, 23, fuzz);
-  Change(500);
-  auto target = Target(16384);
-  const Pinned first = Pin();
-  ASSERT_OK(RunFull(target.get(), first.source));
-  const Generation at = first.generation();
+  auto target = Target(16384, GetParam());
+  const Pinned first = MakeBackup(target.get(), 16384, 23, 500, fuzz);
   const udf::Journal journal(target.get(), first.source.map->geometry(), 1,
                              udf::kRingSector);
   uint64_t images = 0;
   for (int i = 0; i < 40 && !journal.NeedsSpill(images); ++i) {
-    Change(25);
-    const Pinned next = Pin(&at);
+    const Pinned next = PinAfter(25, first.generation());
     CrashMedium medium(*target);
     ASSERT_OK(RunAtomic(&medium, next.source));
     images = images_;
@@ -153,18 +133,13 @@ TEST_P(CopyFaultTest, SpilledCommitIsAtomic) {
 // A second copy after a crash, cut again: what the first one left must not
 // come back.
 TEST_P(CopyFaultTest, CutsAfterARecoveryAreHarmless) {
-  Make(8192, 24);
-  Change(80);
-  auto target = Target(8192);
-  const Pinned first = Pin();
-  ASSERT_OK(RunFull(target.get(), first.source));
-  Generation at = first.generation();
-  Change(20);
-  const Pinned second = Pin(&at);
+  auto target = Target(8192, GetParam());
+  const Pinned first = MakeBackup(target.get(), 8192, 24, 80);
+  const Pinned second = PinAfter(20, first.generation());
   CrashMedium medium(*target);
   ASSERT_OK(RunAtomic(&medium, second.source));
-  Change(20);
-  const Pinned third = Pin(&at);  // from the oldest: right for both outcomes
+  // From the oldest: right for both outcomes.
+  const Pinned third = PinAfter(20, first.generation());
   const size_t events = medium.EventCount();
   for (size_t k = events / 4; k <= events; k += 1 + events / 12) {
     CrashOptions options;
@@ -193,11 +168,8 @@ TEST_P(CopyFaultTest, CutsAfterARecoveryAreHarmless) {
 
 // A full copy is not atomic, but it never passes for what it is not.
 TEST_P(CopyFaultTest, BrokenFullCopyIsNeverTakenForAVolume) {
-  Make(8192, 25);
-  Change(60);
-  auto target = Target(8192);
-  const Pinned first = Pin();
-  ASSERT_OK(RunFull(target.get(), first.source));
+  auto target = Target(8192, GetParam());
+  const Pinned first = MakeBackup(target.get(), 8192, 25, 60);
   Change(60);
   const Pinned next = Pin();
   CrashMedium medium(*target);
@@ -228,14 +200,9 @@ TEST_P(CopyFaultTest, BrokenFullCopyIsNeverTakenForAVolume) {
 // The control: the same changes written straight over the backup, with no
 // record. If the cuts above cannot break this, they prove nothing.
 TEST_P(CopyFaultTest, CopyWithoutARecordIsBroken) {
-  Make(8192, 26);
-  Change(100);
-  auto target = Target(8192);
-  const Pinned first = Pin();
-  ASSERT_OK(RunFull(target.get(), first.source));
-  const Generation at = first.generation();
-  Change(25);
-  const Pinned next = Pin(&at);
+  auto target = Target(8192, GetParam());
+  const Pinned first = MakeBackup(target.get(), 8192, 26, 100);
+  const Pinned next = PinAfter(25, first.generation());
   CrashMedium medium(*target);
   ASSERT_OK(PumpRegions(
       next.source.regions, 8192, {},

@@ -44,6 +44,15 @@ class EngineTest : public testing::Test {
     }
   }
 
+  static std::unique_ptr<MemoryMedium> Target(uint64_t sectors,
+                                              uint32_t atomic_sectors = 1) {
+    MemoryMediumOptions options;
+    options.sectors = sectors;
+    options.atomic_sectors = atomic_sectors;
+    options.name = "target";
+    return std::make_unique<MemoryMedium>(options);
+  }
+
   // Random operations, with a commit now and then.
   void Change(int steps) {
     for (int i = 0; i < steps; ++i) {
@@ -62,6 +71,20 @@ class EngineTest : public testing::Test {
     Model model;
     Generation generation() const { return source.identity.generation; }
   };
+  // Makes a primary with some content and a full copy of it on `target`.
+  Pinned MakeBackup(Medium* target, uint64_t sectors, uint64_t seed, int steps,
+                    FuzzOptions fuzz = {}) {
+    Make(sectors, seed, fuzz);
+    if (!HasFatalFailure()) Change(steps);
+    Pinned pinned = Pin();
+    EXPECT_OK(RunFull(target, pinned.source));
+    return pinned;
+  }
+  // The generation after some more changes, with what changed since `before`.
+  Pinned PinAfter(int steps, const Generation& before) {
+    Change(steps);
+    return Pin(&before);
+  }
   // `since`: only what changed.
   Pinned Pin(const Generation* since = nullptr, bool whole = false) {
     Pinned pinned;

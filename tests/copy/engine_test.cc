@@ -8,14 +8,6 @@
 namespace vellum {
 namespace {
 
-std::unique_ptr<MemoryMedium> Blank(uint64_t sectors, uint32_t atomic = 1) {
-  MemoryMediumOptions options;
-  options.sectors = sectors;
-  options.atomic_sectors = atomic;
-  options.name = "target";
-  return std::make_unique<MemoryMedium>(options);
-}
-
 // A wrapper that changes what was written to one sector after the write.
 class LyingMedium : public Medium {
  public:
@@ -51,7 +43,7 @@ TEST_F(EngineTest, FullCopyIsIdenticalAndClean) {
   Make(8192, 1);
   Change(120);
   const Pinned pinned = Pin();
-  auto target = Blank(8192);
+  auto target = Target(8192);
   ASSERT_OK(RunFull(target.get(), pinned.source));
   ExpectBackup(target.get(), pinned);
   EXPECT_EQ(counters_.regions_done, pinned.source.regions.count());
@@ -62,7 +54,7 @@ TEST_F(EngineTest, FullCopyOntoALargerMediumKeepsTheSize) {
   Make(8192, 2);
   Change(60);
   const Pinned pinned = Pin();
-  auto target = Blank(10000);
+  auto target = Target(10000);
   ASSERT_OK(RunFull(target.get(), pinned.source));
   ExpectBackup(target.get(), pinned);
   ASSERT_OK_AND_ASSIGN(const udf::VolumeDescription description,
@@ -73,7 +65,7 @@ TEST_F(EngineTest, FullCopyOntoALargerMediumKeepsTheSize) {
 TEST_F(EngineTest, SmallerTargetIsRefusedBeforeAnythingIsWritten) {
   Make(8192, 3);
   const Pinned pinned = Pin();
-  auto target = Blank(8160);
+  auto target = Target(8160);
   EXPECT_THAT(RunFull(target.get(), pinned.source), HasErrc(Errc::kNoSpace));
   ASSERT_OK_AND_ASSIGN(const udf::MediumContent content,
                        udf::ProbeMedium(*target));
@@ -86,7 +78,7 @@ TEST_F(EngineTest, CopyIsOneGenerationWhileThePrimaryGoesOn) {
   const Pinned pinned = Pin();
   Change(150);
   ASSERT_OK(volume_->Sync());
-  auto target = Blank(8192);
+  auto target = Target(8192);
   ASSERT_OK(RunFull(target.get(), pinned.source));
   ExpectBackup(target.get(), pinned);
 }
@@ -95,7 +87,7 @@ TEST_F(EngineTest, WholeCopyTakesEverySector) {
   Make(8192, 5);
   Change(150);
   const Pinned pinned = Pin(nullptr, true);
-  auto target = Blank(8192);
+  auto target = Target(8192);
   ASSERT_OK(RunFull(target.get(), pinned.source));
   ExpectBackup(target.get(), pinned);
   udf::Sector a, b;
@@ -111,7 +103,7 @@ TEST_F(EngineTest, AnotherOwnersDataIsWiped) {
   Make(8192, 6);
   Change(30);
   const Pinned pinned = Pin();
-  auto target = Blank(10000);
+  auto target = Target(10000);
   const Bytes secret(10000 * kSectorSize, std::byte{0x77});
   ASSERT_OK(target->Write(0, secret));
   ASSERT_OK(RunFull(target.get(), pinned.source));
@@ -123,7 +115,7 @@ TEST_F(EngineTest, AnotherOwnersDataIsWiped) {
         << s;
   }
   // And stays when asked to.
-  auto kept = Blank(10000);
+  auto kept = Target(10000);
   ASSERT_OK(kept->Write(0, secret));
   FullCopyOptions options;
   options.wipe = false;
@@ -137,7 +129,7 @@ TEST_F(EngineTest, VerifyFindsASectorThatDoesNotReadBack) {
   Make(8192, 7);
   Change(100);
   const Pinned pinned = Pin();
-  auto target = Blank(8192);
+  auto target = Target(8192);
   const uint64_t bad =
       pinned.source.map->geometry().Sector(udf::kBitmapBlock) + 32;
   LyingMedium liar(target.get(), bad);
@@ -153,18 +145,10 @@ TEST_F(EngineTest, VerifyFindsASectorThatDoesNotReadBack) {
 }
 
 TEST_F(EngineTest, IncrementalCopiesFollowThePrimary) {
-  Make(16384, 8);
-  Change(120);
-  auto target = Blank(16384);
-  Generation at;
-  {
-    const Pinned first = Pin();
-    ASSERT_OK(RunFull(target.get(), first.source));
-    at = first.generation();
-  }
+  auto target = Target(16384);
+  Generation at = MakeBackup(target.get(), 16384, 8, 120).generation();
   for (int round = 0; round < 6; ++round) {
-    Change(40);
-    const Pinned next = Pin(&at);
+    const Pinned next = PinAfter(40, at);
     ASSERT_LT(next.source.regions.count(),
               next.source.map->UsedRegions().count());
     ASSERT_OK(RunAtomic(target.get(), next.source));
@@ -181,11 +165,8 @@ TEST_F(EngineTest, IncrementalCopiesFollowThePrimary) {
 }
 
 TEST_F(EngineTest, NothingChangedNeedsNoRecord) {
-  Make(8192, 9);
-  Change(60);
-  auto target = Blank(8192);
-  const Pinned first = Pin();
-  ASSERT_OK(RunFull(target.get(), first.source));
+  auto target = Target(8192);
+  const Pinned first = MakeBackup(target.get(), 8192, 9, 60);
   const Generation at = first.generation();
   const Pinned same = Pin(&at);
   ASSERT_EQ(same.generation(), at);
@@ -195,11 +176,8 @@ TEST_F(EngineTest, NothingChangedNeedsNoRecord) {
 }
 
 TEST_F(EngineTest, AtomicFullCopyHealsTheBackup) {
-  Make(8192, 10);
-  Change(120);
-  auto target = Blank(8192);
-  const Pinned pinned = Pin();
-  ASSERT_OK(RunFull(target.get(), pinned.source));
+  auto target = Target(8192);
+  const Pinned pinned = MakeBackup(target.get(), 8192, 10, 120);
   // A bit flips in the root directory's entry.
   const udf::Geometry& g = pinned.source.map->geometry();
   const std::byte bad{0xFF};
@@ -210,13 +188,8 @@ TEST_F(EngineTest, AtomicFullCopyHealsTheBackup) {
 }
 
 TEST_F(EngineTest, AtomicCopyToAnotherLineage) {
-  Make(8192, 11);
-  Change(80);
-  auto target = Blank(8192);
-  {
-    const Pinned first = Pin();
-    ASSERT_OK(RunFull(target.get(), first.source));
-  }
+  auto target = Target(8192);
+  MakeBackup(target.get(), 8192, 11, 80);
   // As after a rescan of the primary.
   ASSERT_OK(volume_->Detach());
   VolumeRecord record = volume_->record();
@@ -240,19 +213,11 @@ TEST_F(EngineTest, LargeRecordsAreSpilled) {
   FuzzOptions fuzz;
   fuzz.touch_all = true;
   fuzz.max_nodes = 400;
-  Make(16384, 12, fuzz);
-  Change(600);
-  auto target = Blank(16384);
-  Generation at;
-  {
-    const Pinned first = Pin();
-    ASSERT_OK(RunFull(target.get(), first.source));
-    at = first.generation();
-  }
+  auto target = Target(16384);
+  Generation at = MakeBackup(target.get(), 16384, 12, 600, fuzz).generation();
   uint64_t most = 0;
   for (int round = 0; round < 4; ++round) {
-    Change(150);
-    const Pinned next = Pin(&at);
+    const Pinned next = PinAfter(150, at);
     ASSERT_OK(RunAtomic(target.get(), next.source));
     ExpectBackup(target.get(), next);
     most = std::max(most, images_);
@@ -264,14 +229,9 @@ TEST_F(EngineTest, LargeRecordsAreSpilled) {
 }
 
 TEST_F(EngineTest, TooManyImagesLeaveTheBackupUnchanged) {
-  Make(8192, 13);
-  Change(100);
-  auto target = Blank(8192);
-  const Pinned first = Pin();
-  ASSERT_OK(RunFull(target.get(), first.source));
-  const Generation at = first.generation();
-  Change(60);
-  const Pinned next = Pin(&at);
+  auto target = Target(8192);
+  const Pinned first = MakeBackup(target.get(), 8192, 13, 100);
+  const Pinned next = PinAfter(60, first.generation());
   AtomicCopyOptions options;
   options.max_image_bytes = 4 * kSectorSize;
   const Status status = RunAtomic(target.get(), next.source, options);
@@ -281,14 +241,9 @@ TEST_F(EngineTest, TooManyImagesLeaveTheBackupUnchanged) {
 }
 
 TEST_F(EngineTest, UnreadableRecordIsNotCommitted) {
-  Make(8192, 14);
-  Change(60);
-  auto target = Blank(8192);
-  const Pinned first = Pin();
-  ASSERT_OK(RunFull(target.get(), first.source));
-  const Generation at = first.generation();
-  Change(30);
-  const Pinned next = Pin(&at);
+  auto target = Target(8192);
+  const Pinned first = MakeBackup(target.get(), 8192, 14, 60);
+  const Pinned next = PinAfter(30, first.generation());
   // The first image of the ring's first record is written wrongly.
   const udf::Geometry& g = next.source.map->geometry();
   LyingMedium liar(target.get(), g.ring_first + 2);
@@ -302,7 +257,7 @@ TEST_F(EngineTest, CancelStopsBetweenChunks) {
   Make(8192, 15);
   Change(100);
   const Pinned pinned = Pin();
-  auto target = Blank(8192);
+  auto target = Target(8192);
   std::stop_source stop;
   stop.request_stop();
   ASSERT_OK_AND_ASSIGN(TargetContent found, ProbeTarget(*target));
@@ -321,18 +276,15 @@ TEST_F(EngineTest, ReadErrorsOfTheSourceComeThrough) {
   const Pinned pinned = Pin();
   primary_->MakeUnreadable(
       {pinned.source.map->geometry().Sector(udf::kBitmapBlock), 1});
-  auto target = Blank(8192);
+  auto target = Target(8192);
   const Status status = RunFull(target.get(), pinned.source);
   EXPECT_THAT(status, HasErrc(Errc::kDeviceError));
   EXPECT_THAT(status, MessageHas("PRIMARY"));
 }
 
 TEST_F(EngineTest, FullControlLogIsSaidBeforeTheBackupIsTouched) {
-  Make(8192, 17);
-  Change(40);
-  auto target = Blank(8192);
-  const Pinned first = Pin();
-  ASSERT_OK(RunFull(target.get(), first.source));
+  auto target = Target(8192);
+  const Pinned first = MakeBackup(target.get(), 8192, 17, 40);
   const udf::Geometry& g = first.source.map->geometry();
   udf::LogEntry entry;
   entry.text = std::string(3000, 'x');
@@ -342,9 +294,7 @@ TEST_F(EngineTest, FullControlLogIsSaidBeforeTheBackupIsTouched) {
   entry.text = "{}";
   while (udf::AppendControlLog(*target, g, &end, {entry}).ok()) {
   }
-  const Generation at = first.generation();
-  Change(20);
-  const Pinned next = Pin(&at);
+  const Pinned next = PinAfter(20, first.generation());
   const auto before = target->Clone();
   const Status status = RunAtomic(target.get(), next.source);
   EXPECT_THAT(status, HasErrc(Errc::kNoSpace));
