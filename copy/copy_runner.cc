@@ -18,8 +18,9 @@ Status CopyRunner::Run() {
   if (source_ == nullptr) {
     return Status(Errc::kNotFound, "no volume " + request_.source);
   }
-  source_record_ = source_->record();
-  if (request_.mode == CopyMode::kImage) {
+  if (image_ == nullptr) source_record_ = source_->record();
+  RETURN_IF_ERROR(CheckMedia());
+  if (request_.mode == CopyMode::kImage && image_ == nullptr) {
     auto image = SpoolImage::Open(*steps_->context().spool, steps_->job().id());
     if (image.ok() &&
         (*image)->identity().medium_uuid == source_record_.medium_uuid) {
@@ -41,6 +42,26 @@ Status CopyRunner::Run() {
   steps_->context().spool->Release(steps_->job().id());
   steps_->SendAllHome();
   return Status::Ok();
+}
+
+Status CopyRunner::CheckMedia() {
+  const Archive& archive = steps_->archive();
+  // A medium that was taken out or swapped is noticed by its volume tag (O16).
+  RETURN_IF_ERROR(archive.library->RefreshElements(steps_->stop()));
+  for (const auto& volume : archive.volumes->List()) {
+    const VolumeRecord record = volume->record();
+    if (record.role != udf::Role::kBackup || !record.location.empty() ||
+        record.owner_uuid != source_record_.medium_uuid ||
+        archive.library->FindMedium(record.medium).ok()) {
+      continue;
+    }
+    steps_->Log(fmt::format(
+        "backup {} of {} is on medium {}, which is not in the library any more",
+        record.id, source_record_.id, record.medium));
+  }
+  if (image_ != nullptr) return Status::Ok();  // the source was read
+  return CheckLoadable(*archive.library, source_record_.medium)
+      .WithContext("volume " + source_record_.id);
 }
 
 Result<CopyRunner::Again> CopyRunner::Attempt() {
@@ -83,6 +104,7 @@ Status CopyRunner::FallBackToFull(const std::string& why) {
   }
   steps_->Log("full copy: " + why);
   force_full_ = true;
+  full_reason_ = why;
   return Status::Ok();
 }
 
@@ -189,13 +211,15 @@ Result<CopyRunner::Again> CopyRunner::RunStaged() {
 }
 
 Result<CopyRunner::Again> CopyRunner::RunStreaming() {
+  TargetLoader loader(steps_, &avoid_);
+  // First, so that a job that has to wait for the target is queued still.
+  RETURN_IF_ERROR(loader.Reserve(target_medium_));
   RETURN_IF_ERROR(steps_->Enter(JobState::kStreaming));
   if (steps_->archive().library->OnlineDrives() < 2) {
     return Error{Errc::kOffline,
                  "a streaming copy needs two drives online, there are " +
                      std::to_string(steps_->archive().library->OnlineDrives())};
   }
-  TargetLoader loader(steps_, &avoid_);
   ASSIGN_OR_RETURN(LoadedTarget target,
                    loader.Load(target_medium_, source_record_, true));
   target_medium_ = target.medium;

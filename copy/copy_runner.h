@@ -32,7 +32,8 @@ class CopyRunner {
   explicit CopyRunner(JobSteps* steps);
 
   // Up to and with kReturning; the caller ends the job. After an error media
-  // may be loaded still: JobSteps::SendAllHome.
+  // may be loaded still: JobSteps::SendAllHome. After JobSteps::Defer it is
+  // called again and goes on with what it has.
   Status Run();
 
  private:
@@ -40,6 +41,8 @@ class CopyRunner {
   // with what it has learnt.
   enum class Again { kNo, kYes };
 
+  // Looks what an operator did to the media since, before anything is read.
+  Status CheckMedia();
   Result<Again> Attempt();
   Result<Again> RunStaged();
   Result<Again> RunStreaming();
@@ -91,6 +94,7 @@ class CopyRunner {
   bool staged_ = true;
   bool resumed_ = false;     // from a spool image of an earlier start
   bool force_full_ = false;  // an incremental copy proved impossible
+  std::string full_reason_;  // why
   std::unique_ptr<SpoolImage> image_;
   std::optional<Generation> staged_since_;  // the image holds changes only
   std::optional<Generation> real_base_;  // what the backup turned out to hold

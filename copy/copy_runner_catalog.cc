@@ -109,6 +109,9 @@ Status CopyRunner::Record(LoadedTarget* target, const CopySource& source,
                                source.identity.volume_id,
                                ToString(source.identity.generation), record.id,
                                target->medium, job->method);
+    if (job->method == "full" && !full_reason_.empty()) {
+      job->message += ", because " + full_reason_;
+    }
   });
   return Status::Ok();
 }

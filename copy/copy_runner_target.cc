@@ -187,6 +187,7 @@ Result<CopyRunner::Again> CopyRunner::AnotherMedium(const LoadedTarget& target,
   if (staged_since_) {
     image_.reset();
     force_full_ = true;
+    full_reason_ = reason;
   }
   return Again::kYes;
 }

@@ -80,7 +80,8 @@ struct JobRecord {
   uint64_t bytes_verified = 0;
   TimeSpec created, started, state_since, ended;
   Errc error = Errc::kInternal;  // kFailed, kCancelled
-  std::string message;           // what happened, for a person
+  std::string message;           // for a person: what happened; before the
+                                 // end: what it waits for, empty: nothing
   std::vector<std::string> log;  // one line per event, with times
 };
 

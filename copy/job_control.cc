@@ -50,6 +50,13 @@ void JobControl::Log(const std::string& line) {
   record_.log.push_back(TimeText(Now()) + " " + line);
 }
 
+bool JobControl::SetWaiting(const std::string& text) {
+  MutexLock lock(&mu_);
+  if (record_.message == text) return false;
+  record_.message = text;
+  return true;
+}
+
 void JobControl::EnterLocked(JobState state) {
   const TimeSpec now = Now();
   record_.state = state;
@@ -68,6 +75,8 @@ Status JobControl::Enter(JobState state) {
     return Status(Errc::kAborted, "cancelled");
   }
   EnterLocked(state);
+  // What it waited for is past; a copy that returns has said its result.
+  if (state != JobState::kReturning) record_.message.clear();
   return Status::Ok();
 }
 

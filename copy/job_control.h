@@ -32,6 +32,9 @@ class JobControl {
   }
   // Appends a line, with the time, to the job's log.
   void Log(const std::string& line);
+  // Says what the job waits for, until it enters its next state. True when that
+  // is news.
+  bool SetWaiting(const std::string& text);
 
   // Enters `state`. kAborted instead when the job was cancelled and the state
   // is not an end (nor kReturning, which an ended copy enters).

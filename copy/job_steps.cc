@@ -5,6 +5,14 @@
 
 namespace vellum {
 
+std::string WaitingText(const std::string& volume_id, const Error& busy) {
+  const std::string subject = fmt::format("volume {} is ", volume_id);
+  const bool known = busy.message.rfind(subject, 0) == 0;
+  return fmt::format(
+      "waits for {}: {}", volume_id,
+      known ? busy.message.substr(subject.size()) : busy.message);
+}
+
 Status JobSteps::Enter(JobState state) {
   RETURN_IF_ERROR(job_->Enter(state));
   RETURN_IF_ERROR(Save());
@@ -27,6 +35,14 @@ std::string JobSteps::owner() const {
   return fmt::format("job {}", job_->id());
 }
 
+Error JobSteps::Defer(const std::shared_ptr<Volume>& volume,
+                      const Error& busy) {
+  deferred_for_ = volume;
+  const std::string text = WaitingText(volume->id(), busy);
+  if (job_->SetWaiting(text)) Log(text);
+  return busy;
+}
+
 void JobSteps::Touch(const MediumId& medium) {
   if (touched_.count(medium) != 0) return;
   const Result<MediumPlace> place = archive().library->FindMedium(medium);
@@ -37,9 +53,11 @@ void JobSteps::SendHome(const MediumId& medium) {
   const auto it = touched_.find(medium);
   if (it == touched_.end() || it->second) return;
   const Result<MediumPlace> place = archive().library->FindMedium(medium);
-  if (!place.ok() || !place->loaded) return;
+  if (!place.ok()) return;
   Volumes::Exclusion exclusion;
-  if (const auto volume = archive().volumes->FindByMedium(medium)) {
+  const auto volume = archive().volumes->FindByMedium(medium);
+  // What is not in a drive may still be on its way into one.
+  if (volume != nullptr && place->loaded) {
     Result<Volumes::Exclusion> detached = archive().volumes->Exclude(volume);
     if (!detached.ok()) {
       Log(fmt::format("medium {} stays loaded: {}", medium,

@@ -6,7 +6,9 @@
 #pragma once
 
 #include <map>
+#include <memory>
 #include <string>
+#include <utility>
 
 #include "copy/copy_hooks.h"
 #include "copy/job_control.h"
@@ -29,6 +31,9 @@ struct JobContext {
   const JobsOptions* options = nullptr;
 };
 
+// "waits for V00005: held by mount at /mnt", of the kBusy error.
+std::string WaitingText(const std::string& volume_id, const Error& busy);
+
 class JobSteps {
  public:
   JobSteps(const JobContext& context, JobControl* job)
@@ -48,6 +53,14 @@ class JobSteps {
   std::string owner() const;  // "job 7"
   void Log(const std::string& line) const { job_->Log(line); }
 
+  // The job can do nothing while somebody has `volume`, as the kBusy error
+  // says: it gives way to other jobs and is run again when the volume is free.
+  // The error to return at once. REQUIRES: the job has no lease, use or
+  // exclusion.
+  Error Defer(const std::shared_ptr<Volume>& volume, const Error& busy);
+  // What the job was deferred for; null: it was not. Forgets it.
+  std::shared_ptr<Volume> TakeDeferred() { return std::move(deferred_for_); }
+
   // To be called before the job first asks for the medium.
   void Touch(const MediumId& medium);
   // Unloads the medium if this job loaded it and nobody uses it. REQUIRES: the
@@ -59,6 +72,7 @@ class JobSteps {
   const JobContext context_;
   JobControl* const job_;
   bool dead_ = false;
+  std::shared_ptr<Volume> deferred_for_;
   std::map<MediumId, bool> touched_;  // -> it was in a drive before
 };
 

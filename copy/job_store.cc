@@ -15,7 +15,6 @@ namespace {
 constexpr std::string_view kTable = "job";
 constexpr std::string_view kIdTable = "job_id";  // one row: the last id given
 constexpr std::string_view kIdKey = "last";
-constexpr size_t kEndedKept = 1000;
 
 JobId ParseId(const std::string& text) {
   JobId id = 0;
@@ -30,7 +29,7 @@ JobId ParseId(const std::string& text) {
 
 std::string JobKey(JobId id) { return fmt::format("{:020}", id); }
 
-Result<std::vector<JobRecord>> JobStore::Load() {
+Result<std::vector<JobRecord>> JobStore::Load(size_t ended_kept) {
   std::vector<JobRecord> jobs;
   JobId last = 0;
   RETURN_IF_ERROR(catalog_->ForEachRow(
@@ -54,8 +53,8 @@ Result<std::vector<JobRecord>> JobStore::Load() {
   const size_t ended = static_cast<size_t>(
       std::count_if(jobs.begin(), jobs.end(),
                     [](const JobRecord& job) { return JobEnded(job.state); }));
-  if (ended > kEndedKept) {
-    size_t drop = ended - kEndedKept;
+  if (ended > ended_kept) {
+    size_t drop = ended - ended_kept;
     CatalogBatch batch;
     std::erase_if(jobs, [&](const JobRecord& job) {
       if (drop == 0 || !JobEnded(job.state)) return false;
@@ -70,14 +69,25 @@ Result<std::vector<JobRecord>> JobStore::Load() {
   return jobs;
 }
 
-Result<JobId> JobStore::NewId() {
+JobId JobStore::NextId() const {
   MutexLock lock(&mu_);
-  const JobId id = last_id_ + 1;
+  return last_id_ + 1;
+}
+
+Status JobStore::TakeId(JobId id) {
+  MutexLock lock(&mu_);
   CatalogBatch batch;
   batch.PutRow(kIdTable, kIdKey, JobKey(id));
   RETURN_IF_ERROR(catalog_->Write(batch, Sync::kNo));
   last_id_ = id;
-  return id;
+  return Status::Ok();
+}
+
+Status JobStore::Remove(JobId id) {
+  MutexLock lock(&mu_);
+  CatalogBatch batch;
+  batch.DeleteRow(kTable, JobKey(id));
+  return catalog_->Write(batch, Sync::kNo);
 }
 
 Status JobStore::Save(const JobControl& job) {

@@ -22,11 +22,15 @@ class JobStore {
  public:
   explicit JobStore(Catalog* catalog) : catalog_(catalog) {}
 
-  // All jobs, ascending. Of those that ended long ago only the newest are kept;
-  // the others leave the table (their history stays).
-  Result<std::vector<JobRecord>> Load();
-  // The next id, never given before.
-  Result<JobId> NewId();
+  // All jobs, ascending; of the ended ones only the newest `ended_kept`, the
+  // others leave the table (their history stays).
+  Result<std::vector<JobRecord>> Load(size_t ended_kept);
+  // The next id, never taken before.
+  JobId NextId() const;
+  // A job has the id that NextId answered.
+  Status TakeId(JobId id);
+  // The job leaves the table.
+  Status Remove(JobId id);
   // Stores the job as it is now, durably; an ended copy gets its row of the
   // history in the same batch.
   Status Save(const JobControl& job);
@@ -35,7 +39,7 @@ class JobStore {
   Catalog* const catalog_;
   // Orders "read the record, store it", so that the newest one stays. Held
   // over writes to the catalog. Before JobControl's mutex.
-  Mutex mu_;
+  mutable Mutex mu_;
   JobId last_id_ GUARDED_BY(mu_) = 0;
 };
 

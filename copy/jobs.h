@@ -24,10 +24,11 @@ namespace vellum {
 
 struct JobsOptions {
   std::string spool_directory;
-  uint64_t spool_limit = 0;   // bytes; 0: what the disk has free
-  uint32_t running = 2;       // jobs at once
-  ElementAddress pool_first;  // copy pool: storage elements in this range;
-  ElementAddress pool_last;   // 0..0 = all
+  uint64_t spool_limit = 0;    // bytes; 0: what the disk has free
+  uint32_t running = 2;        // jobs at once
+  uint32_t ended_kept = 1000;  // records of ended jobs; at least 1
+  ElementAddress pool_first;   // copy pool: storage elements in this range;
+  ElementAddress pool_last;    // 0..0 = all
   // Called when a job ends or changes its state (control tree, tests); no lock
   // is held. An error from it in state kX makes the job act as if the daemon
   // died there: tests.
@@ -43,12 +44,17 @@ class Jobs {
                                             const JobsOptions& options);
   ~Jobs();  // Shutdown
 
-  // Checks what can be checked without moving a medium, then queues. Errors at
+  // Checks what can be checked without moving a medium, then queues. A copy
+  // whose target somebody has (a volume mounted at a place of its own, another
+  // command) stays in the queue, and is passed by others, until it is free;
+  // JobRecord::message says for whom it waits. Errors at
   // once, nothing moved, no job: kNotFound (source, target), kInvalidArgument
   // (source is a BACKUP; target is the source itself), kExists (target belongs
   // to another primary: names both; target is a PRIMARY), kNoSpace (staging
   // space: needed and free; pool exhausted; target smaller than the source),
-  // kOffline (streaming with fewer than two drives online), kNoMedium.
+  // kOffline (streaming with fewer than two drives online), kNoMedium (not in
+  // the library, or its element says that it cannot be used). No number is used
+  // up by what is refused.
   Result<JobId> Submit(const CopyRequest& request);
   // Compares two volumes, or a backup with its primary, sector by sector: what
   // the generation of `b` uses. Differences fail the job with kCorruption and
@@ -57,7 +63,9 @@ class Jobs {
   Result<JobId> SubmitCompare(const std::string& a, const std::string& b);
 
   Result<JobRecord> Get(JobId id) const;
-  std::vector<JobRecord> List() const;  // ascending ids, ended ones included
+  // Ascending ids. Of the ended ones the newest `ended_kept`: the others are
+  // forgotten, but for their rows in the history.
+  std::vector<JobRecord> List() const;
   // The job ends as kCancelled soon; kNotFound; kBusy when it has ended.
   Status Cancel(JobId id);
   // Waits for the end.

@@ -74,8 +74,8 @@ Result<VolumeRecord> Format(const Archive& archive,
   }
   if (old != nullptr && !request.clear) {
     return Error{Errc::kExists,
-                 fmt::format("medium {} holds volume {}: clear=yes formats it "
-                             "all the same",
+                 fmt::format("medium {} holds volume {}: clear (--clear, "
+                             "clear=yes) formats it all the same",
                              medium, old->id())};
   }
   ASSIGN_OR_RETURN(const Taken taken,

@@ -59,6 +59,15 @@ bool PoolRange::Contains(ElementAddress element) const {
   return element >= first && element <= last;
 }
 
+Status CheckLoadable(const Library& library, const MediumId& medium) {
+  const Result<MediumPlace> place = library.FindMedium(medium);
+  if (!place.ok()) return Status(Errc::kNoMedium, place.error().message);
+  if (place->problem.empty()) return Status::Ok();
+  return Status(Errc::kNoMedium,
+                fmt::format("medium {} in element {} cannot be used: {}",
+                            medium, place->element.value, place->problem));
+}
+
 bool IsLastComplete(const Archive& archive, const std::string& owner_uuid,
                     const MediumId& medium) {
   for (const auto& volume : archive.volumes->List()) {
@@ -132,6 +141,7 @@ Result<MediumId> TargetChooser::Named(const CopyRequest& request,
         fmt::format("medium {} has {} sectors, volume {} has {}", medium,
                     capacity, source.id, source.geometry.sectors)};
   }
+  RETURN_IF_ERROR(CheckLoadable(*archive_.library, medium));
   return medium;
 }
 
@@ -166,11 +176,15 @@ MediumId TargetChooser::Bound(const VolumeRecord& source,
 
 Result<MediumId> TargetChooser::Automatic(
     const VolumeRecord& source, const std::set<MediumId>& avoid) const {
-  if (MediumId bound = Bound(source, avoid); !bound.empty()) return bound;
+  if (MediumId bound = Bound(source, avoid); !bound.empty()) {
+    RETURN_IF_ERROR(CheckLoadable(*archive_.library, bound)
+                        .WithContext("the backup of volume " + source.id));
+    return bound;
+  }
   if (MediumId claimed = claims_->ClaimOf(source.id);
       !claimed.empty() && avoid.count(claimed) == 0) {
     const Result<MediumPlace> place = archive_.library->FindMedium(claimed);
-    if (place.ok() && InPool(*place)) return claimed;
+    if (place.ok() && place->problem.empty() && InPool(*place)) return claimed;
   }
   std::vector<MediumPlace> pool = archive_.library->Media();
   std::erase_if(pool,
@@ -202,7 +216,7 @@ Result<MediumId> TargetChooser::Automatic(
       ++used;
       continue;
     }
-    if (avoid.count(place.id) != 0) {
+    if (avoid.count(place.id) != 0 || !place.problem.empty()) {
       ++unsuitable;
       continue;
     }

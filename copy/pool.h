@@ -45,6 +45,10 @@ struct PoolRange {
   bool Contains(ElementAddress element) const;
 };
 
+// Can the medium be loaded, as far as the element status tells? kNoMedium when
+// it is not in the library, or its element says what is wrong with it (a
+// missing image file): names medium, element and reason.
+Status CheckLoadable(const Library& library, const MediumId& medium);
 // Does no medium of the library but `medium` hold a complete backup of the
 // owner (its medium uuid)?
 bool IsLastComplete(const Archive& archive, const std::string& owner_uuid,
@@ -61,11 +65,13 @@ class TargetChooser {
 
   // The medium that the request names. kNotFound, kNoMedium, kInvalidArgument
   // (the source's own), kExists (a PRIMARY, another primary's backup, claimed
-  // by a job for another volume), kNoSpace (known to be too small).
+  // by a job for another volume), kNoSpace (known to be too small);
+  // CheckLoadable.
   Result<MediumId> Named(const CopyRequest& request,
                          const VolumeRecord& source) const;
   // The bound backup that was copied longest ago, else the first unused medium
-  // of the pool; never one of `avoid`. kNoSpace: the pool is exhausted.
+  // of the pool; never one of `avoid`. kNoSpace: the pool is exhausted;
+  // CheckLoadable of a bound backup: it is not given up silently.
   Result<MediumId> Automatic(const VolumeRecord& source,
                              const std::set<MediumId>& avoid) const;
 

@@ -3,27 +3,12 @@
 
 #include <fmt/format.h>
 
-#include <chrono>
-#include <condition_variable>
-#include <mutex>
 #include <utility>
 
 #include "copy/medium_notes.h"
 
 namespace vellum {
 namespace {
-
-constexpr std::chrono::milliseconds kMountedPoll{200};
-
-// False when `stop` was requested first.
-bool SleepUnlessStopped(const std::stop_token& stop,
-                        std::chrono::milliseconds time) {
-  std::mutex mu;
-  std::condition_variable_any wake;
-  std::unique_lock<std::mutex> lock(mu);
-  wake.wait_for(lock, stop, time, [] { return false; });
-  return !stop.stop_requested();
-}
 
 // Errors that say: this medium will not do.
 bool IsUnsuitable(Errc code) {
@@ -48,11 +33,37 @@ Result<MediumId> TargetLoader::Choose(const VolumeRecord& source) {
     if (claimed.ok()) {
       steps_->job().Update(
           [&medium](JobRecord* job) { job->target_medium = medium; });
+      const auto volume = context.archive.volumes->FindByMedium(medium);
+      if (volume == nullptr) return medium;
+      const Status free = context.archive.volumes->CheckExcludable(*volume);
+      if (!free.ok()) return Busy(volume, free.error());
       return medium;
     }
     // Another job was quicker: choose again, or say so.
     if (!record.request.target.empty()) return claimed;
   }
+}
+
+Error TargetLoader::Busy(const std::shared_ptr<Volume>& volume,
+                         const Error& busy) {
+  if (busy.code != Errc::kBusy ||
+      !steps_->job().Record().request.wait_mounted) {
+    return busy;
+  }
+  return steps_->Defer(volume, busy);
+}
+
+Status TargetLoader::Reserve(const MediumId& medium) {
+  reserved_.reset();
+  reservation_.Release();
+  const auto volume = steps_->archive().volumes->FindByMedium(medium);
+  if (volume == nullptr) return Status::Ok();
+  Result<Volumes::Exclusion> exclusion =
+      steps_->archive().volumes->Exclude(volume, steps_->stop());
+  if (!exclusion.ok()) return Busy(volume, exclusion.error());
+  reserved_ = volume;
+  reservation_ = std::move(*exclusion);
+  return Status::Ok();
 }
 
 Result<LoadedTarget> TargetLoader::Load(MediumId medium,
@@ -90,9 +101,12 @@ Result<LoadedTarget> TargetLoader::LoadOne(const MediumId& medium,
   LoadedTarget target;
   target.medium = medium;
   target.volume = archive.volumes->FindByMedium(medium);
-  if (target.volume != nullptr) {
-    ASSIGN_OR_RETURN(target.exclusion, ExcludeTarget(target.volume));
+  if (target.volume == nullptr || target.volume != reserved_) {
+    RETURN_IF_ERROR(Reserve(medium));
+    target.volume = reserved_;
   }
+  reserved_.reset();
+  target.exclusion = std::move(reservation_);
   std::vector<LeaseRequest> requests;
   if (with_source) {
     LeaseRequest request;
@@ -126,27 +140,6 @@ Result<LoadedTarget> TargetLoader::LoadOne(const MediumId& medium,
   return fits;
 }
 
-Result<Volumes::Exclusion> TargetLoader::ExcludeTarget(
-    const std::shared_ptr<Volume>& volume) {
-  bool said = false;
-  for (;;) {
-    Result<Volumes::Exclusion> exclusion =
-        steps_->archive().volumes->Exclude(volume, steps_->stop());
-    if (exclusion.ok() || exclusion.error().code != Errc::kBusy ||
-        !steps_->job().Record().request.wait_mounted) {
-      return exclusion;
-    }
-    if (!said) {
-      steps_->Log(
-          fmt::format("waits for the target: {}", exclusion.error().message));
-      said = true;
-    }
-    if (!SleepUnlessStopped(steps_->stop(), kMountedPoll)) {
-      return Error{Errc::kAborted, "cancelled"};
-    }
-  }
-}
-
 Status TargetLoader::Check(const VolumeRecord& source, LoadedTarget* target) {
   const MediumInfo& info = target->content.info;
   if (info.medium_class != MediumClass::kRewritable) {
@@ -168,7 +161,8 @@ Status TargetLoader::Check(const VolumeRecord& source, LoadedTarget* target) {
     case udf::MediumContent::kForeign:
       return Status(Errc::kExists,
                     fmt::format("{} holds data that Vellum did not write: "
-                                "format it with clear=yes first",
+                                "format it with clear (--clear, clear=yes) "
+                                "first",
                                 info.name));
     case udf::MediumContent::kBlank:
       if (target->volume != nullptr) {

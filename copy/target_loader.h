@@ -38,8 +38,12 @@ class TargetLoader {
   TargetLoader(JobSteps* steps, std::set<MediumId>* avoid)
       : steps_(steps), avoid_(avoid) {}
 
-  // Chooses from what the catalog knows and claims the medium for the job.
+  // Chooses from what the catalog knows and claims the medium for the job. A
+  // medium that somebody has defers the job, or is kBusy, as it wants.
   Result<MediumId> Choose(const VolumeRecord& source);
+  // Takes the volume on `medium`, if one is known, out of use, for the Load of
+  // that medium.
+  Status Reserve(const MediumId& medium);
   // Loads `medium`; with `with_source` the source's medium too, both together.
   // What an automatic choice finds to be unsuitable is made known, and the next
   // medium of the pool is tried. kExists, kNoSpace, kWriteProtected,
@@ -48,15 +52,17 @@ class TargetLoader {
                             bool with_source);
 
  private:
+  // What the kBusy error about the target means for the job.
+  Error Busy(const std::shared_ptr<Volume>& volume, const Error& busy);
   Result<LoadedTarget> LoadOne(const MediumId& medium,
                                const VolumeRecord& source, bool with_source);
-  Result<Volumes::Exclusion> ExcludeTarget(
-      const std::shared_ptr<Volume>& volume);
   Status Check(const VolumeRecord& source, LoadedTarget* target);
   Status CheckSlot(const VolumeRecord& source, LoadedTarget* target);
 
   JobSteps* const steps_;
   std::set<MediumId>* const avoid_;
+  std::shared_ptr<Volume> reserved_;
+  Volumes::Exclusion reservation_;  // of `reserved_`
 };
 
 }  // namespace vellum

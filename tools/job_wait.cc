@@ -39,12 +39,14 @@ class Progress {
 
   void Show(const Json& job) {
     const std::string state = job.value("state", "");
+    const std::string waits = WaitsFor(job);
     const Clock::time_point now = Clock::now();
-    if (state != state_) {
+    if (state != state_ || waits != waits_) {
+      if (state != state_) since_ = now;
       state_ = state;
-      since_ = now;
+      waits_ = waits;
       if (!cli_.env.terminal) {
-        Line(fmt::format("job {}: {}", job.value("id", 0), state));
+        Line(fmt::format("job {}: {}{}", job.value("id", 0), state, waits));
       }
     }
     if (cli_.env.terminal) Line(Describe(job, now));
@@ -57,8 +59,15 @@ class Progress {
   }
 
  private:
+  // ": waits for V00005: held by mount at /mnt/a", or nothing.
+  static std::string WaitsFor(const Json& job) {
+    const std::string message = job.value("message", "");
+    return message.rfind("waits for ", 0) == 0 ? ": " + message : "";
+  }
+
   std::string Describe(const Json& job, Clock::time_point now) const {
-    std::string text = fmt::format("job {}: {}", job.value("id", 0), state_);
+    std::string text =
+        fmt::format("job {}: {}{}", job.value("id", 0), state_, waits_);
     const auto total = job.value("regions_total", uint64_t{0});
     const auto done = std::min(total, job.value("regions_done", uint64_t{0}));
     if (total == 0 || Ended(state_)) return text;
@@ -90,6 +99,7 @@ class Progress {
 
   const Cli& cli_;
   std::string state_;
+  std::string waits_;
   Clock::time_point since_;
   size_t width_ = 0;
 };

@@ -5,11 +5,14 @@
 
 #include <gtest/gtest.h>
 
+#include <chrono>
 #include <filesystem>
 #include <functional>
 #include <memory>
 #include <random>
+#include <set>
 #include <string>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -128,6 +131,29 @@ class JobsTest : public testing::Test {
     ASSIGN_OR_RETURN(const JobId id, jobs_->Submit(request));
     return jobs_->Wait(id);
   }
+  // Asks for the job until `enough` says so. A job that never gets there is the
+  // failure.
+  JobRecord Await(JobId id,
+                  const std::function<bool(const JobRecord&)>& enough) {
+    const auto deadline =
+        std::chrono::steady_clock::now() + std::chrono::seconds(30);
+    for (;;) {
+      const Result<JobRecord> job = jobs_->Get(id);
+      EXPECT_OK(job);
+      if (!job.ok() || enough(*job)) return job.ok() ? *job : JobRecord();
+      if (std::chrono::steady_clock::now() > deadline) {
+        ADD_FAILURE() << "job " << id << " never got there\n" << Story(*job);
+        return *job;
+      }
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
+  }
+  // Until it says what it waits for, or has ended.
+  JobRecord AwaitWaiting(JobId id) {
+    return Await(id, [](const JobRecord& job) {
+      return job.message.rfind("waits for ", 0) == 0 || JobEnded(job.state);
+    });
+  }
   // Runs the copy to its good end.
   JobRecord Copy(const CopyRequest& request) {
     const Result<JobRecord> job = Run(request);
@@ -231,6 +257,20 @@ class JobsTest : public testing::Test {
     return "no file " + name;
   }
 
+  // Reads from a file in the root; waits for the medium, as a command would.
+  std::string ReadFile(const std::string& volume, const std::string& name) {
+    const Result<VolumeUse> use = volumes_->Use(volumes_->Find(volume));
+    EXPECT_OK(use);
+    if (!use.ok()) return {};
+    const Result<Attr> attr = (*use)->Lookup((*use)->root(), name);
+    EXPECT_OK(attr);
+    if (!attr.ok()) return {};
+    std::string content(attr->attr.size, '\0');
+    EXPECT_OK(
+        (*use)->Read(attr->ino, 0, std::as_writable_bytes(std::span(content))));
+    return content;
+  }
+
   // Media are in the slots that they started in.
   void ExpectAllHome() {
     for (const MediumPlace& place : library_->Media()) {
@@ -241,9 +281,10 @@ class JobsTest : public testing::Test {
   void ExpectSpoolEmpty() {
     EXPECT_TRUE(std::filesystem::is_empty(dir_.Sub("spool")));
   }
-  // Detaches every volume and sends its medium home.
+  // Detaches every volume and sends its medium, if it is there, home.
   void SendAllHome() {
     for (const auto& volume : volumes_->List()) {
+      if (!library_->FindMedium(volume->record().medium).ok()) continue;
       const auto exclusion = volumes_->Exclude(volume);
       ASSERT_OK(exclusion);
       ASSERT_OK(library_->SendHome(volume->record().medium));

@@ -175,6 +175,7 @@ TEST_F(JobsTest, WaitingForALoadIsCancelled) {
   ASSERT_OK_AND_ASSIGN(job, jobs_->Wait(id));
   EXPECT_EQ(job.state, JobState::kCancelled);
   ExpectSpoolEmpty();
+  ExpectAllHome();
 }
 
 TEST_F(JobsTest, LeftoverSpoolFilesAreRemoved) {

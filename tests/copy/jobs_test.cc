@@ -84,7 +84,10 @@ TEST_P(IncrementalTest, CopiesOnlyWhatChanged) {
   Fill("PRIM", 3);
   const JobRecord full = Copy(Request("PRIM", CopyMode::kIncremental));
   EXPECT_EQ(full.method, "full");
-  EXPECT_TRUE(Says(full, "no complete backup"));
+  EXPECT_NE(full.message.find("(medium V00002), full, because medium V00002 "
+                              "holds no complete backup of PRIM"),
+            std::string::npos)
+      << full.message;
   for (uint64_t round = 0; round < 3; ++round) {
     ASSERT_OK(Write("PRIM", "file3", Bytes0(round + 900, 50'000)));
     ASSERT_OK(Write("PRIM", "new" + std::to_string(round), "short"));
@@ -95,6 +98,7 @@ TEST_P(IncrementalTest, CopiesOnlyWhatChanged) {
     request.policy = CopyPolicy::kMinicopy;
     const JobRecord job = Copy(request);
     EXPECT_EQ(job.method, "incremental");
+    EXPECT_EQ(job.message.find("because"), std::string::npos) << job.message;
     EXPECT_LT(job.bytes_copied, full.bytes_copied / 4) << Story(job);
     SendAllHome();
     ExpectBackup(2, "PRIM", job);
@@ -131,249 +135,8 @@ TEST_F(JobsTest, PolicyFullCopiesEverythingAndSaysSo) {
   const JobRecord job = Copy(request);
   EXPECT_EQ(job.method, "full");
   EXPECT_GT(job.regions_total, 0u);
+  EXPECT_EQ(job.message.find("because"), std::string::npos) << job.message;
   ExpectBackup(2, "PRIM", job);
-}
-
-TEST_F(JobsTest, ThePoolBindsOneMediumToOneVolume) {
-  Start(1, 4);
-  MakePrimary(1, "ONE");
-  MakePrimary(2, "TWO");
-  EXPECT_EQ(Copy(Request("ONE")).target_medium, Tag(3));
-  EXPECT_EQ(Copy(Request("TWO")).target_medium, Tag(4));
-  EXPECT_EQ(Copy(Request("ONE")).target_medium, Tag(3));
-  EXPECT_EQ(Copy(Request("TWO")).target_medium, Tag(4));
-}
-
-TEST_F(JobsTest, ExhaustedPoolIsAnErrorAndMovesNothing) {
-  Start(1, 3);
-  MakePrimary(1, "ONE");
-  MakePrimary(2, "TWO");
-  Copy(Request("ONE"));
-  const size_t moves = fake_->moves();
-  const auto refused = jobs_->Submit(Request("TWO"));
-  EXPECT_THAT(refused, HasErrc(Errc::kNoSpace));
-  EXPECT_THAT(refused, MessageHas("pool"));
-  EXPECT_EQ(fake_->moves(), moves);
-}
-
-TEST_F(JobsTest, PoolRangeIsKept) {
-  job_options_.pool_first = {1026};
-  job_options_.pool_last = {1026};
-  Start(1, 4);
-  MakePrimary(1, "ONE");
-  MakePrimary(2, "TWO");
-  EXPECT_EQ(Copy(Request("ONE")).target_medium, Tag(3));
-  EXPECT_THAT(jobs_->Submit(Request("TWO")), HasErrc(Errc::kNoSpace));
-}
-
-TEST_F(JobsTest, NamedTargetsThatMayNotBeOverwritten) {
-  Start(1, 5);
-  MakePrimary(1, "ONE");
-  MakePrimary(2, "TWO");
-  Copy(Request("ONE"));
-  const size_t moves = fake_->moves();
-  CopyRequest request = Request("TWO");
-  request.target = Tag(3);
-  auto refused = jobs_->Submit(request);
-  EXPECT_THAT(refused, HasErrc(Errc::kExists));
-  EXPECT_THAT(refused, MessageHas("ONE"));
-  EXPECT_THAT(refused, MessageHas("TWO"));
-  request.target = "1024";  // ONE's own
-  refused = jobs_->Submit(request);
-  EXPECT_THAT(refused, HasErrc(Errc::kExists));
-  EXPECT_THAT(refused, MessageHas("PRIMARY"));
-  request.target = "TWO";
-  EXPECT_THAT(jobs_->Submit(request), HasErrc(Errc::kInvalidArgument));
-  request.target = "NOSUCH";
-  EXPECT_THAT(jobs_->Submit(request), HasErrc(Errc::kNotFound));
-  request.target = "1030";  // an empty slot
-  EXPECT_THAT(jobs_->Submit(request), HasErrc(Errc::kNoMedium));
-  EXPECT_THAT(jobs_->Submit(Request("V00003")),
-              HasErrc(Errc::kInvalidArgument));  // a BACKUP as source
-  EXPECT_THAT(jobs_->Submit(Request("NOSUCH")), HasErrc(Errc::kNotFound));
-  EXPECT_EQ(fake_->moves(), moves);
-  // By element address, and by the name of the backup.
-  request.target = "1028";
-  EXPECT_EQ(Copy(request).target_medium, Tag(5));
-  request.target = "V00005";
-  EXPECT_EQ(Copy(request).target_medium, Tag(5));
-}
-
-TEST_F(JobsTest, CopyToTheImportSlotStaysThere) {
-  Start(1, 3);
-  MakePrimary(1, "PRIM");
-  ASSERT_OK(library_->Move({1026}, {768}));
-  CopyRequest request = Request("PRIM");
-  request.target = "768";
-  const JobRecord job = Copy(request);
-  EXPECT_TRUE(Says(job, "label")) << Story(job);
-  EXPECT_EQ(fake_->WhereIs(Tag(3)).value, 768);
-  ExpectBackup(3, "PRIM", job);
-  // It is about to leave: the pool does not count on it.
-  EXPECT_EQ(Copy(Request("PRIM")).target_medium, Tag(2));
-}
-
-TEST_F(JobsTest, OwnerOnTheMediumCountsWhenTheCatalogDoesNotKnow) {
-  Start(1, 3);
-  MakePrimary(1, "ONE");
-  MakePrimary(2, "TWO");
-  Copy(Request("ONE"));
-  // The catalog forgets the backup.
-  ASSERT_OK(volumes_->Forget(volumes_->Find("V00003")));
-  CopyRequest request = Request("TWO");
-  request.target = Tag(3);
-  ASSERT_OK_AND_ASSIGN(const JobRecord job, Run(request));
-  EXPECT_EQ(job.state, JobState::kFailed);
-  EXPECT_EQ(job.error, Errc::kExists);
-  EXPECT_TRUE(Says(job, "ONE")) << Story(job);
-  ASSERT_OK_AND_ASSIGN(const udf::ControlSlot slot,
-                       udf::ReadControlSlot(Content(3)));
-  EXPECT_EQ(slot.owner_id, "ONE");
-  EXPECT_EQ(slot.state, udf::SlotState::kComplete);
-  ExpectAllHome();
-}
-
-TEST_F(JobsTest, PoolPassesOverMediaThatHoldSomething) {
-  Start(1, 5);
-  MakePrimary(1, "PRIM");
-  const Bytes foreign(64 * kSectorSize, std::byte{0x42});
-  ASSERT_OK(Content(2).Write(16, foreign));
-  udf::FormatOptions format;
-  format.volume_id = "LOST";
-  ASSERT_OK(udf::FormatVolume(Content(3), format));
-  const JobRecord job = Copy(Request("PRIM"));
-  EXPECT_EQ(job.target_medium, Tag(4)) << Story(job);
-  EXPECT_TRUE(Says(job, "V00002"));
-  // What was found is known now.
-  ASSERT_NE(volumes_->Find("LOST"), nullptr);
-  ASSERT_OK_AND_ASSIGN(const MediumNote note,
-                       ReadMediumNote(*catalog_, Tag(2)));
-  EXPECT_EQ(note.found, "foreign");
-  udf::Sector sector;
-  ASSERT_OK(Content(2).Read(16, sector));
-  EXPECT_EQ(sector[0], std::byte{0x42});
-  ExpectAllHome();
-  // Named, it is an error.
-  CopyRequest request = Request("PRIM");
-  request.target = Tag(2);
-  ASSERT_OK_AND_ASSIGN(const JobRecord failed, Run(request));
-  EXPECT_EQ(failed.error, Errc::kExists);
-  EXPECT_TRUE(Says(failed, "clear=yes"));
-}
-
-TEST_F(JobsTest, FormattedBackupsAreTakenAndKeepTheirName) {
-  Start(1, 3);
-  MakePrimary(1, "PRIM");
-  FormatRequest request;
-  request.medium = Tag(2);
-  request.volume_id = "VAULT";
-  request.role = udf::Role::kBackup;
-  ASSERT_OK(Format(archive(), request));
-  const JobRecord job = Copy(Request("PRIM"));
-  EXPECT_EQ(job.target_volume, "VAULT");
-  ExpectBackup(2, "PRIM", job);
-}
-
-TEST_F(JobsTest, BackupsAreNamedAfterTheirOwnerWhenTheTagIsTaken) {
-  Start(1, 3);
-  MakePrimary(1, "V00002");
-  const JobRecord job = Copy(Request("V00002"));
-  EXPECT_EQ(job.target_volume, "V00002-B1");
-  ExpectBackup(2, "V00002", job);
-}
-
-TEST_F(JobsTest, TargetKnownToBeTooSmallMovesNothing) {
-  Start(1, 2);
-  MakePrimary(1, "PRIM");
-  MediumNote note;
-  note.found = "blank";
-  note.sectors = 8000;
-  ASSERT_OK(WriteMediumNote(catalog_.get(), Tag(2), note));
-  const size_t moves = fake_->moves();
-  EXPECT_THAT(jobs_->Submit(Request("PRIM")), HasErrc(Errc::kNoSpace));
-  CopyRequest request = Request("PRIM");
-  request.target = Tag(2);
-  const auto refused = jobs_->Submit(request);
-  EXPECT_THAT(refused, HasErrc(Errc::kNoSpace));
-  EXPECT_THAT(refused, MessageHas("8000"));
-  EXPECT_EQ(fake_->moves(), moves);
-}
-
-TEST_F(JobsTest, TooLittleStagingSpaceMovesNothing) {
-  job_options_.spool_limit = 2 << 20;
-  Start(1, 3);
-  MakePrimary(1, "PRIM");
-  Fill("PRIM", 5);
-  SendAllHome();
-  const size_t moves = fake_->moves();
-  const auto refused = jobs_->Submit(Request("PRIM"));
-  EXPECT_THAT(refused, HasErrc(Errc::kNoSpace));
-  EXPECT_THAT(refused, MessageHas("needed"));
-  EXPECT_THAT(refused, MessageHas("free 2097152"));
-  EXPECT_EQ(fake_->moves(), moves);
-  EXPECT_TRUE(jobs_->List().empty());
-  ExpectSpoolEmpty();
-}
-
-TEST_F(JobsTest, VerifyMismatchFailsTheJobAndLeavesNoBackup) {
-  job_options_.on_transition = [this](const JobRecord& job) {
-    if (job.state == JobState::kVerifying) {
-      const std::byte bad{0x66};
-      const udf::Geometry g = *udf::ComputeGeometry(8192);
-      Content(2).Poke(g.Sector(udf::kBitmapBlock) * kSectorSize + 50,
-                      {&bad, 1});
-    }
-    return Status::Ok();
-  };
-  Start(1, 3);
-  MakePrimary(1, "PRIM");
-  Fill("PRIM", 6);
-  ASSERT_OK_AND_ASSIGN(const JobRecord job, Run(Request("PRIM")));
-  EXPECT_EQ(job.state, JobState::kFailed);
-  EXPECT_EQ(job.error, Errc::kCorruption);
-  EXPECT_TRUE(Says(job, "region")) << Story(job);
-  EXPECT_TRUE(Says(job, "sector"));
-  ASSERT_OK_AND_ASSIGN(const udf::ControlSlot slot,
-                       udf::ReadControlSlot(Content(2)));
-  EXPECT_EQ(slot.state, udf::SlotState::kIncomplete);
-  EXPECT_EQ(volumes_->FindByMedium(Tag(2))->record().state,
-            udf::SlotState::kIncomplete);
-  ExpectSpoolEmpty();
-  // The next copy takes the same medium and makes it good.
-  job_options_.on_transition = nullptr;
-  Reopen();
-  const JobRecord again = Copy(Request("PRIM"));
-  ExpectBackup(2, "PRIM", again);
-}
-
-TEST_F(JobsTest, VerifyMismatchOfAnIncrementalCopyLeavesTheOldBackup) {
-  bool armed = false;
-  job_options_.on_transition = [this, &armed](const JobRecord& job) {
-    if (armed && job.state == JobState::kVerifying) {
-      // Something that only the new generation uses.
-      const udf::Geometry g = *udf::ComputeGeometry(8192);
-      const SectorMap now(g, *udf::ReadBitmap(Content(1), g));
-      const SectorMap old(g, *udf::ReadBitmap(Content(2), g));
-      for (uint64_t s = g.partition_first; s < g.sectors; ++s) {
-        if (!now.Uses(s) || old.Uses(s)) continue;
-        const Bytes bad(kSectorSize, std::byte{0x66});
-        Content(2).Poke(s * kSectorSize, bad);
-        break;
-      }
-    }
-    return Status::Ok();
-  };
-  Start(2, 3);
-  MakePrimary(1, "PRIM");
-  Fill("PRIM", 7);
-  const JobRecord first = Copy(Request("PRIM"));
-  ASSERT_OK(Write("PRIM", "extra", Bytes0(1, 200'000)));
-  armed = true;
-  ASSERT_OK_AND_ASSIGN(const JobRecord job,
-                       Run(Request("PRIM", CopyMode::kIncremental)));
-  EXPECT_EQ(job.state, JobState::kFailed);
-  EXPECT_EQ(job.error, Errc::kCorruption) << Story(job);
-  ExpectBackup(2, "PRIM", first);
 }
 
 TEST_F(JobsTest, WritersRunDuringEveryKindOfCopy) {
@@ -435,116 +198,7 @@ TEST_F(JobsTest, JobsOfOneVolumeRunOneAfterTheOther) {
   EXPECT_EQ(jobs_->List().size(), 3u);
 }
 
-TEST_F(JobsTest, CopyOntoAMountedBackupWaitsOrIsBusy) {
-  std::atomic<bool> loading{false};
-  job_options_.on_transition = [&loading](const JobRecord& job) {
-    if (job.state == JobState::kLoadTarget) loading = true;
-    return Status::Ok();
-  };
-  Start(2, 3);
-  MakePrimary(1, "PRIM");
-  Copy(Request("PRIM"));
-  {
-    ASSERT_OK_AND_ASSIGN(VolumeUse mounted,
-                         volumes_->Hold(volumes_->Find("V00002")));
-    CopyRequest request = Request("PRIM");
-    request.wait_mounted = false;
-    ASSERT_OK_AND_ASSIGN(const JobRecord busy, Run(request));
-    EXPECT_EQ(busy.state, JobState::kFailed);
-    EXPECT_EQ(busy.error, Errc::kBusy);
-    loading = false;
-    ASSERT_OK_AND_ASSIGN(const JobId id, jobs_->Submit(Request("PRIM")));
-    while (!loading) std::this_thread::yield();
-    ASSERT_OK_AND_ASSIGN(const JobRecord waiting, jobs_->Get(id));
-    EXPECT_EQ(waiting.state, JobState::kLoadTarget);
-    mounted.Release();
-    ASSERT_OK_AND_ASSIGN(const JobRecord job, jobs_->Wait(id));
-    EXPECT_EQ(job.state, JobState::kDone) << Story(job);
-  }
-}
-
-TEST_F(JobsTest, LastCompleteBackupIsReplacedInOneCommit) {
-  udf::SlotState seen = udf::SlotState::kClean;
-  bool armed = false;
-  job_options_.on_transition = [&](const JobRecord& job) {
-    if (armed && job.state == JobState::kCommitting) {
-      seen = udf::ReadControlSlot(Content(2))->state;
-    }
-    return Status::Ok();
-  };
-  Start(1, 3);
-  MakePrimary(1, "PRIM");
-  Fill("PRIM", 10);
-  Copy(Request("PRIM"));
-  Fill("PRIM", 11);
-  armed = true;
-  const JobRecord job = Copy(Request("PRIM"));
-  EXPECT_EQ(seen, udf::SlotState::kComplete);
-  EXPECT_EQ(job.method, "full");
-  SendAllHome();
-  ExpectBackup(2, "PRIM", job);
-  EXPECT_EQ(Difference(1, 2), "");
-}
-
-// Fills the control log of the backup: then no copy onto it can be noted, and
-// so none can be committed.
-void FillControlLog(MemoryMedium& medium) {
-  const udf::Geometry g = *udf::ComputeGeometry(8192);
-  uint64_t end = 0;
-  for (const size_t size : {3000, 400, 2}) {
-    udf::LogEntry entry;
-    entry.text = std::string(size, 'x');
-    while (udf::AppendControlLog(medium, g, &end, {entry}).ok()) {
-    }
-  }
-}
-
-TEST_F(JobsTest, WithoutRoomForACommitAnotherPoolMediumIsTaken) {
-  Start(1, 4);
-  MakePrimary(1, "PRIM");
-  Fill("PRIM", 12);
-  const JobRecord first = Copy(Request("PRIM"));
-  SendAllHome();
-  FillControlLog(Content(2));
-  ASSERT_OK(Write("PRIM", "more", "more"));
-  // Named: an error that says so, and the old backup stays.
-  CopyRequest request = Request("PRIM");
-  request.target = Tag(2);
-  ASSERT_OK_AND_ASSIGN(const JobRecord refused, Run(request));
-  EXPECT_EQ(refused.error, Errc::kNoSpace);
-  EXPECT_TRUE(Says(refused, "overwrite-last")) << Story(refused);
-  ExpectBackup(2, "PRIM", first);
-  // Not named: another medium, and the old one becomes free.
-  const JobRecord moved = Copy(Request("PRIM"));
-  EXPECT_EQ(moved.target_medium, Tag(3)) << Story(moved);
-  SendAllHome();
-  ExpectBackup(3, "PRIM", moved);
-  EXPECT_EQ(volumes_->FindByMedium(Tag(2)), nullptr);
-  MakePrimary(4, "OTHER");
-  const JobRecord other = Copy(Request("OTHER"));
-  EXPECT_EQ(other.target_medium, Tag(2)) << Story(other);
-  SendAllHome();
-  ExpectBackup(2, "OTHER", other);
-}
-
-TEST_F(JobsTest, OverwriteLastGoesOnAndSaysSo) {
-  Start(1, 2);
-  MakePrimary(1, "PRIM");
-  Fill("PRIM", 13);
-  Copy(Request("PRIM"));
-  SendAllHome();
-  FillControlLog(Content(2));
-  CopyRequest request = Request("PRIM");
-  ASSERT_OK_AND_ASSIGN(const JobRecord refused, Run(request));
-  EXPECT_EQ(refused.error, Errc::kNoSpace);
-  request.overwrite_last = true;
-  const JobRecord job = Copy(request);
-  EXPECT_TRUE(Says(job, "last complete backup")) << Story(job);
-  SendAllHome();
-  ExpectBackup(2, "PRIM", job);
-}
-
-TEST_F(JobsTest, LostCatalogMakesTheNextIncrementalAFullOne) {
+TEST_F(JobsTest, V6_LostCatalogMakesTheNextIncrementalAFullOne) {
   Start(2, 3);
   MakePrimary(1, "PRIM");
   Fill("PRIM", 14);
@@ -556,6 +210,10 @@ TEST_F(JobsTest, LostCatalogMakesTheNextIncrementalAFullOne) {
   ASSERT_OK(Write("PRIM", "after", "x"));
   const JobRecord job = Copy(Request("PRIM", CopyMode::kIncremental));
   EXPECT_EQ(job.method, "full") << Story(job);
+  EXPECT_NE(job.message.find(", full, because generation "), std::string::npos)
+      << Story(job);
+  ASSERT_OK_AND_ASSIGN(const auto history, ReadHistory(*catalog_, "PRIM"));
+  EXPECT_EQ(history.back().message, job.message);
   EXPECT_EQ(job.target_medium, Tag(2));
   SendAllHome();
   ExpectBackup(2, "PRIM", job);
@@ -611,6 +269,67 @@ TEST_F(JobsTest, CompareFindsTheSectorThatDiffers) {
   EXPECT_THAT(jobs_->SubmitCompare("PRIM", "PRIM"),
               HasErrc(Errc::kInvalidArgument));
   EXPECT_THAT(jobs_->SubmitCompare("PRIM", "NOSUCH"), HasErrc(Errc::kNotFound));
+}
+
+TEST_F(JobsTest, RefusedSubmissionsTakeNoNumber) {
+  job_options_.spool_limit = 9 << 20;
+  Start(1, 3);
+  MakePrimary(1, "PRIM");
+  FormatRequest format;
+  format.medium = Tag(2);
+  format.volume_id = "VAULT";
+  format.role = udf::Role::kBackup;
+  ASSERT_OK(Format(archive(), format));
+  // Nobody owns it yet.
+  EXPECT_THAT(jobs_->Submit(Request("VAULT")),
+              MessageHas("VAULT is a BACKUP: only a PRIMARY is copied"));
+  CopyRequest whole = Request("PRIM");
+  whole.whole = true;
+  EXPECT_THAT(jobs_->Submit(whole), HasErrc(Errc::kNoSpace));
+  EXPECT_EQ(Copy(Request("PRIM")).id, 1u);
+  EXPECT_THAT(jobs_->Submit(Request("NOSUCH")), HasErrc(Errc::kNotFound));
+  EXPECT_THAT(jobs_->SubmitCompare("PRIM", "NOSUCH"), HasErrc(Errc::kNotFound));
+  Reopen();
+  EXPECT_EQ(Copy(Request("PRIM")).id, 2u);
+  ASSERT_OK_AND_ASSIGN(const JobId compare,
+                       jobs_->SubmitCompare("PRIM", "VAULT"));
+  EXPECT_EQ(compare, 3u);
+  ASSERT_OK(jobs_->Wait(compare));
+}
+
+TEST_F(JobsTest, OnlyTheNewestEndedJobsAreKept) {
+  job_options_.ended_kept = 2;
+  Start(1, 4);
+  MakePrimary(1, "PRIM");
+  Copy(Request("PRIM"));
+  ASSERT_OK_AND_ASSIGN(
+      Volumes::Reservation mount,
+      volumes_->Reserve(volumes_->Find("V00002"), "mount at /mnt/a"));
+  CopyRequest request = Request("PRIM");
+  request.target = Tag(2);
+  ASSERT_OK_AND_ASSIGN(const JobId waiting, jobs_->Submit(request));
+  request.target = Tag(3);
+  const auto ids = [this] {
+    std::vector<JobId> all;
+    for (const JobRecord& job : jobs_->List()) all.push_back(job.id);
+    return all;
+  };
+  for (int i = 0; i < 3; ++i) Copy(request);
+  // The record goes a moment after the end was told.
+  while (ids().size() > 3) std::this_thread::yield();
+  EXPECT_EQ(ids(), (std::vector<JobId>{waiting, 4, 5}));
+  EXPECT_THAT(jobs_->Get(1), HasErrc(Errc::kNotFound));
+  ASSERT_OK_AND_ASSIGN(auto history, ReadHistory(*catalog_));
+  EXPECT_EQ(history.size(), 4u);
+  ASSERT_OK(jobs_->Cancel(waiting));
+  EXPECT_EQ(ids(), (std::vector<JobId>{4, 5}));
+  mount.Release();
+  job_options_.ended_kept = 1;
+  Reopen();
+  EXPECT_EQ(ids(), (std::vector<JobId>{5}));
+  EXPECT_EQ(Copy(request).id, 6u);
+  ASSERT_OK_AND_ASSIGN(history, ReadHistory(*catalog_));
+  EXPECT_EQ(history.size(), 6u);
 }
 
 TEST_F(JobsTest, UnknownJobs) {

@@ -56,6 +56,8 @@ TEST_F(JobsTest, FormatRefusesWhatIsThere) {
   request.medium = Tag(1);
   request.volume_id = "NEW";
   EXPECT_THAT(Format(archive(), request), HasErrc(Errc::kExists));
+  EXPECT_THAT(Format(archive(), request),
+              MessageHas("clear (--clear, clear=yes)"));
   request.medium = Tag(2);
   request.volume_id = "PRIM";
   EXPECT_THAT(Format(archive(), request), HasErrc(Errc::kExists));
@@ -74,6 +76,8 @@ TEST_F(JobsTest, FormatRefusesWhatIsThere) {
   third.medium = Tag(3);
   third.volume_id = "NEW";
   EXPECT_THAT(Format(archive(), third), HasErrc(Errc::kExists));
+  EXPECT_THAT(Format(archive(), third),
+              MessageHas("clear (--clear, clear=yes)"));
   third.clear = true;
   EXPECT_OK(Format(archive(), third));
   // In use.

@@ -5,6 +5,7 @@
 
 #include <gtest/gtest.h>
 
+#include <filesystem>
 #include <random>
 
 #include "copy/jobs.h"
@@ -85,6 +86,61 @@ class VirtualLibraryCopyTest : public testing::Test {
   std::unique_ptr<Volumes> volumes_;
   std::unique_ptr<Jobs> jobs_;
 };
+
+// The image file of a medium is gone: said before anything is staged, with its
+// path.
+TEST_F(VirtualLibraryCopyTest, MissingImageFileIsSaidBeforeStaging) {
+  FormatRequest format;
+  format.medium = "V00001";
+  format.volume_id = "DISC";
+  ASSERT_OK(Format(archive(), format));
+  WriteRandom("a", 1, 1'000'000);
+  const std::string path = dir_.Sub("library") + "/media/V00003.img";
+  ASSERT_TRUE(std::filesystem::remove(path));
+  CopyRequest request;
+  request.source = "DISC";
+  request.target = "V00003";
+  // While the daemon runs: the job finds out.
+  ASSERT_OK_AND_ASSIGN(const JobId id, jobs_->Submit(request));
+  ASSERT_OK_AND_ASSIGN(const JobRecord job, jobs_->Wait(id));
+  EXPECT_EQ(job.state, JobState::kFailed);
+  EXPECT_EQ(job.error, Errc::kNoMedium);
+  EXPECT_NE(job.message.find("V00003"), std::string::npos) << job.message;
+  EXPECT_NE(job.message.find(path), std::string::npos) << job.message;
+  for (const std::string& line : job.log) {
+    EXPECT_EQ(line.find("staging-in"), std::string::npos) << line;
+  }
+  // Once it is known no job is made.
+  const auto refused = jobs_->Submit(request);
+  EXPECT_THAT(refused, HasErrc(Errc::kNoMedium));
+  EXPECT_THAT(refused, MessageHas(path));
+  Close();
+  Open();
+  EXPECT_THAT(jobs_->Submit(request), MessageHas(path));
+  EXPECT_EQ(jobs_->List().size(), 1u);
+  // The pool passes it over; a backup that is gone is not given up silently.
+  Copy(CopyMode::kImage, "V00002", "full");
+  const std::string backup = dir_.Sub("library") + "/media/V00002.img";
+  ASSERT_TRUE(std::filesystem::remove(backup));
+  ASSERT_OK(library_->RefreshElements());
+  request.target.clear();
+  EXPECT_THAT(jobs_->Submit(request), MessageHas(backup));
+  format.medium = "V00004";
+  format.volume_id = "OTHER";
+  ASSERT_OK(Format(archive(), format));
+  request.source = "OTHER";
+  const auto exhausted = jobs_->Submit(request);
+  EXPECT_THAT(exhausted, HasErrc(Errc::kNoSpace));
+  EXPECT_THAT(exhausted, MessageHas("1 unsuitable"));
+  // The source's own.
+  const std::string source = dir_.Sub("library") + "/media/V00001.img";
+  Close();
+  ASSERT_TRUE(std::filesystem::remove(source));
+  Open();
+  request.source = "DISC";
+  request.target = "V00004";
+  EXPECT_THAT(jobs_->Submit(request), MessageHas(source));
+}
 
 TEST_F(VirtualLibraryCopyTest, EveryKindOfCopy) {
   FormatRequest format;

@@ -31,6 +31,26 @@ class ServiceTest : public ServiceFixture {
   }
 };
 
+TEST_F(ServiceTest, CopyOntoAMountedBackupSaysForWhomItWaits) {
+  Run("format V00001 name=VOL-A");
+  ASSERT_OK(service_->jobs().Wait(Run("copy VOL-A to=V00002")["job"]));
+  ASSERT_OK_AND_ASSIGN(
+      Volumes::Reservation mount,
+      service_->volumes().Reserve(service_->volumes().Find("V00002"),
+                                  "mount at /mnt/a"));
+  const JobId id = Run("copy VOL-A to=V00002")["job"];
+  const std::string dir = "jobs/" + std::to_string(id);
+  const std::string waits = "waits for V00002: held by mount at /mnt/a";
+  while (*Cat(dir + "/status") == "queued\n") std::this_thread::yield();
+  EXPECT_EQ(*Cat(dir + "/status"), "queued\n" + waits + "\n");
+  EXPECT_EQ(RowOf(CatJson("jobs.json"), "state", "queued")["message"], waits);
+  EXPECT_THAT(*Cat("jobs.txt"), HasSubstr(waits));
+  EXPECT_THAT(*Cat("volumes/VOL-A/copy"), HasSubstr(waits));
+  mount.Release();
+  ASSERT_OK_AND_ASSIGN(const JobRecord done, service_->jobs().Wait(id));
+  EXPECT_EQ(done.state, JobState::kDone) << done.message;
+}
+
 TEST_F(ServiceTest, UnknownCommandsAndOptionsAreNamed) {
   EXPECT_THAT(service_->Execute("fromat V00001"),
               MessageHas("unknown command \"fromat\""));

@@ -3,11 +3,15 @@
 // that the manual says.
 #include "tools/cli.h"
 
+#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <filesystem>
 #include <sstream>
+#include <thread>
 
 #include "tests/support/temp_dir.h"
 
@@ -253,6 +257,34 @@ TEST_F(CliTest, WaitFollowsTheJobToItsEnd) {
   EXPECT_EQ(Run({"copy", "V", "--wait"}), kExitOk);
   EXPECT_EQ(out_.str(), "job 3: done: all equal\n");
   EXPECT_EQ(Run({"jobs", "3", "--wait"}), kExitOk);
+}
+
+// The first look at the jobs finds one that waits, the second its end.
+TEST_F(CliTest, WaitSaysWhatTheJobWaitsFor) {
+  Answer("{\"job\":3}");
+  Jobs(R"([{"id":3,"kind":"copy","state":"done","message":"it is done"}])");
+  const std::string jobs = Control("jobs.json");
+  const std::string later = Control("later.json");
+  std::filesystem::rename(jobs, later);
+  ASSERT_EQ(mkfifo(jobs.c_str(), 0600), 0);
+  std::thread daemon([&jobs, &later] {
+    const int fd = open(jobs.c_str(), O_WRONLY);  // waits for the reader
+    ASSERT_GE(fd, 0);
+    std::filesystem::rename(later, jobs);
+    const std::string rows =
+        R"([{"id":3,"kind":"copy","state":"queued",)"
+        R"("message":"waits for V00002: held by mount at /mnt/a"}])";
+    EXPECT_EQ(write(fd, rows.data(), rows.size()),
+              static_cast<ssize_t>(rows.size()));
+    close(fd);
+  });
+  EXPECT_EQ(Run({"copy", "V", "--wait"}), kExitOk);
+  daemon.join();
+  EXPECT_THAT(
+      err_.str(),
+      HasSubstr("job 3: queued: waits for V00002: held by mount at /mnt/a\n"));
+  EXPECT_THAT(err_.str(), HasSubstr("job 3: done\n"));
+  EXPECT_EQ(out_.str(), "job 3: done: it is done\n");
 }
 
 TEST_F(CliTest, LogIsTextOrJson) {

@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: Apache-2.0
+// The state behind Jobs. Private to copy/jobs*.cc:
+//   jobs.cc         open, look-ups, cancel, wait
+//   jobs_submit.cc  what is checked before a job is queued
+//   jobs_run.cc     the queue, the workers, the ends of jobs
+#pragma once
+
+#include <chrono>
+#include <deque>
+#include <map>
+#include <memory>
+#include <set>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "copy/copy_runner.h"
+#include "copy/job_control.h"
+#include "copy/job_steps.h"
+#include "copy/job_store.h"
+#include "copy/jobs.h"
+#include "copy/pool.h"
+#include "copy/spool.h"
+#include "media/mutex.h"
+
+namespace vellum {
+
+// A job between its start and its end; it outlives being put back into the
+// queue, with all that it has read.
+struct JobRun {
+  JobRun(const JobContext& context, JobControl* job) : steps(context, job) {}
+  JobSteps steps;
+  std::unique_ptr<CopyRunner> copy;
+};
+
+// Why a job is back in the queue.
+struct Deferral {
+  std::unique_ptr<JobRun> run;
+  std::shared_ptr<Volume> volume;  // that somebody has
+  std::chrono::steady_clock::time_point not_before;
+};
+
+struct Jobs::Impl {
+  using JobPtr = std::shared_ptr<JobControl>;
+  using Clock = std::chrono::steady_clock;
+
+  Impl(Catalog* catalog, Library* library, Volumes* volumes,
+       const JobsOptions& o)
+      : archive{catalog, library, volumes},
+        options(o),
+        store(catalog),
+        spool(o.spool_directory, o.spool_limit) {}
+
+  Status TakeUp();
+  void StartThreads();
+  // Checks the copy and gives it its number.
+  Result<JobRecord> Admit(const CopyRequest& request);
+  Result<JobId> Queue(JobRecord record);
+  Status CheckSource(const std::string& id, VolumeRecord* source) const;
+  Status CheckCopy(const CopyRequest& request, JobId id, MediumId* target);
+  // The media that the job works on.
+  std::set<MediumId> MediaOf(const JobControl& job) const;
+
+  void WorkerMain();
+  // `run`: what the job had done when it was deferred.
+  JobPtr TakeRunnable(std::set<MediumId>* media, std::unique_ptr<JobRun>* run);
+  // When the job may be looked at again; now or earlier: it may run.
+  Clock::time_point WaitsUntilLocked(const JobPtr& job) REQUIRES(mu_);
+  void RunJob(const JobPtr& job, std::unique_ptr<JobRun> run);
+  Status RunSteps(JobRun* run);
+  // Back to its place in the queue. False: it was cancelled.
+  bool Requeue(const JobPtr& job, Deferral* deferral);
+  // Forgets the oldest ended jobs.
+  void PruneEnded();
+  void EndJob(const JobPtr& job, JobState state, Errc error,
+              const std::string& message);
+  JobContext Context() { return {archive, &spool, &store, &claims, &options}; }
+  JobPtr Find(JobId id) const;
+
+  const Archive archive;
+  const JobsOptions options;
+  JobStore store;
+  Spool spool;
+  TargetClaims claims;
+
+  // One submission is checked after the other, so that the number of a refused
+  // one goes to the next. Before all others; held while staging space is
+  // reserved.
+  Mutex admit_mu_;
+  // Before the mutexes of JobControl and Volumes. Not held while anything runs.
+  mutable Mutex mu_;
+  mutable CondVar changed_;
+  std::map<JobId, JobPtr> jobs_ GUARDED_BY(mu_);
+  std::deque<JobPtr> queue_ GUARDED_BY(mu_);            // by id
+  std::map<JobId, Deferral> deferred_ GUARDED_BY(mu_);  // of jobs in queue_
+  std::set<JobId> ended_ GUARDED_BY(mu_);
+  std::set<MediumId> busy_ GUARDED_BY(mu_);  // media of running jobs
+  std::set<JobId> dead_ GUARDED_BY(mu_);     // as if the daemon had died
+  bool stopping_ GUARDED_BY(mu_) = false;
+
+  std::vector<std::thread> workers_;
+};
+
+}  // namespace vellum

@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <fmt/format.h>
+
+#include <optional>
+#include <utility>
+
+#include "copy/jobs_impl.h"
+#include "copy/staging_estimate.h"
+
+namespace vellum {
+
+// --- Submit
+// -----------------------------------------------------------------------
+
+Status Jobs::Impl::CheckSource(const std::string& id,
+                               VolumeRecord* source) const {
+  const auto volume = archive.volumes->Find(id);
+  if (volume == nullptr) return Status(Errc::kNotFound, "no volume " + id);
+  *source = volume->record();
+  const Result<MediumPlace> place = archive.library->FindMedium(source->medium);
+  if (!place.ok()) {
+    return Status(
+        Errc::kNoMedium,
+        fmt::format("volume {} is on medium {}, which is not in the library",
+                    id, source->medium));
+  }
+  RETURN_IF_ERROR(CheckLoadable(*archive.library, source->medium)
+                      .WithContext("volume " + id));
+  if (archive.library->OnlineDrives() == 0) {
+    return Status(Errc::kOffline, "no drive is online");
+  }
+  return Status::Ok();
+}
+
+// Everything that can be known without moving a medium. Claims the target and
+// reserves the staging space for the job.
+Status Jobs::Impl::CheckCopy(const CopyRequest& request, JobId id,
+                             MediumId* target) {
+  VolumeRecord source;
+  RETURN_IF_ERROR(CheckSource(request.source, &source));
+  if (source.role != udf::Role::kPrimary) {
+    return Status(
+        Errc::kInvalidArgument,
+        fmt::format("{} is a BACKUP{}{}: only a PRIMARY is copied", source.id,
+                    source.owner_id.empty() ? "" : " of ", source.owner_id));
+  }
+  const size_t drives = archive.library->OnlineDrives();
+  if (request.mode == CopyMode::kStreaming && drives < 2) {
+    return Status(Errc::kOffline,
+                  fmt::format("a streaming copy needs two drives online, "
+                              "there is {}",
+                              drives));
+  }
+  const TargetChooser chooser(archive, &claims,
+                              {options.pool_first, options.pool_last});
+  for (;;) {
+    ASSIGN_OR_RETURN(*target, request.target.empty()
+                                  ? chooser.Automatic(source, {})
+                                  : chooser.Named(request, source));
+    const Status claimed = claims.Claim(id, source.id, *target);
+    if (claimed.ok()) break;
+    if (!request.target.empty()) return claimed;
+  }
+  const bool staged = request.mode == CopyMode::kImage ||
+                      (request.mode == CopyMode::kIncremental && drives < 2);
+  if (!staged) return Status::Ok();
+  std::optional<Generation> base;
+  if (request.mode == CopyMode::kIncremental &&
+      request.policy != CopyPolicy::kFull) {
+    if (const auto backup = archive.volumes->FindByMedium(*target)) {
+      const VolumeRecord record = backup->record();
+      if (record.state == udf::SlotState::kComplete) base = record.generation;
+    }
+  }
+  return spool.Reserve(
+      id, EstimateStaging(*archive.catalog, source, base, request.whole));
+}
+
+Result<JobRecord> Jobs::Impl::Admit(const CopyRequest& request) {
+  JobRecord record;
+  record.kind = JobKind::kCopy;
+  record.request = request;
+  MutexLock lock(&admit_mu_);
+  record.id = store.NextId();
+  MediumId target;
+  Status admitted = CheckCopy(request, record.id, &target);
+  if (admitted.ok()) admitted = store.TakeId(record.id);
+  if (!admitted.ok()) {
+    claims.Drop(record.id);
+    spool.Release(record.id);
+    return admitted;
+  }
+  record.target_medium = target;
+  return record;
+}
+
+Result<JobId> Jobs::Submit(const CopyRequest& request) {
+  ASSIGN_OR_RETURN(JobRecord record, impl_->Admit(request));
+  return impl_->Queue(std::move(record));
+}
+
+Result<JobId> Jobs::SubmitCompare(const std::string& a, const std::string& b) {
+  if (a == b) {
+    return Error{Errc::kInvalidArgument, "compares a volume with itself: " + a};
+  }
+  VolumeRecord ignored;
+  RETURN_IF_ERROR(impl_->CheckSource(a, &ignored));
+  RETURN_IF_ERROR(impl_->CheckSource(b, &ignored));
+  JobRecord record;
+  record.kind = JobKind::kCompare;
+  record.request.source = a;
+  record.request.target = b;
+  {
+    MutexLock lock(&impl_->admit_mu_);
+    record.id = impl_->store.NextId();
+    RETURN_IF_ERROR(impl_->store.TakeId(record.id));
+  }
+  return impl_->Queue(std::move(record));
+}
+
+Result<JobId> Jobs::Impl::Queue(JobRecord record) {
+  const JobId id = record.id;
+  record.created = Now();
+  const auto job = std::make_shared<JobControl>(std::move(record));
+  JobSteps steps(Context(), job.get());
+  const Status queued = steps.Enter(JobState::kQueued);
+  if (!queued.ok() && !steps.dead()) {
+    claims.Drop(id);
+    spool.Release(id);
+    return queued;
+  }
+  MutexLock lock(&mu_);
+  jobs_[id] = job;
+  if (steps.dead()) {
+    dead_.insert(id);
+  } else if (!stopping_) {
+    queue_.push_back(job);
+  }
+  changed_.NotifyAll();
+  return id;
+}
+
+}  // namespace vellum

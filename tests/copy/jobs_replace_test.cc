@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: Apache-2.0
+// What becomes of the backup that was there.
+#include "tests/copy/jobs_fixture.h"
+
+namespace vellum {
+namespace {
+
+TEST_F(JobsTest, LastCompleteBackupIsReplacedInOneCommit) {
+  udf::SlotState seen = udf::SlotState::kClean;
+  bool armed = false;
+  job_options_.on_transition = [&](const JobRecord& job) {
+    if (armed && job.state == JobState::kCommitting) {
+      seen = udf::ReadControlSlot(Content(2))->state;
+    }
+    return Status::Ok();
+  };
+  Start(1, 3);
+  MakePrimary(1, "PRIM");
+  Fill("PRIM", 10);
+  Copy(Request("PRIM"));
+  Fill("PRIM", 11);
+  armed = true;
+  const JobRecord job = Copy(Request("PRIM"));
+  EXPECT_EQ(seen, udf::SlotState::kComplete);
+  EXPECT_EQ(job.method, "full");
+  SendAllHome();
+  ExpectBackup(2, "PRIM", job);
+  EXPECT_EQ(Difference(1, 2), "");
+}
+
+// Fills the control log of the backup: then no copy onto it can be noted, and
+// so none can be committed.
+void FillControlLog(MemoryMedium& medium) {
+  const udf::Geometry g = *udf::ComputeGeometry(8192);
+  uint64_t end = 0;
+  for (const size_t size : {3000, 400, 2}) {
+    udf::LogEntry entry;
+    entry.text = std::string(size, 'x');
+    while (udf::AppendControlLog(medium, g, &end, {entry}).ok()) {
+    }
+  }
+}
+
+TEST_F(JobsTest, WithoutRoomForACommitAnotherPoolMediumIsTaken) {
+  Start(1, 4);
+  MakePrimary(1, "PRIM");
+  Fill("PRIM", 12);
+  const JobRecord first = Copy(Request("PRIM"));
+  SendAllHome();
+  FillControlLog(Content(2));
+  ASSERT_OK(Write("PRIM", "more", "more"));
+  // Named: an error that says so, and the old backup stays.
+  CopyRequest request = Request("PRIM");
+  request.target = Tag(2);
+  ASSERT_OK_AND_ASSIGN(const JobRecord refused, Run(request));
+  EXPECT_EQ(refused.error, Errc::kNoSpace);
+  EXPECT_TRUE(Says(refused, "overwrite-last")) << Story(refused);
+  ExpectBackup(2, "PRIM", first);
+  // Not named: another medium, and the old one becomes free.
+  const JobRecord moved = Copy(Request("PRIM"));
+  EXPECT_EQ(moved.target_medium, Tag(3)) << Story(moved);
+  SendAllHome();
+  ExpectBackup(3, "PRIM", moved);
+  EXPECT_EQ(volumes_->FindByMedium(Tag(2)), nullptr);
+  MakePrimary(4, "OTHER");
+  const JobRecord other = Copy(Request("OTHER"));
+  EXPECT_EQ(other.target_medium, Tag(2)) << Story(other);
+  SendAllHome();
+  ExpectBackup(2, "OTHER", other);
+}
+
+TEST_F(JobsTest, OverwriteLastGoesOnAndSaysSo) {
+  Start(1, 2);
+  MakePrimary(1, "PRIM");
+  Fill("PRIM", 13);
+  Copy(Request("PRIM"));
+  SendAllHome();
+  FillControlLog(Content(2));
+  CopyRequest request = Request("PRIM");
+  ASSERT_OK_AND_ASSIGN(const JobRecord refused, Run(request));
+  EXPECT_EQ(refused.error, Errc::kNoSpace);
+  request.overwrite_last = true;
+  const JobRecord job = Copy(request);
+  EXPECT_TRUE(Says(job, "last complete backup")) << Story(job);
+  SendAllHome();
+  ExpectBackup(2, "PRIM", job);
+}
+
+TEST_F(JobsTest, VerifyMismatchFailsTheJobAndLeavesNoBackup) {
+  job_options_.on_transition = [this](const JobRecord& job) {
+    if (job.state == JobState::kVerifying) {
+      const std::byte bad{0x66};
+      const udf::Geometry g = *udf::ComputeGeometry(8192);
+      Content(2).Poke(g.Sector(udf::kBitmapBlock) * kSectorSize + 50,
+                      {&bad, 1});
+    }
+    return Status::Ok();
+  };
+  Start(1, 3);
+  MakePrimary(1, "PRIM");
+  Fill("PRIM", 6);
+  ASSERT_OK_AND_ASSIGN(const JobRecord job, Run(Request("PRIM")));
+  EXPECT_EQ(job.state, JobState::kFailed);
+  EXPECT_EQ(job.error, Errc::kCorruption);
+  EXPECT_TRUE(Says(job, "region")) << Story(job);
+  EXPECT_TRUE(Says(job, "sector"));
+  ASSERT_OK_AND_ASSIGN(const udf::ControlSlot slot,
+                       udf::ReadControlSlot(Content(2)));
+  EXPECT_EQ(slot.state, udf::SlotState::kIncomplete);
+  EXPECT_EQ(volumes_->FindByMedium(Tag(2))->record().state,
+            udf::SlotState::kIncomplete);
+  ExpectSpoolEmpty();
+  // The next copy takes the same medium and makes it good.
+  job_options_.on_transition = nullptr;
+  Reopen();
+  const JobRecord again = Copy(Request("PRIM"));
+  ExpectBackup(2, "PRIM", again);
+}
+
+TEST_F(JobsTest, VerifyMismatchOfAnIncrementalCopyLeavesTheOldBackup) {
+  bool armed = false;
+  job_options_.on_transition = [this, &armed](const JobRecord& job) {
+    if (armed && job.state == JobState::kVerifying) {
+      // Something that only the new generation uses.
+      const udf::Geometry g = *udf::ComputeGeometry(8192);
+      const SectorMap now(g, *udf::ReadBitmap(Content(1), g));
+      const SectorMap old(g, *udf::ReadBitmap(Content(2), g));
+      for (uint64_t s = g.partition_first; s < g.sectors; ++s) {
+        if (!now.Uses(s) || old.Uses(s)) continue;
+        const Bytes bad(kSectorSize, std::byte{0x66});
+        Content(2).Poke(s * kSectorSize, bad);
+        break;
+      }
+    }
+    return Status::Ok();
+  };
+  Start(2, 3);
+  MakePrimary(1, "PRIM");
+  Fill("PRIM", 7);
+  const JobRecord first = Copy(Request("PRIM"));
+  ASSERT_OK(Write("PRIM", "extra", Bytes0(1, 200'000)));
+  armed = true;
+  ASSERT_OK_AND_ASSIGN(const JobRecord job,
+                       Run(Request("PRIM", CopyMode::kIncremental)));
+  EXPECT_EQ(job.state, JobState::kFailed);
+  EXPECT_EQ(job.error, Errc::kCorruption) << Story(job);
+  ExpectBackup(2, "PRIM", first);
+}
+
+}  // namespace
+}  // namespace vellum
