@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Reads a UDF image with libudfread, a reader that is independent of ours, and
 // prints "<sha256>  <path>" for each file and "directory  <path>" for each
-// directory, in the order in which they stand on the volume.
+// directory, in the order in which they stand on the volume. As sha256sum does,
+// a line begins with a backslash when the path has a line feed ("\n" then) or a
+// backslash ("\\").
 //
 // usage: udfread_sha256 IMAGE
 // Exit status: 0 all was read, 1 something was not (said on stderr), 2 usage.
@@ -19,8 +21,24 @@ bool Fail(const char* what, const std::string& path) {
   return false;
 }
 
-bool PrintFile(udfread* volume, const std::string& path) {
-  UDFFILE* file = udfread_file_open(volume, path.c_str());
+void PrintLine(const std::string& what, const std::string& path) {
+  std::string shown;
+  for (const char c : path) {
+    if (c == '\\') {
+      shown += "\\\\";
+    } else if (c == '\n') {
+      shown += "\\n";
+    } else {
+      shown += c;
+    }
+  }
+  std::printf("%s%s  %s\n", shown == path ? "" : "\\", what.c_str(),
+              shown.c_str());
+}
+
+// By directory and name: in a path, libudfread takes a backslash for a slash.
+bool PrintFile(UDFDIR* directory, const char* name, const std::string& path) {
+  UDFFILE* file = udfread_file_openat(directory, name);
   if (file == nullptr) return Fail("open", path);
   const int64_t size = udfread_file_size(file);
   EVP_MD_CTX* sha = EVP_MD_CTX_new();
@@ -38,23 +56,30 @@ bool PrintFile(udfread* volume, const std::string& path) {
   EVP_MD_CTX_free(sha);
   udfread_file_close(file);
   if (got < 0 || total != size) return Fail("read", path);
-  for (unsigned int i = 0; i < length; ++i) std::printf("%02x", digest[i]);
-  std::printf("  %s\n", path.c_str());
+  std::string hex;
+  for (unsigned int i = 0; i < length; ++i) {
+    char text[3];
+    std::snprintf(text, sizeof(text), "%02x", digest[i]);
+    hex += text;
+  }
+  PrintLine(hex, path);
   return true;
 }
 
-bool PrintDirectory(udfread* volume, const std::string& path) {
-  UDFDIR* directory = udfread_opendir(volume, path.c_str());
+// Closes it.
+bool PrintDirectory(UDFDIR* directory, const std::string& path) {
   if (directory == nullptr) return Fail("list", path);
-  std::printf("directory  %s\n", path.c_str());
+  PrintLine("directory", path);
   bool ok = true;
   udfread_dirent entry;
   while (udfread_readdir(directory, &entry) != nullptr) {
     const std::string name = entry.d_name;
     if (name == "." || name == "..") continue;
     const std::string child = (path == "/" ? "" : path) + "/" + name;
-    ok &= entry.d_type == UDF_DT_DIR ? PrintDirectory(volume, child)
-                                     : PrintFile(volume, child);
+    ok &=
+        entry.d_type == UDF_DT_DIR
+            ? PrintDirectory(udfread_opendir_at(directory, entry.d_name), child)
+            : PrintFile(directory, entry.d_name, child);
   }
   udfread_closedir(directory);
   return ok;
@@ -72,7 +97,7 @@ int main(int argc, char** argv) {
     Fail("open", argv[1]);
     return 1;
   }
-  const bool ok = PrintDirectory(volume, "/");
+  const bool ok = PrintDirectory(udfread_opendir(volume, "/"), "/");
   udfread_close(volume);
   return ok ? 0 : 1;
 }
