@@ -31,7 +31,7 @@ struct JobContext {
   const JobsOptions* options = nullptr;
 };
 
-// "waits for V00005: held by mount at /mnt", of the kBusy error.
+// "waits for V00005: held by mount at /srv", of the kBusy error.
 std::string WaitingText(const std::string& volume_id, const Error& busy);
 
 class JobSteps {

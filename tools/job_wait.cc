@@ -59,7 +59,7 @@ class Progress {
   }
 
  private:
-  // ": waits for V00005: held by mount at /mnt/a", or nothing.
+  // ": waits for V00005: held by mount at /srv/a", or nothing.
   static std::string WaitsFor(const Json& job) {
     const std::string message = job.value("message", "");
     return message.rfind("waits for ", 0) == 0 ? ": " + message : "";

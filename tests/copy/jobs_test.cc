@@ -304,7 +304,7 @@ TEST_F(JobsTest, OnlyTheNewestEndedJobsAreKept) {
   Copy(Request("PRIM"));
   ASSERT_OK_AND_ASSIGN(
       Volumes::Reservation mount,
-      volumes_->Reserve(volumes_->Find("V00002"), "mount at /mnt/a"));
+      volumes_->Reserve(volumes_->Find("V00002"), "mount at /srv/a"));
   CopyRequest request = Request("PRIM");
   request.target = Tag(2);
   ASSERT_OK_AND_ASSIGN(const JobId waiting, jobs_->Submit(request));
@@ -316,7 +316,7 @@ TEST_F(JobsTest, OnlyTheNewestEndedJobsAreKept) {
   };
   for (int i = 0; i < 3; ++i) Copy(request);
   // The record goes a moment after the end was told.
-  while (ids().size() > 3) std::this_thread::yield();
+  Await(waiting, [&ids](const JobRecord&) { return ids().size() <= 3; });
   EXPECT_EQ(ids(), (std::vector<JobId>{waiting, 4, 5}));
   EXPECT_THAT(jobs_->Get(1), HasErrc(Errc::kNotFound));
   ASSERT_OK_AND_ASSIGN(auto history, ReadHistory(*catalog_));

@@ -9,11 +9,11 @@
 namespace vellum {
 namespace {
 
-constexpr char kWaiting[] = "waits for V00002: held by mount at /mnt/a";
+constexpr char kWaiting[] = "waits for V00002: held by mount at /srv/a";
 
 class JobsWaitTest : public JobsTest {
  protected:
-  // A primary PRIM and its backup V00002, mounted at /mnt/a.
+  // A primary PRIM and its backup V00002, mounted at /srv/a.
   void StartMounted(uint16_t drives) {
     Start(drives, 5);
     MakePrimary(1, "PRIM");
@@ -22,7 +22,7 @@ class JobsWaitTest : public JobsTest {
     SendAllHome();
     Mount();
   }
-  void Mount(const std::string& dir = "/mnt/a") {
+  void Mount(const std::string& dir = "/srv/a") {
     ASSERT_OK_AND_ASSIGN(
         mount_, volumes_->Reserve(volumes_->Find("V00002"), "mount at " + dir));
   }
@@ -117,7 +117,7 @@ TEST_P(EachModeWaitTest, FailsAtOnceWhenItIsNotToWait) {
   ASSERT_OK_AND_ASSIGN(const JobRecord job, Run(request));
   EXPECT_EQ(job.state, JobState::kFailed);
   EXPECT_EQ(job.error, Errc::kBusy);
-  EXPECT_NE(job.message.find("mount at /mnt/a"), std::string::npos);
+  EXPECT_NE(job.message.find("mount at /srv/a"), std::string::npos);
   EXPECT_EQ(fake_->moves(), moves);
 }
 
@@ -137,10 +137,10 @@ TEST_F(JobsWaitTest, TheNextHolderIsNamed) {
   ASSERT_OK_AND_ASSIGN(const JobId id, jobs_->Submit(To(2)));
   EXPECT_EQ(AwaitWaiting(id).message, kWaiting);
   Volumes::Reservation first = std::move(mount_);
-  Mount("/mnt/b");
+  Mount("/srv/b");
   first.Release();
   Await(id, [](const JobRecord& job) {
-    return job.message == "waits for V00002: held by mount at /mnt/b";
+    return job.message == "waits for V00002: held by mount at /srv/b";
   });
   mount_.Release();
   ASSERT_OK_AND_ASSIGN(const JobRecord job, jobs_->Wait(id));

@@ -37,10 +37,10 @@ TEST_F(ServiceTest, CopyOntoAMountedBackupSaysForWhomItWaits) {
   ASSERT_OK_AND_ASSIGN(
       Volumes::Reservation mount,
       service_->volumes().Reserve(service_->volumes().Find("V00002"),
-                                  "mount at /mnt/a"));
+                                  "mount at /srv/a"));
   const JobId id = Run("copy VOL-A to=V00002")["job"];
   const std::string dir = "jobs/" + std::to_string(id);
-  const std::string waits = "waits for V00002: held by mount at /mnt/a";
+  const std::string waits = "waits for V00002: held by mount at /srv/a";
   while (*Cat(dir + "/status") == "queued\n") std::this_thread::yield();
   EXPECT_EQ(*Cat(dir + "/status"), "queued\n" + waits + "\n");
   EXPECT_EQ(RowOf(CatJson("jobs.json"), "state", "queued")["message"], waits);

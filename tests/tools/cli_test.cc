@@ -273,7 +273,7 @@ TEST_F(CliTest, WaitSaysWhatTheJobWaitsFor) {
     std::filesystem::rename(later, jobs);
     const std::string rows =
         R"([{"id":3,"kind":"copy","state":"queued",)"
-        R"("message":"waits for V00002: held by mount at /mnt/a"}])";
+        R"("message":"waits for V00002: held by mount at /srv/a"}])";
     EXPECT_EQ(write(fd, rows.data(), rows.size()),
               static_cast<ssize_t>(rows.size()));
     close(fd);
@@ -282,7 +282,7 @@ TEST_F(CliTest, WaitSaysWhatTheJobWaitsFor) {
   daemon.join();
   EXPECT_THAT(
       err_.str(),
-      HasSubstr("job 3: queued: waits for V00002: held by mount at /mnt/a\n"));
+      HasSubstr("job 3: queued: waits for V00002: held by mount at /srv/a\n"));
   EXPECT_THAT(err_.str(), HasSubstr("job 3: done\n"));
   EXPECT_EQ(out_.str(), "job 3: done: it is done\n");
 }
