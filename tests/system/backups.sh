@@ -92,7 +92,20 @@ errno_is EROFS create "$side/new"
 errno_is EROFS unlink "$side/big"
 refuses 5 "held|mounted" vellum copy ORIG --to "$image" --wait \
   --if-mounted fail
+# A copy onto it waits in the queue and says why; another one passes it.
+waiting=$(start_job "$mnt" "copy ORIG mode=streaming to=$image")
+said=""
+for _ in $(seq 200); do
+  said=$(<"$mnt/.vellum/jobs/$waiting/status")
+  [[ $said == *"waits for"* ]] && break
+  sleep 0.05
+done
+[[ $said == "queued"*"waits for $image: held by mount at $side" ]] ||
+  fail "job $waiting says $said"
+vellum jobs | grep -qF "waits for $image" || fail "vellum jobs does not say it"
+copy "copy ORIG mode=image to=$streaming"
 check "unmount" vellum unmount "$side"
+[[ $(job_end "$mnt" "$waiting") == "done" ]] || fail "job $waiting"
 
 section "incremental copies"
 dd if=/dev/urandom of="$mnt/ORIG/big" bs=64k seek=20 count=2 conv=notrunc \
