@@ -91,6 +91,8 @@ TEST_F(LibraryTest, ADriveThatIsOfflineIsNotUsedUntilARescan) {
   Take(Shared("V00001")).Release();
   EXPECT_THAT((std::vector<std::string>{Activity(0), Activity(1)}),
               UnorderedElementsAre("offline", "idle"));
+  ASSERT_OK(library_->RefreshElements());
+  EXPECT_EQ(library_->OnlineDrives(), 1u);
   ASSERT_OK(library_->Rescan());
   EXPECT_EQ(library_->OnlineDrives(), 2u);
 }
@@ -179,6 +181,45 @@ TEST_F(LibraryTest, SendHome) {
 }
 
 // ---- moves by hand
+
+TEST_F(LibraryTest, SendHomeAfterACancelledLoad) {
+  Open(Drives(1));
+  fake_->HoldMoves(true);
+  std::stop_source stop;
+  auto wanted = std::async(std::launch::async, [this, &stop] {
+    return library_->AcquireAndWait({Shared("V00001")}, stop.get_token())
+        .status();
+  });
+  fake_->AwaitHeldMove();
+  stop.request_stop();
+  EXPECT_THAT(wanted.get(), HasErrc(Errc::kInterrupted));
+  // The robot is on its way to the drive still.
+  auto sent = std::async(std::launch::async,
+                         [this] { return library_->SendHome("V00001"); });
+  EXPECT_EQ(sent.wait_for(std::chrono::milliseconds(20)),
+            std::future_status::timeout);
+  fake_->HoldMoves(false);
+  EXPECT_OK(sent.get());
+  EXPECT_EQ(fake_->WhereIs("V00001"), ElementAddress{1024});
+  EXPECT_EQ(fake_->loads(), 1u);
+}
+
+TEST_F(LibraryTest, ReadingTheStatusDoesNotWaitForARobotForEver) {
+  Open(Drives(1));
+  fake_->HoldMoves(true);
+  auto load = std::async(std::launch::async,
+                         [this] { Take(Shared("V00001")).Release(); });
+  fake_->AwaitHeldMove();
+  std::stop_source stop;
+  auto read = std::async(std::launch::async, [this, &stop] {
+    return library_->RefreshElements(stop.get_token());
+  });
+  stop.request_stop();
+  EXPECT_THAT(read.get(), HasErrc(Errc::kInterrupted));
+  fake_->HoldMoves(false);
+  load.get();
+  EXPECT_OK(library_->RefreshElements());
+}
 
 TEST_F(LibraryTest, MoveChangesTheHome) {
   Open(Drives(1));
