@@ -11,8 +11,11 @@
 namespace vellum {
 namespace {
 
+enum class Trust : bool { kCatalog, kMedium };
+
+// With Trust::kMedium the volume's tree is read anew in any case.
 Result<std::string> Look(const Archive& archive, const MediumId& id,
-                         const std::stop_token& stop) {
+                         Trust trust, const std::stop_token& stop) {
   const std::shared_ptr<Volume> known = archive.volumes->FindByMedium(id);
   Volumes::Exclusion exclusion;
   if (known != nullptr) {
@@ -33,6 +36,11 @@ Result<std::string> Look(const Archive& archive, const MediumId& id,
       NoteMediumContent(archive.catalog, id, content, medium.Info().sectors));
   if (content == udf::MediumContent::kBlank) return std::string("blank");
   if (content == udf::MediumContent::kForeign) return std::string("foreign");
+  if (trust == Trust::kMedium && known != nullptr) {
+    VolumeRecord record = known->record();
+    record.tree = TreeState::kNone;
+    RETURN_IF_ERROR(archive.volumes->Put(std::move(record)).status());
+  }
   // Identify takes an exclusion of its own; the lease keeps others off.
   exclusion.Release();
   ASSIGN_OR_RETURN(const std::shared_ptr<Volume> volume,
@@ -46,17 +54,20 @@ bool IsKnown(const Archive& archive, const MediumId& id) {
   return note.ok() && (note->found == "blank" || note->found == "foreign");
 }
 
-}  // namespace
-
-Result<std::vector<InventoryRow>> Inventory(const Archive& archive, bool all,
-                                            std::stop_token stop) {
+std::vector<MediumPlace> MediaByHome(const Archive& archive) {
   std::vector<MediumPlace> media = archive.library->Media();
   std::sort(media.begin(), media.end(),
             [](const MediumPlace& a, const MediumPlace& b) {
               return a.home < b.home;
             });
+  return media;
+}
+
+Result<std::vector<InventoryRow>> ReadMedia(const Archive& archive, bool all,
+                                            Trust trust,
+                                            const std::stop_token& stop) {
   std::vector<InventoryRow> rows;
-  for (const MediumPlace& place : media) {
+  for (const MediumPlace& place : MediaByHome(archive)) {
     if (stop.stop_requested()) {
       return Error{Errc::kInterrupted, "the inventory was given up"};
     }
@@ -64,7 +75,7 @@ Result<std::vector<InventoryRow>> Inventory(const Archive& archive, bool all,
     InventoryRow row;
     row.medium = place.id;
     row.element = place.home;
-    Result<std::string> found = Look(archive, place.id, stop);
+    Result<std::string> found = Look(archive, place.id, trust, stop);
     row.found = found.ok() ? *found : found.error().ToString();
     if (!place.loaded) {
       const Status home = archive.library->SendHome(place.id);
@@ -76,6 +87,54 @@ Result<std::vector<InventoryRow>> Inventory(const Archive& archive, bool all,
     rows.push_back(std::move(row));
   }
   return rows;
+}
+
+// What the catalog and the element status say together.
+Result<std::vector<InventoryRow>> CompareElements(const Archive& archive,
+                                                  const std::stop_token& stop) {
+  RETURN_IF_ERROR(archive.library->RefreshElements(stop));
+  std::vector<InventoryRow> rows;
+  for (const MediumPlace& place : MediaByHome(archive)) {
+    InventoryRow row{place.id, place.home, "not known"};
+    const std::shared_ptr<Volume> volume =
+        archive.volumes->FindByMedium(place.id);
+    const Result<MediumNote> note = ReadMediumNote(*archive.catalog, place.id);
+    if (volume != nullptr) {
+      row.found = volume->id();
+    } else if (note.ok() && !note->found.empty()) {
+      row.found = note->found;
+    }
+    rows.push_back(std::move(row));
+  }
+  for (const std::shared_ptr<Volume>& volume : archive.volumes->List()) {
+    const MediumId medium = volume->record().medium;
+    if (archive.library->FindMedium(medium).ok()) continue;
+    rows.push_back({medium, ElementAddress{}, volume->id() + " (removed)"});
+  }
+  return rows;
+}
+
+}  // namespace
+
+Result<std::vector<InventoryRow>> Inventory(const Archive& archive, bool all,
+                                            std::stop_token stop) {
+  return ReadMedia(archive, all, Trust::kCatalog, stop);
+}
+
+Result<std::vector<InventoryRow>> Reindex(const Archive& archive,
+                                          ReindexMode mode,
+                                          std::stop_token stop) {
+  switch (mode) {
+    case ReindexMode::kSync:
+      return CompareElements(archive, stop);
+    case ReindexMode::kUpdate:
+      break;
+    case ReindexMode::kReset:
+      RETURN_IF_ERROR(archive.library->RefreshElements(stop));
+      return ReadMedia(archive, /*all=*/true, Trust::kMedium, stop);
+  }
+  RETURN_IF_ERROR(archive.library->RefreshElements(stop));
+  return ReadMedia(archive, /*all=*/false, Trust::kCatalog, stop);
 }
 
 }  // namespace vellum

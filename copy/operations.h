@@ -64,4 +64,18 @@ struct InventoryRow {
 Result<std::vector<InventoryRow>> Inventory(const Archive& archive, bool all,
                                             std::stop_token stop = {});
 
+// How far the catalog is taken back to what can be seen.
+enum class ReindexMode : uint8_t {
+  kSync,    // to the element status: no medium moves
+  kUpdate,  // media of unknown content are read: the inventory
+  kReset,   // every medium and every tree is read, whatever the catalog says
+};
+// One row for each medium, and with kSync one for each volume whose medium is
+// not in the library (element 0, found "VOL (removed)"). No volume is ever
+// forgotten. After kReset a primary has a new lineage: the change maps are
+// gone, and the next copies are full ones.
+Result<std::vector<InventoryRow>> Reindex(const Archive& archive,
+                                          ReindexMode mode,
+                                          std::stop_token stop = {});
+
 }  // namespace vellum

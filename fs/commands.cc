@@ -249,6 +249,17 @@ Result<Json> Threshold(Service& service, const CommandLine& line,
   return Json{{"volume", volume->id()}, {"threshold", *percent}};
 }
 
+Json InventoryJson(const std::vector<InventoryRow>& rows) {
+  Json media = Json::array();
+  for (const InventoryRow& row : rows) {
+    Json element;  // null: not in the library
+    if (row.element.value != 0) element = row.element.value;
+    media.push_back(
+        {{"medium", row.medium}, {"element", element}, {"found", row.found}});
+  }
+  return media;
+}
+
 Result<Json> TakeInventory(Service& service, const CommandLine& line,
                            std::stop_token stop) {
   OptionReader options(line);
@@ -257,13 +268,19 @@ Result<Json> TakeInventory(Service& service, const CommandLine& line,
   RETURN_IF_ERROR(options.Finish());
   ASSIGN_OR_RETURN(const std::vector<InventoryRow> rows,
                    Inventory(service.archive(), all, stop));
-  Json media = Json::array();
-  for (const InventoryRow& row : rows) {
-    media.push_back({{"medium", row.medium},
-                     {"element", row.element.value},
-                     {"found", row.found}});
-  }
-  return media;
+  return InventoryJson(rows);
+}
+
+Result<Json> TakeReindex(Service& service, const CommandLine& line,
+                         std::stop_token stop) {
+  OptionReader options(line);
+  options.Args(0, 0, "reindex [mode=sync|update|reset]");
+  const auto mode = static_cast<ReindexMode>(
+      options.Choice("mode", {"sync", "update", "reset"}, 1));
+  RETURN_IF_ERROR(options.Finish());
+  ASSIGN_OR_RETURN(const std::vector<InventoryRow> rows,
+                   Reindex(service.archive(), mode, stop));
+  return InventoryJson(rows);
 }
 
 Result<Json> Mount(Service& service, const CommandLine& line,
@@ -317,7 +334,7 @@ struct NamedCommand {
   CommandFunction run;
 };
 
-constexpr std::array<NamedCommand, 14> kCommands = {{
+constexpr std::array<NamedCommand, 15> kCommands = {{
     {"cancel", Cancel},
     {"compare", Compare},
     {"convert", Convert},
@@ -328,6 +345,7 @@ constexpr std::array<NamedCommand, 14> kCommands = {{
     {"inventory", TakeInventory},
     {"mount", Mount},
     {"move", Move},
+    {"reindex", TakeReindex},
     {"shutdown", Shutdown},
     {"sync", SyncVolumes},
     {"threshold", Threshold},

@@ -96,6 +96,7 @@ int RunVellum(const std::string& name,
   AddJobCommands(app, cli);
   AddVolumeCommands(app, cli);
   AddFsck(app, cli);
+  AddDumpCatalog(app, cli);
 
   // The parser takes its words from the back.
   std::vector<std::string> words(arguments.rbegin(), arguments.rend());

@@ -67,6 +67,7 @@ void AddCopyCommands(CLI::App& app, Cli& cli);   // copy, compare
 void AddJobCommands(CLI::App& app, Cli& cli);    // jobs, cancel
 void AddVolumeCommands(CLI::App& app, Cli& cli);  // info, threshold, sync
 void AddFsck(CLI::App& app, Cli& cli);            // fsck
+void AddDumpCatalog(CLI::App& app, Cli& cli);     // dump-catalog
 
 // The whole program: parses `arguments` (without the program's name), runs the
 // subcommand and answers the exit code. `name` is what the program was called

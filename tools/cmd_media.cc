@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Commands about media: format, move, inventory, convert.
+// Commands about media: format, move, inventory, reindex, convert.
 #include <fmt/format.h>
 #include <unistd.h>
 
@@ -109,20 +109,26 @@ void AddMove(CLI::App& app, Cli& cli) {
   });
 }
 
-int Inventory(const Cli& cli, bool all) {
+// Sends a command that answers a row for each medium, and prints them.
+int ListMedia(const Cli& cli, const std::vector<std::string>& words) {
   return cli.WithDaemon([&](const Client& client) {
-    std::vector<std::string> words = {"inventory"};
-    if (all) words.push_back("all=yes");
     const Result<Json> result = client.Send(words);
     if (!result.ok()) return cli.Fail(result.error());
     return cli.Done(*result, [&] {
       for (const Json& row : *result) {
-        cli.out() << fmt::format("{:<10} {:<12} {}\n", row.value("element", 0),
-                                 row.value("medium", ""),
-                                 row.value("found", ""));
+        const Json element = row.value("element", Json());
+        cli.out() << fmt::format(
+            "{:<10} {:<12} {}\n", element.is_null() ? "-" : element.dump(),
+            row.value("medium", ""), row.value("found", ""));
       }
     });
   });
+}
+
+int Inventory(const Cli& cli, bool all) {
+  std::vector<std::string> words = {"inventory"};
+  if (all) words.push_back("all=yes");
+  return ListMedia(cli, words);
 }
 
 void AddInventory(CLI::App& app, Cli& cli) {
@@ -132,6 +138,32 @@ void AddInventory(CLI::App& app, Cli& cli) {
   sub->add_flag("--all", *all, "Every medium");
   sub->callback([&cli, all] {
     cli.action = [&cli, all] { return Inventory(cli, *all); };
+  });
+}
+
+void AddReindex(CLI::App& app, Cli& cli) {
+  struct Flags {
+    bool sync = false;
+    bool update = false;
+    bool reset = false;
+  };
+  auto flags = std::make_shared<Flags>();
+  CLI::App* sub = app.add_subcommand(
+      "reindex", "Take the catalog back to what the library and media say");
+  CLI::Option_group* how = sub->add_option_group("how far");
+  how->add_flag("--sync", flags->sync,
+                "Compare with the element status; no medium moves");
+  how->add_flag("--update", flags->update, "Read media of unknown content");
+  how->add_flag("--reset", flags->reset,
+                "Read every medium and every tree anew");
+  how->require_option(1);
+  sub->callback([&cli, flags] {
+    const std::string mode = flags->sync     ? "sync"
+                             : flags->update ? "update"
+                                             : "reset";
+    cli.action = [&cli, mode] {
+      return ListMedia(cli, {"reindex", Option("mode", mode)});
+    };
   });
 }
 
@@ -169,6 +201,7 @@ void AddMediaCommands(CLI::App& app, Cli& cli) {
   AddFormat(app, cli);
   AddMove(app, cli);
   AddInventory(app, cli);
+  AddReindex(app, cli);
   AddConvert(app, cli);
 }
 

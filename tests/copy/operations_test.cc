@@ -232,5 +232,47 @@ TEST_F(JobsTest, InventoryReadsWhatIsNotKnown) {
               HasErrc(Errc::kInterrupted));
 }
 
+TEST_F(JobsTest, X8_ReindexTakesTheCatalogBackToWhatIsThere) {
+  Start(1, 3);
+  MakePrimary(1, "PRIM");
+  const std::shared_ptr<Volume> volume = volumes_->Find("PRIM");
+  const InodeNumber root = volume->record().geometry.root_block;
+  DirentRecord wrong;
+  wrong.name = "never written";
+  wrong.cookie = MakeCookie(NameHash(wrong.name), 0);
+  wrong.ino = root;
+  wrong.type = udf::FileType::kDirectory;
+  CatalogBatch batch;
+  batch.PutDirent(volume->index(), root, wrong);
+  ASSERT_OK(catalog_->Write(batch, Sync::kYes));
+  const auto shown = [&] {
+    return catalog_->FindDirent(volume->index(), root, wrong.name).ok();
+  };
+
+  // Element status and known media say nothing against it.
+  const size_t loads = fake_->loads();
+  ASSERT_OK_AND_ASSIGN(std::vector<InventoryRow> rows,
+                       Reindex(archive(), ReindexMode::kSync));
+  ASSERT_EQ(rows.size(), 3u);
+  EXPECT_EQ(rows[0].found, "PRIM");
+  EXPECT_EQ(rows[1].found, "not known");
+  EXPECT_EQ(fake_->loads(), loads);
+  ASSERT_OK_AND_ASSIGN(rows, Reindex(archive(), ReindexMode::kUpdate));
+  EXPECT_EQ(rows.size(), 2u);
+  ASSERT_OK_AND_ASSIGN(rows, Inventory(archive(), true));
+  EXPECT_TRUE(shown());
+
+  ASSERT_OK_AND_ASSIGN(rows, Reindex(archive(), ReindexMode::kReset));
+  EXPECT_EQ(rows.size(), 3u);
+  EXPECT_EQ(rows[0].found, "PRIM");
+  EXPECT_FALSE(shown());
+  EXPECT_EQ(volumes_->Find("PRIM"), volume);
+
+  std::stop_source stop;
+  stop.request_stop();
+  EXPECT_THAT(Reindex(archive(), ReindexMode::kReset, stop.get_token()),
+              HasErrc(Errc::kInterrupted));
+}
+
 }  // namespace
 }  // namespace vellum

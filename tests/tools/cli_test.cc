@@ -352,6 +352,20 @@ TEST_F(CliTest, InventoryPrintsWhatWasFound) {
   EXPECT_EQ(out_.str(), "1024       V00001       ORIG\n");
 }
 
+TEST_F(CliTest, I14_ReindexSaysHowFar) {
+  Answer(R"([{"element":1024,"medium":"V00001","found":"ORIG"},
+             {"element":null,"medium":"V00009","found":"GONE"}])");
+  EXPECT_EQ(Run({"reindex", "--sync"}), kExitOk);
+  EXPECT_THAT(sent_, ElementsAre("reindex mode=sync"));
+  EXPECT_EQ(out_.str(),
+            "1024       V00001       ORIG\n"
+            "-          V00009       GONE\n");
+  EXPECT_EQ(Run({"reindex", "--reset"}), kExitOk);
+  EXPECT_EQ(sent_.back(), "reindex mode=reset");
+  EXPECT_EQ(Run({"reindex"}), kExitUsage);
+  EXPECT_EQ(Run({"reindex", "--sync", "--reset"}), kExitUsage);
+}
+
 TEST_F(CliTest, UnmountOfWhatIsNoMountPoint) {
   EXPECT_EQ(Run({"unmount", dir_.path()}), kExitFailed);
   EXPECT_EQ(err_.str(),
