@@ -3,11 +3,15 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <spdlog/spdlog.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
+#include <chrono>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -39,6 +43,31 @@ std::string SizeProblem(uint64_t size, uint64_t capacity) {
   return "";
 }
 
+// Waits in steps, because flock(2) itself knows no bound.
+Status LockImage(int fd, const std::string& path,
+                 std::chrono::milliseconds timeout) {
+  const auto deadline = std::chrono::steady_clock::now() + timeout;
+  bool told = false;
+  while (flock(fd, LOCK_EX | LOCK_NB) != 0) {
+    if (errno == EINTR) continue;
+    // Some network file systems have no locks: nobody else has one there.
+    if (errno == ENOLCK || errno == EOPNOTSUPP) return Status::Ok();
+    if (errno != EWOULDBLOCK) return ErrnoError("lock image " + path, errno);
+    if (!told) {
+      spdlog::warn("image {}: another process has locked it: waiting", path);
+    }
+    told = true;
+    if (std::chrono::steady_clock::now() >= deadline) {
+      return Status(Errc::kTimedOut,
+                    fmt::format("image {}: another process has had it locked "
+                                "for {} ms",
+                                path, timeout.count()));
+    }
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  }
+  return Status::Ok();
+}
+
 }  // namespace
 
 Result<std::unique_ptr<ImageMedium>> ImageMedium::Open(
@@ -50,6 +79,9 @@ Result<std::unique_ptr<ImageMedium>> ImageMedium::Open(
   UniqueFd fd(
       open(path.c_str(), (write_protected ? O_RDONLY : O_RDWR) | O_CLOEXEC));
   if (!fd.valid()) return ErrnoError("open image " + path, errno);
+  if (options.lock_timeout) {
+    RETURN_IF_ERROR(LockImage(fd.get(), path, *options.lock_timeout));
+  }
   // The name may have changed hands since stat; the descriptor cannot.
   if (fstat(fd.get(), &st) != 0) return ErrnoError("image " + path, errno);
   if (!S_ISREG(st.st_mode)) {

@@ -3,7 +3,9 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "media/file_util.h"
@@ -17,13 +19,17 @@ struct ImageMediumOptions {
   // sectors.
   uint64_t capacity = 0;
   std::string name;  // for messages; empty: the path
+  // Lock the file as a drive does (flock(2), exclusive), as long as the medium
+  // lives; while another process has such a lock, wait this long for it.
+  std::optional<std::chrono::milliseconds> lock_timeout;
 };
 
 // Thread-safety: as Medium says; the kernel orders pread and pwrite.
 class ImageMedium : public Medium {
  public:
   // A file without any write permission bit is a write-protected medium.
-  // kNotFound, kAccessDenied, kDeviceError; kIncompatible for a wrong size.
+  // kNotFound, kAccessDenied, kDeviceError; kIncompatible for a wrong size;
+  // kTimedOut when the lock was not to be had.
   // Every message names the path.
   static Result<std::unique_ptr<ImageMedium>> Open(
       const std::string& path, const ImageMediumOptions& options);

@@ -3,11 +3,18 @@
 
 #include <fmt/format.h>
 
+#include <chrono>
 #include <utility>
 
 #include "media/image_medium.h"
 
 namespace vellum {
+namespace {
+
+// How long a medium may take to become ready.
+constexpr std::chrono::minutes kReadyTimeout{5};
+
+}  // namespace
 
 VirtualDrive::~VirtualDrive() {
   if (open_) state_->EndUse(address_);
@@ -30,6 +37,7 @@ Result<std::unique_ptr<Medium>> VirtualDrive::Open() {
   ImageMediumOptions options;
   options.capacity = state_->config().geometry.capacity;
   options.name = fmt::format("{} in drive {}", tag, address_.value);
+  options.lock_timeout = kReadyTimeout;
   Result<std::unique_ptr<ImageMedium>> medium = ImageMedium::Open(
       VirtualImagePath(state_->config().directory, tag), options);
   if (!medium.ok()) {

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// A drive of a virtual library: opens the image of the medium that is in it.
+// A drive of a virtual library: opens the image of the medium that is in it,
+// and keeps it locked (flock(2)). While another process has it locked, the
+// medium is not ready: `flock media/TAG.img sleep 60` makes a slow load (H6).
+// After five minutes of that the load fails with kTimedOut.
 #pragma once
 
 #include <memory>

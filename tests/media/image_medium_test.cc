@@ -2,9 +2,13 @@
 // What an image file does beyond the contract of every Medium.
 #include "media/image_medium.h"
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#include <chrono>
 
 #include "media/virtual_library.h"
 #include "tests/support/status_matchers.h"
@@ -48,6 +52,20 @@ TEST_F(ImageMediumTest, TheFileIsByteForByteTheMedium) {
             std::string(4 * kSectorSize, 7));
   EXPECT_EQ(file[3 * kSectorSize - 1], 0);
   EXPECT_EQ(file[7 * kSectorSize], 0);
+}
+
+TEST_F(ImageMediumTest, ALockThatIsNotToBeHadIsNamed) {
+  const int fd = open(path_.c_str(), O_RDONLY);
+  ASSERT_GE(fd, 0);
+  ASSERT_EQ(flock(fd, LOCK_EX), 0);
+  ImageMediumOptions options;
+  options.lock_timeout = std::chrono::milliseconds(20);
+  const auto refused = ImageMedium::Open(path_, options);
+  EXPECT_THAT(refused, HasErrc(Errc::kTimedOut));
+  EXPECT_THAT(refused, MessageHas(path_));
+  EXPECT_OK(Open());  // who does not ask for a lock
+  close(fd);
+  EXPECT_OK(ImageMedium::Open(path_, options));
 }
 
 TEST_F(ImageMediumTest, DirectFdReadsTheSameBytes) {

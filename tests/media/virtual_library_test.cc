@@ -1,16 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "media/virtual_library.h"
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <cerrno>
+#include <chrono>
 #include <csignal>
 #include <filesystem>
 #include <iterator>
+#include <memory>
+#include <optional>
 #include <set>
 #include <string>
+#include <thread>
 #include <utility>
 
 #include "tests/support/status_matchers.h"
@@ -324,6 +331,29 @@ TEST_F(VirtualLibraryTest, AWriteProtectedImageIsAWriteProtectedMedium) {
   ASSERT_OK(devices.changer->MoveMedium({1024}, {256}));
   ASSERT_OK_AND_ASSIGN(const auto medium, devices.drives[0]->Open());
   EXPECT_TRUE(medium->Info().write_protected);
+}
+
+TEST_F(VirtualLibraryTest, H6_ADriveKeepsItsImageLocked) {
+  Init();
+  VirtualDevices devices = Devices();
+  ASSERT_OK(devices.changer->MoveMedium({1024}, {256}));
+  const int fd = open((path_ + "/media/V00001.img").c_str(), O_RDONLY);
+  ASSERT_GE(fd, 0);
+  {
+    ASSERT_OK_AND_ASSIGN(const auto medium, devices.drives[0]->Open());
+    EXPECT_NE(flock(fd, LOCK_EX | LOCK_NB), 0);
+    EXPECT_EQ(errno, EWOULDBLOCK);
+  }
+  ASSERT_OK(devices.drives[0]->Close());
+  ASSERT_EQ(flock(fd, LOCK_EX | LOCK_NB), 0);
+  // Locked by someone else: not ready, until it is free.
+  std::optional<Result<std::unique_ptr<Medium>>> opened;
+  {
+    const std::jthread load([&] { opened = devices.drives[0]->Open(); });
+    std::this_thread::sleep_for(std::chrono::milliseconds(30));
+    close(fd);
+  }
+  EXPECT_OK(*opened);
 }
 
 TEST_F(VirtualLibraryTest, DamagedElementStateIsNamed) {

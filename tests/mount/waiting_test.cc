@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // Requests that wait for a robot hold up nothing but themselves. One of the two
-// drives does not get done with loading AWAY, because the test has a lease
-// (fcntl(2)) on that medium's image file.
+// drives does not get done with loading AWAY, because the test has that
+// medium's image locked (flock(2)).
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
+#include <sys/file.h>
 #include <sys/mount.h>
 #include <unistd.h>
 
@@ -29,13 +30,11 @@ class WaitingTest : public MountFixture {
     Run("format V00002 name=AWAY");
     WriteFileOrDie(At("AWAY/file"), std::string(200000, 'a'));
     WriteFileOrDie(At("HELD/file"), "held");
-    // Only a file that nobody has open gets such a lease.
     Run("move AWAY 1025");
-    lease_ =
-        open((library() + "/media/V00002.img").c_str(), O_RDWR | O_CLOEXEC);
-    ASSERT_GE(lease_, 0);
-    signal(SIGIO, SIG_IGN);  // tells of who waits for the file
-    ASSERT_EQ(fcntl(lease_, F_SETLEASE, F_WRLCK), 0) << errno;
+    lock_ =
+        open((library() + "/media/V00002.img").c_str(), O_RDONLY | O_CLOEXEC);
+    ASSERT_GE(lock_, 0);
+    ASSERT_EQ(flock(lock_, LOCK_EX | LOCK_NB), 0) << errno;
     // Interrupts calls, and does nothing else.
     struct sigaction action {};
     action.sa_handler = [](int) {};
@@ -54,9 +53,31 @@ class WaitingTest : public MountFixture {
            ReadControlJson("status.json")["waiting_requests"].get<size_t>();
   }
   void LetGo() {
-    if (lease_ >= 0) close(lease_);
-    lease_ = -1;
+    if (lock_ >= 0) close(lock_);
+    lock_ = -1;
   }
+
+  // Threads that wait for the medium. They are joined on every way out of a
+  // test, and get the medium before that.
+  class Waiters {
+   public:
+    explicit Waiters(WaitingTest* test) : test_(test) {}
+    ~Waiters() {
+      if (!threads_.empty()) test_->LetGo();
+      Join();
+    }
+    void Add(std::function<void()> body) {
+      threads_.emplace_back(std::move(body));
+    }
+    void Join() {
+      for (std::thread& thread : threads_) thread.join();
+      threads_.clear();
+    }
+
+   private:
+    WaitingTest* const test_;
+    std::vector<std::thread> threads_;
+  };
 
   // Runs `call` in a thread until it waits, interrupts it, and answers its
   // errno.
@@ -74,20 +95,21 @@ class WaitingTest : public MountFixture {
       if (!ended) pthread_kill(thread.native_handle(), SIGUSR1);
       return ended.load();
     }));
+    if (!ended) LetGo();
     thread.join();
     EXPECT_EQ(Parked(), parked);
     return err;
   }
 
-  int lease_ = -1;
+  int lock_ = -1;
 };
 
 TEST_F(WaitingTest, TwoHundredReadersLeaveTheRestAlive) {
   constexpr int kReaders = 200;
   std::atomic<int> good{0}, bad{0};
-  std::vector<std::thread> readers;
+  Waiters readers(this);
   for (int i = 0; i < kReaders; ++i) {
-    readers.emplace_back([&] {
+    readers.Add([&] {
       const int fd = open(At("AWAY/file").c_str(), O_RDONLY | O_CLOEXEC);
       char byte = 0;
       const bool ok = fd >= 0 && pread(fd, &byte, 1, 150000) == 1;
@@ -114,7 +136,7 @@ TEST_F(WaitingTest, TwoHundredReadersLeaveTheRestAlive) {
             EINTR);
   EXPECT_EQ(good + bad, 0);
   LetGo();
-  for (std::thread& reader : readers) reader.join();
+  readers.Join();
   EXPECT_EQ(good, kReaders);
   EXPECT_EQ(bad, 0);
 }
@@ -151,15 +173,15 @@ TEST_F(WaitingTest, DataOfAWaitingWriteIsWhatWasWritten) {
   ASSERT_GE(fd, 0);
   std::string text(100000, 'w');
   long written = 0;
-  std::thread writer(
-      [&] { written = pwrite(fd, text.data(), text.size(), 0); });
+  Waiters writer(this);
+  writer.Add([&] { written = pwrite(fd, text.data(), text.size(), 0); });
   ASSERT_TRUE(Eventually([this] { return Parked() == 1; }));
   // Other writes go through libfuse's buffers meanwhile.
   for (int i = 0; i < 20; ++i) {
     WriteFileOrDie(At("HELD/f"), std::string(100000, 'x'));
   }
   LetGo();
-  writer.join();
+  writer.Join();
   close(fd);
   EXPECT_EQ(written, 100000);
   EXPECT_EQ(ReadFileOrDie(At("AWAY/file")), text + std::string(100000, 'a'));
@@ -167,12 +189,13 @@ TEST_F(WaitingTest, DataOfAWaitingWriteIsWhatWasWritten) {
 
 TEST_F(WaitingTest, WaitersAreAnsweredWhenTheDaemonEnds) {
   std::atomic<int> err{0};
-  std::thread reader([&] {
+  Waiters reader(this);
+  reader.Add([&] {
     err = ErrnoAfter(open(At("AWAY/file").c_str(), O_RDONLY | O_CLOEXEC));
   });
   ASSERT_TRUE(Eventually([this] { return Parked() == 1; }));
   EXPECT_EQ(Tell("shutdown").err, 0);
-  reader.join();
+  reader.Join();
   EXPECT_NE(err, 0);
   LetGo();
   EXPECT_TRUE(Eventually([this] { return LibraryLock::Take(library()).ok(); }));
