@@ -193,6 +193,12 @@ void Volumes::Impl::SettlePending() {
     MutexLock lock(&mu_);
     for (const auto& entry : by_index_) all.push_back(entry.second->volume);
   }
+  struct Settling {
+    Mutex mu;  // a leaf
+    CondVar done;
+    size_t left GUARDED_BY(mu) = 0;
+  };
+  const auto settling = std::make_shared<Settling>();
   for (const std::shared_ptr<Volume>& volume : all) {
     const auto pending = catalog->GetPending(volume->index());
     if (pending.ok() && !pending->has_value()) continue;
@@ -201,13 +207,23 @@ void Volumes::Impl::SettlePending() {
                     volume->id(), pending.status().ToString());
     }
     ParkedOperation operation;
-    operation.run = [volume](const Result<VolumeUse>& use) {
-      if (use.ok()) return;
-      spdlog::warn("volume {}: its last generation stays undecided: {}",
-                   volume->id(), use.status().ToString());
+    operation.run = [volume, settling](const Result<VolumeUse>& use) {
+      if (!use.ok()) {
+        spdlog::warn("volume {}: its last generation stays undecided: {}",
+                     volume->id(), use.status().ToString());
+      }
+      MutexLock lock(&settling->mu);
+      --settling->left;
+      settling->done.NotifyAll();
     };
+    {
+      MutexLock lock(&settling->mu);
+      ++settling->left;
+    }
     Submit(*volume, std::move(operation));
   }
+  MutexLock lock(&settling->mu);
+  while (settling->left > 0) settling->done.Wait(&settling->mu);
 }
 
 Volumes::Impl::SlotPtr Volumes::Impl::SlotOfLocked(VolumeIndex index) const {

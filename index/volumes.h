@@ -67,9 +67,10 @@ class Volumes {
   // wait for another volume or for a robot.
   using Operation = std::function<void(Result<VolumeUse>)>;
 
-  // Volumes of the catalog whose record is not forgotten; one whose last
-  // generation is undecided (a crash) is loaded in the background. Both outlive
-  // this, this outlives every use, exclusion and reservation.
+  // Volumes of the catalog whose record is not forgotten. Waits until those
+  // whose last generation is undecided (a crash) were loaded: only then is the
+  // catalog what was synced. One whose medium is missing stays undecided. Both
+  // outlive this, this outlives every use, exclusion and reservation.
   static Result<std::unique_ptr<Volumes>> Open(Catalog* catalog,
                                                Library* library,
                                                const VolumesOptions& options);

@@ -42,8 +42,9 @@ struct Volumes::Impl {
   void StartThreads();
 
   // --- volumes.cc
-  // Loads the volumes whose last generation is undecided: their catalog entries
-  // may be those of the generation before.
+  // Loads the volumes whose last generation is undecided, and waits for that:
+  // their catalog entries may be those of the generation before, and who looks
+  // would miss what was synced.
   void SettlePending();
   void InsertLocked(const SlotPtr& slot) REQUIRES(mu_);
   void EraseLocked(const SlotPtr& slot) REQUIRES(mu_);
