@@ -115,10 +115,13 @@ Status UnmountLibrary(const Cli& cli, const VellumMount& mount) {
 
 // A volume that a library's daemon shows at a place of its own. kNotFound: no
 // daemon says that it does.
-Status UnmountVolume(const Cli& cli, const std::string& directory) {
+Status UnmountVolume(const Cli& cli, const VellumMount& shown) {
+  const std::string& directory = shown.target;
   ASSIGN_OR_RETURN(const std::vector<VellumMount> mounts, Mounts(cli.address));
   Status status(Errc::kNotFound, directory + ": no daemon shows a volume here");
   for (const VellumMount& mount : mounts) {
+    // Its source is LIBRARY:VOLUME; other daemons have nothing to say.
+    if (shown.source.rfind(mount.source + ":", 0) != 0) continue;
     const Client client(mount.target);
     const Result<Json> answer =
         client.Send({"unmount", Option("dir", directory)});
@@ -141,7 +144,7 @@ Status Unmount(const Cli& cli, const std::string& directory) {
   if (::access((directory + "/.vellum").c_str(), F_OK) == 0) {
     return UnmountLibrary(cli, *mount);
   }
-  const Status status = UnmountVolume(cli, directory);
+  const Status status = UnmountVolume(cli, *mount);
   if (!status.Is(Errc::kNotFound)) return status;
   // An image file's mount, or the mount of a daemon that has died.
   RETURN_IF_ERROR(UnmountByKernel(directory));

@@ -107,3 +107,26 @@ if grep -q " $mnt fuse" /proc/self/mounts; then
 fi
 check "the library is free" timeout 20 flock "$lib/state/lock" true
 check "nothing was lost" vellum fsck --image "$lib/media/V00001.img" --data
+
+section "a killed daemon's mount is removed without asking other daemons"
+other=$work/other
+mkdir "$other"
+check "init" vellum init "$work/library2" --slots 3 --media 2 --capacity 32M
+check "mount" vellum mount "$work/library2" "$other"
+check "mount" vellum mount "$lib" "$mnt"
+pid_of() {
+  python3 -c 'import json, sys; print(json.load(open(sys.argv[1]))["pid"])' \
+    "$1/.vellum/status.json"
+}
+stopped=$(pid_of "$other")
+killed=$(pid_of "$mnt")
+kill -STOP "$stopped"
+kill -KILL "$killed"
+await "the end of the daemon" is_gone "$killed"
+if ! timeout 20 "$VELLUM" unmount "$mnt"; then
+  kill -CONT "$stopped"
+  fail "unmount of a killed daemon's mount"
+fi
+kill -CONT "$stopped"
+[[ -z $(ls -A "$mnt") ]] || fail "the mount is left"
+check "unmount" vellum unmount "$other"
