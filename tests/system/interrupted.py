@@ -1,0 +1,182 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Backups survive every interruption, from the mount to the medium.
+
+Copies of each mode (image with one drive, streaming, incremental) to a new
+medium and onto an old backup; the daemon is killed at a random moment of each.
+Right then, with no daemon, the backup's medium alone is the old or the new
+generation, or says that it is incomplete. After the restart the job ends by
+itself, the backup is exactly the new generation, and all media are at home at
+the end; no medium of the pool is lost to a copy that did not end well.
+VELLUM_ROUNDS (12) copies; VELLUM_SEED repeats the choices, not the moments.
+"""
+
+import json
+import os
+import random
+import sys
+import time
+
+from harness import (Failure, Library, ReadOnlyMount, expect, seed_and_rounds)
+from oplog import scan
+from writer import Writer
+
+MODES = ("image", "streaming", "incremental")
+MEDIA = 7
+
+
+class Counts:
+    copies = kills = interrupted = old = new = incomplete = blank = 0
+    resumed = 0
+
+
+class Test:
+    def __init__(self, library, seed):
+        self.library = library
+        self.rng = random.Random(seed)
+        self.counts = Counts()
+        self.writer = Writer(library.path("VOL", "w"), seed, files=12,
+                             size=2_000_000, piece=200_000)
+        self.backups = {}  # medium -> (volume id, state that it holds)
+        self.delay = dict.fromkeys(MODES, 0.2)  # before a kill, at most
+        self.homes = library.places()
+
+    def prepare(self):
+        self.library.start()
+        self.library.tell("format V00001 name=VOL")
+        self.writer.make_folders()
+        for _ in range(14):
+            self.writer.create(sorted(self.writer.log.now.names))
+        for path in sorted(self.writer.log.now.names):
+            self.writer.write(path, 0, self.writer.random.randbytes(1_200_000))
+
+    def change(self):
+        for _ in range(self.rng.randrange(5, 40)):
+            self.writer.step()
+        self.library.tell("sync VOL")
+        self.writer.log.made_durable(self.writer.log.confirmed)
+
+    # --- One copy
+
+    def look_at_medium(self, medium, now):
+        """With no daemon: what the copy left there."""
+        image = self.library.image(medium)
+        info = self.library.call("info", "--image", image, "--json",
+                                 codes=(0, 1))
+        if info.returncode != 0:
+            expect(medium not in self.backups,
+                   f"{medium} was a backup, now: {info.stdout}")
+            self.counts.blank += 1
+            return
+        state = json.loads(info.stdout)["state"]
+        if state != "complete":
+            expect(state in ("incomplete", "in-use"), f"{medium}: {info.stdout}")
+            self.counts.incomplete += 1
+            return
+        with ReadOnlyMount(self.library, image=image) as side:
+            seen = scan(os.path.join(side, "w"))
+        old = self.backups.get(medium)
+        if not now.difference(seen):
+            self.counts.new += 1
+        elif old is not None and not old[1].difference(seen):
+            self.counts.old += 1
+        else:
+            raise Failure(f"{medium} is complete, but neither the old "
+                          f"({old and old[1].difference(seen)}) nor the new "
+                          f"generation ({now.difference(seen)})")
+
+    def kill(self, job, medium, now):
+        """Answers whether the job had not ended yet."""
+        self.library.kill()
+        self.counts.kills += 1
+        self.look_at_medium(medium, now)
+        self.library.unmount()
+        self.library.start()
+        error = self.writer.log.recovered(scan(self.writer.root))
+        if error:
+            raise Failure(f"the primary: {error}")
+        expect(not self.writer.log.now.difference(now), "the primary changed")
+        return self.library.took_up_again(job)
+
+    def copy(self, mode, medium):
+        now = self.writer.log.now
+        job = self.library.tell(f"copy VOL mode={mode} to={medium}")["job"]
+        running, killed = True, False
+        while running and self.rng.random() < 0.85:
+            time.sleep(self.rng.uniform(0, self.delay[mode]))
+            running = self.kill(job, medium, now)
+            # So that most kills hit the copy, at its end, too.
+            self.delay[mode] *= 1.2 if running else 0.7
+            self.counts.interrupted += running
+            killed = killed or running
+        row = self.library.wait_job(job)
+        expect(row["state"] == "done", f"job: {row}")
+        self.counts.copies += 1
+        self.counts.resumed += killed
+        expect(row["medium"] == medium, f"{medium} was wanted: {row}")
+        self.check_backup(medium, row["target"], now)
+
+    def check_backup(self, medium, backup, now):
+        with ReadOnlyMount(self.library, volume=backup) as side:
+            difference = now.difference(scan(os.path.join(side, "w")))
+        expect(not difference, f"backup {backup}: {difference}")
+        row = self.library.wait_job(
+            self.library.tell(f"compare VOL {backup}")["job"])
+        expect(row["state"] == "done", f"compare: {row}")
+        self.library.fsck(backup)
+        self.backups[medium] = (backup, now)
+
+    # --- What must hold between copies
+
+    def check_media(self):
+        """Every medium is a primary, a backup that we know, or unused."""
+        unused = [row["medium"] for row in self.library.table("copies")
+                  if row["label"] == "--UNUSED--"]
+        known = {"V00001", *self.backups}
+        expect(sorted(unused) == sorted(set(self.homes) - known),
+               f"unused {unused}, in use {sorted(known)}")
+        for row in self.library.table("media"):
+            expect(row["home"] == self.homes[row["medium"]], f"home: {row}")
+
+    def check_homes(self):
+        self.library.unmount()
+        expect(self.library.places() == self.homes,
+               f"not at home: {self.library.places()}")
+        self.library.start()
+
+
+def main():
+    seed, rounds = seed_and_rounds("interrupted", 12)
+    with Library(media=MEDIA, slots=MEDIA + 1) as library:
+        test = Test(library, seed)
+        test.prepare()
+        for number in range(rounds):
+            # Every mode to new media first, then onto what is there.
+            mode = MODES[number % len(MODES)]
+            media = sorted(set(test.homes) - {"V00001"})
+            medium = media[number % len(media)]
+            try:
+                test.change()
+                test.copy(mode, medium)
+                test.check_media()
+                if number % 4 == 3:
+                    test.check_homes()
+            except Failure as failure:
+                raise Failure(f"round {number}, {mode} to {medium}: "
+                              f"{failure}") from failure
+        test.check_homes()
+        library.unmount()
+    c = test.counts
+    print(f"interrupted: {c.copies} copies done, {c.resumed} of them killed at "
+          f"least once; {c.kills} kills, {c.interrupted} while the job was "
+          f"running; the medium was then: the old generation {c.old}, the new "
+          f"one {c.new}, incomplete {c.incomplete}, blank {c.blank} times")
+    return 0
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except Failure as found:
+        print(f"interrupted: FAILED: {found}", file=sys.stderr)
+        sys.exit(1)

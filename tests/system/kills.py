@@ -1,0 +1,104 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""The daemon under kill -9, in a loop, while files are changed on two primaries.
+
+After each kill: what is left of the mount is taken away, the daemon is started
+again; both volumes are what they were behind one step of each writer, not
+before its last fsync; fsck finds nothing; and what the catalog shows is what
+another process reads from the image alone.
+VELLUM_ROUNDS (10) rounds; VELLUM_SEED repeats the choices, not the moments.
+"""
+
+import random
+import sys
+import time
+
+from harness import (Failure, Library, ReadOnlyMount, expect,
+                     expect_same_trees, seed_and_rounds)
+from oplog import scan
+from writer import Writer
+
+VOLUMES = {"ONE": "V00001", "TWO": "V00002"}
+
+
+class Counts:
+    kills = steps = checked_files = compared = lost_steps = 0
+
+
+def kill_at_random(library, writers, rng, counts):
+    for writer in writers:
+        writer.start()
+    time.sleep(rng.uniform(0.02, 0.5))
+    library.kill()
+    for writer in writers:
+        writer.stop()
+        expect(writer.error is not None, "a writer did not notice the kill")
+    library.unmount()
+    counts.kills += 1
+    while rng.random() < 0.3:  # while it recovers
+        library.start()
+        time.sleep(rng.uniform(0, 0.05))
+        library.kill()
+        library.unmount()
+        counts.kills += 1
+
+
+def check_writers(writers, counts):
+    for writer in writers:
+        counts.steps += writer.log.confirmed
+        before = writer.log.confirmed
+        state = scan(writer.root)
+        error = writer.log.recovered(state)
+        if error:
+            raise Failure(f"{writer.root}: {error}")
+        counts.lost_steps += max(0, before - writer.log.issued)
+        counts.checked_files += len(state.names)
+
+
+def check_media(library, counts):
+    for volume, medium in VOLUMES.items():
+        library.fsck(volume)
+        library.tell(f"sync {volume}")
+        with ReadOnlyMount(library, image=library.image(medium)) as side:
+            counts.compared += expect_same_trees(library.path(volume), side)
+
+
+def main():
+    seed, rounds = seed_and_rounds("kills", 10)
+    rng = random.Random(seed)
+    counts = Counts()
+    with Library(media=2) as library:
+        library.start()
+        writers = []
+        for volume, medium in VOLUMES.items():
+            library.tell(f"format {medium} name={volume}")
+            for i in range(2):
+                writers.append(Writer(library.path(volume, f"w{i}"),
+                                      f"{seed}/{volume}/{i}"))
+                writers[-1].make_folders()
+            library.tell(f"sync {volume}")
+        for number in range(rounds):
+            try:
+                kill_at_random(library, writers, rng, counts)
+                library.start()
+                check_writers(writers, counts)
+                check_media(library, counts)
+            except Failure as failure:
+                raise Failure(f"round {number}: {failure}") from failure
+        library.unmount()
+        expect(set(library.places().values()) == {1024, 1025},
+               f"media are not at home: {library.places()}")
+    fsyncs = sum(w.fsyncs for w in writers)
+    print(f"kills: {counts.kills} kills survived; {counts.steps} steps, "
+          f"{fsyncs} fsyncs, {counts.checked_files} files checked, "
+          f"{counts.compared} compared with the medium; {counts.lost_steps} "
+          "steps were not durable yet, 0 durable ones lost")
+    return 0
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except Failure as found:
+        print(f"kills: FAILED: {found}", file=sys.stderr)
+        sys.exit(1)

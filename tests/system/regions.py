@@ -1,0 +1,210 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Changed regions are never missed, with the daemon killed at any moment.
+
+Writers change a primary at random while incremental copies of it run; the
+daemon is killed now and then. After every copy the backup is compared in full,
+twice: by `compare`, and by reading every file of the mounted backup, which must
+be what each writer's folder was behind one step between the request of the copy
+and its end. At the end a missed region is made by hand: both must notice it.
+VELLUM_ROUNDS (20) copies; VELLUM_SEED repeats the choices, not the moments.
+"""
+
+import mmap
+import os
+import random
+import sys
+import time
+
+from harness import (CommandError, Failure, Library, ReadOnlyMount, expect,
+                     seed_and_rounds)
+from oplog import scan
+from writer import Writer
+
+REGION = 65536
+
+
+class Counts:
+    copies = incremental = kills = interrupted = copied = misses = 0
+
+
+class Test:
+    def __init__(self, library, seed):
+        self.library = library
+        self.rng = random.Random(seed)
+        self.counts = Counts()
+        # Few and large files, small changes: most regions stay as they are.
+        self.writers = [
+            Writer(library.path("VOL", f"w{i}"), f"{seed}/{i}", files=6,
+                   size=1_500_000, piece=9_000) for i in range(2)]
+        self.backup = None
+        self.delay = 0.05  # before a kill, at most
+
+    def prepare(self):
+        self.library.start()
+        self.library.tell("format V00001 name=VOL")
+        for writer in self.writers:
+            writer.make_folders()
+            for _ in range(8):
+                writer.create(sorted(writer.log.now.names))
+            for path in sorted(writer.log.now.names):
+                writer.write(path, 0, writer.random.randbytes(800_000))
+        self.library.tell("sync VOL")
+        for writer in self.writers:
+            writer.log.made_durable(writer.log.confirmed)
+        row = self.library.wait_job(
+            self.library.tell("copy VOL mode=streaming to=V00002")["job"])
+        expect(row["state"] == "done", f"the first copy: {row}")
+        self.backup = row["target"]
+
+    def start_writers(self):
+        for writer in self.writers:
+            writer.start()
+
+    def stop_writers(self, killed=False):
+        for writer in self.writers:
+            writer.stop()
+            expect(killed or writer.error is None, f"writer: {writer.error}")
+
+    def kill_and_restart(self, job):
+        """Answers whether the copy had not ended yet."""
+        self.library.kill()
+        self.stop_writers(killed=True)
+        self.library.unmount()
+        self.library.start()
+        self.counts.kills += 1
+        running = self.library.took_up_again(job)
+        for writer in self.writers:
+            error = writer.log.recovered(scan(writer.root))
+            if error:
+                raise Failure(f"{writer.root}: {error}")
+        self.start_writers()
+        return running
+
+    def copy(self):
+        """One copy with its kills; the writers' steps that it may show."""
+        for writer in self.writers:
+            writer.log.keep = writer.log.confirmed
+        job = self.library.tell(
+            f"copy VOL mode=incremental to={self.backup}")["job"]
+        running = True
+        while running and self.rng.random() < 0.7:
+            time.sleep(self.rng.uniform(0, self.delay))
+            running = self.kill_and_restart(job)
+            # So that most kills hit the copy, at its end, too.
+            self.delay *= 1.2 if running else 0.7
+            self.counts.interrupted += running
+        row = self.library.wait_job(job)
+        # Steps issued until now.
+        last = [writer.log.issued for writer in self.writers]
+        expect(row["state"] == "done", f"copy: {row}")
+        self.counts.copies += 1
+        self.counts.incremental += row["method"] == "incremental"
+        self.counts.copied += row["bytes_copied"]
+        return last
+
+    def compare(self, last):
+        """What is wrong with the backup, in two opinions."""
+        wrong = []
+        row = self.library.wait_job(
+            self.library.tell(f"compare VOL {self.backup}")["job"])
+        if row["state"] != "done":
+            expect("differ" in row["message"], f"compare: {row}")
+            wrong.append(f"compare: {row['message']}")
+        with ReadOnlyMount(self.library, volume=self.backup) as side:
+            for writer, step in zip(self.writers, last):
+                state = scan(os.path.join(side, os.path.basename(writer.root)))
+                first = writer.log.keep
+                if writer.log.find(state, first, step) is None:
+                    wrong.append(
+                        f"{writer.root}: not what it was behind a step from "
+                        f"{first} to {step}; the last one differs in "
+                        f"{writer.log.states[step].difference(state)}")
+        return wrong
+
+    def round(self, number):
+        self.start_writers()
+        time.sleep(self.rng.uniform(0, 0.2))
+        last = self.copy()
+        self.stop_writers()
+        wrong = self.compare(last)
+        for writer in self.writers:
+            writer.log.keep = None
+            writer.log.forget()
+        if wrong:
+            self.counts.misses += 1
+            print(f"round {number}: {'; '.join(wrong)}", file=sys.stderr)
+
+    def negative_control(self):
+        """One region of the backup as it was before the copy that wrote it."""
+        writer = self.writers[0]
+        path = max(writer.log.now.names, key=lambda p: writer.content(p).size)
+        before = bytearray(writer.random.randbytes(4 * REGION))
+        writer.write(path, 0, bytes(before))
+        self.copy_in_peace()
+        image = self.library.image("V00002")
+        with open(image, "rb") as file:
+            old = file.read()
+        after = bytearray(writer.random.randbytes(4 * REGION))
+        writer.write(path, 0, bytes(after))
+        self.copy_in_peace()
+        # One more copy, of something else: the journal of the backup would
+        # write its last record again.
+        other = self.writers[1]
+        other.write(min(other.log.now.names), 0, other.random.randbytes(5000))
+        last = self.copy_in_peace()
+        expect(not self.compare(last), "the backup was wrong already")
+        self.library.unmount()
+        with open(self.library.image("V00001"), "rb") as file:
+            primary = file.read()
+        with open(image, "r+b") as file, mmap.mmap(file.fileno(), 0) as new:
+            # Data of the file, where the primary has it, too: not in a journal.
+            regions = [
+                at for at in range(0, len(new), REGION)
+                if new[at:at + REGION] != old[at:at + REGION]
+                and primary[at:at + REGION] == new[at:at + REGION]
+                and new[at:at + 2048] in after]
+            expect(regions, "no region holds new data of the file")
+            region = regions[0]
+            new[region:region + REGION] = old[region:region + REGION]
+        self.library.start()
+        found = self.compare(last)
+        expect(len(found) == 2, f"a missed region was not noticed: {found}")
+
+    def copy_in_peace(self):
+        for writer in self.writers:
+            writer.log.keep = writer.log.confirmed
+        row = self.library.wait_job(self.library.tell(
+            f"copy VOL mode=incremental to={self.backup}")["job"])
+        expect(row["state"] == "done" and row["method"] == "incremental",
+               f"copy: {row}")
+        return [writer.log.issued for writer in self.writers]
+
+
+def main():
+    seed, rounds = seed_and_rounds("regions", 20)
+    with Library(media=3) as library:
+        test = Test(library, seed)
+        test.prepare()
+        for number in range(rounds):
+            try:
+                test.round(number)
+            except (Failure, CommandError) as failure:
+                raise Failure(f"round {number}: {failure}") from failure
+        test.negative_control()
+        counts = test.counts
+        library.unmount()
+    print(f"regions: {counts.copies} copies, {counts.incremental} incremental "
+          f"({counts.copied >> 10} KiB), {counts.kills} kills, "
+          f"{counts.interrupted} of them while the copy ran; copies with a "
+          f"missed region: {counts.misses}; the missed region made by hand was "
+          "noticed by both comparisons")
+    return 1 if counts.misses else 0
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except Failure as found:
+        print(f"regions: FAILED: {found}", file=sys.stderr)
+        sys.exit(1)

@@ -1,0 +1,193 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Threads that change files at random and remember every step."""
+
+import os
+import random
+import threading
+
+from oplog import Content, OpLog
+
+FOLDERS = ("d0", "d1")
+PAGE = os.sysconf("SC_PAGE_SIZE")
+
+
+class Writer:
+    """One folder of a volume, changed by one thread at a time."""
+
+    def __init__(self, root, seed, files=16, size=160_000, piece=40_000):
+        self.root = root  # below the mount
+        self.random = random.Random(seed)
+        self.files, self.size, self.piece = files, size, piece
+        self.log = OpLog()
+        self.fsyncs = 0
+        self.thread = None
+        self.stopping = threading.Event()
+        self.error = None  # an error of a call; expected when a kill was
+
+    def make_folders(self):
+        for folder in FOLDERS:
+            os.makedirs(os.path.join(self.root, folder))
+
+    # --- The thread
+
+    def start(self):
+        self.stopping.clear()
+        self.error = None
+        self.thread = threading.Thread(target=self.run)
+        self.thread.start()
+
+    def stop(self):
+        self.stopping.set()
+        self.thread.join()
+
+    def run(self):
+        try:
+            while not self.stopping.is_set():
+                self.step()
+        except OSError as error:
+            self.error = error
+
+    # --- Steps
+
+    def step(self):
+        steps = [(self.overwrite, 10), (self.append, 6), (self.create, 6),
+                 (self.truncate, 3), (self.rename, 4), (self.link, 2),
+                 (self.unlink, 3), (self.fsync, 4), (self.fsync_folder, 1)]
+        names = sorted(self.log.now.names)
+        if not names:
+            return self.create(names)
+        run = self.random.choices([s for s, _ in steps],
+                                  [w for _, w in steps])[0]
+        return run(names)
+
+    def at(self, path):
+        return os.path.join(self.root, path)
+
+    def new_path(self):
+        return (f"{self.random.choice(FOLDERS)}/"
+                f"f{self.random.randrange(4 * self.files)}")
+
+    def data(self, limit):
+        return self.random.randbytes(
+            self.random.choice((1, 17, 2048, limit)) if self.random.random() <
+            0.5 else self.random.randrange(1, limit))
+
+    def change(self, call, state, *touched):
+        self.log.issue(state, *touched)
+        call()
+        self.log.confirm()
+
+    def with_content(self, path, content):
+        state = self.log.now.copy()
+        state.files[state.names[path]] = content
+        return state
+
+    def create(self, names):
+        path = self.new_path()
+        if len(names) >= self.files or path in self.log.now.names:
+            return self.overwrite(names)
+        state = self.log.now.copy()
+        number = self.log.next_file
+        self.log.next_file += 1
+        state.names[path], state.files[number] = number, Content()
+        self.change(
+            lambda: os.close(os.open(self.at(path), os.O_CREAT | os.O_EXCL |
+                                     os.O_WRONLY | os.O_CLOEXEC, 0o644)),
+            state, number, os.path.dirname(path))
+        return self.write(path, 0, self.data(self.piece))
+
+    def write(self, path, offset, data):
+        number = self.log.now.names[path]
+        before = self.log.now.files[number]
+        # The kernel cuts a write at pages that it has not cached, so what is
+        # up to each page is a step of its own.
+        for end in range(PAGE - offset % PAGE, len(data), PAGE):
+            part = before.write(offset, data[:end])
+            self.log.issue(self.with_content(path, part), number)
+        content = before.write(offset, data)
+
+        def call():
+            fd = os.open(self.at(path), os.O_WRONLY | os.O_CLOEXEC)
+            try:
+                count = os.pwrite(fd, data, offset)
+                if count != len(data):
+                    raise OSError(f"{path}: {count} of {len(data)} written")
+            finally:
+                os.close(fd)
+
+        self.change(call, self.with_content(path, content), number)
+
+    def content(self, path):
+        return self.log.now.files[self.log.now.names[path]]
+
+    def overwrite(self, names):
+        path = self.random.choice(names)
+        size = self.content(path).size
+        offset = self.random.randrange(size + 1) if size else 0
+        limit = min(self.piece, self.size - offset)
+        if limit > 1:
+            self.write(path, offset, self.data(limit))
+
+    def append(self, names):
+        path = self.random.choice(names)
+        size = self.content(path).size
+        if size + self.piece < self.size:
+            self.write(path, size, self.data(self.piece))
+
+    def truncate(self, names):
+        path = self.random.choice(names)
+        size = self.random.randrange(self.size // 2)
+        self.change(lambda: os.truncate(self.at(path), size),
+                    self.with_content(path, self.content(path).truncate(size)),
+                    self.log.now.names[path])
+
+    def remove_name(self, state, path):
+        number = state.names.pop(path)
+        if number not in state.names.values():
+            del state.files[number]
+
+    def rename(self, names):
+        old, new = self.random.choice(names), self.new_path()
+        if self.log.now.names.get(new) == self.log.now.names[old]:
+            return  # links of one file: rename(2) does nothing
+        state = self.log.now.copy()
+        if new in state.names:
+            self.remove_name(state, new)
+        state.names[new] = state.names.pop(old)
+        self.change(lambda: os.rename(self.at(old), self.at(new)), state,
+                    os.path.dirname(old), os.path.dirname(new))
+
+    def link(self, names):
+        old, new = self.random.choice(names), self.new_path()
+        if new in self.log.now.names or len(names) >= self.files:
+            return
+        state = self.log.now.copy()
+        state.names[new] = state.names[old]
+        self.change(lambda: os.link(self.at(old), self.at(new)), state,
+                    state.names[old], os.path.dirname(new))
+
+    def unlink(self, names):
+        path = self.random.choice(names)
+        state = self.log.now.copy()
+        self.remove_name(state, path)
+        self.change(lambda: os.unlink(self.at(path)), state,
+                    os.path.dirname(path))
+
+    def fsync_path(self, path, what):
+        # Steps of one thread: none can come in between.
+        step = self.log.touched.get(what, 0)
+        fd = os.open(self.at(path), os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+        self.fsyncs += 1
+        self.log.made_durable(step)
+
+    def fsync(self, names):
+        path = self.random.choice(names)
+        self.fsync_path(path, self.log.now.names[path])
+
+    def fsync_folder(self, _):
+        folder = self.random.choice(FOLDERS)
+        self.fsync_path(folder, folder)
