@@ -400,8 +400,7 @@ void Init(void* userdata, fuse_conn_info* conn) {
   // place of the umask, so that is ours to apply.
   want(FUSE_CAP_POSIX_ACL, true);
   want(FUSE_CAP_DONT_MASK, true);
-  // Data goes through memory on its way to the medium's blocks, so a pipe in
-  // between would be one more copy.
+  // Data goes through memory: splice does not pay (README.md here).
   want(FUSE_CAP_SPLICE_READ, false);
   want(FUSE_CAP_SPLICE_WRITE, false);
   want(FUSE_CAP_SPLICE_MOVE, false);

@@ -17,7 +17,7 @@ LAYERS = ["media", "index", "copy", "fs", "tools"]
 TESTS = r"^tests/"
 THIRD_PARTY = [
     (r"^rocksdb/", r"^index/catalog[^/]*\.(cc|h)$|" + TESTS),
-    (r"^fuse", r"^fs/(fuse_[^/]*|[^/]*session)\.(cc|h)$"),
+    (r"^fuse", r"^fs/(fuse_[^/]*|[^/]*session)\.(cc|h)$|^tests/bench/"),
     (r"^scsi/", r"^media/scsi_device\.cc$"),
     (r"^CLI/", r"^tools/"),
     (r"^systemd/", r"^tools/"),
