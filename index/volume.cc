@@ -110,6 +110,7 @@ void Volume::Impl::MarkDirty(LiveInode* inode) {
   if (inode->dirty) return;
   inode->dirty = true;
   ++dirty_inodes_;
+  NoteEntry(*inode);
 }
 
 Attr Volume::Impl::ToAttr(const LiveInode& inode) const {
@@ -424,12 +425,15 @@ void Volume::Close(InodeNumber ino) {
 
 Status Volume::Impl::BeginOp() {
   MutexLock lock(&mu_);
-  while (freezing_) changed_.Wait(&mu_);
-  RETURN_IF_ERROR(CheckWritableLocked());
-  if (!attached_) {
-    return Status(Errc::kNotReady,
-                  fmt::format("volume {} is not loaded", record_.id));
-  }
+  do {
+    while (freezing_) changed_.Wait(&mu_);
+    RETURN_IF_ERROR(CheckWritableLocked());
+    if (!attached_) {
+      return Status(Errc::kNotReady,
+                    fmt::format("volume {} is not loaded", record_.id));
+    }
+    if (unit_ > 1) RETURN_IF_ERROR(ReserveForOperation());
+  } while (freezing_);
   ++inflight_;
   return Status::Ok();
 }
@@ -449,7 +453,7 @@ Status Volume::Impl::Throttle() {
     const size_t ring_room = geometry_.ring_sectors / 4;
     const bool full = images_.size() > ring_room ||
                       dirty_inodes_ > std::max<size_t>(ring_room, 16384) ||
-                      name_changes_ > 65536;
+                      name_changes_ > 65536 || RecordIsFull();
     if (!full) return Status::Ok();
     target = active_;
   }
@@ -462,15 +466,17 @@ Status Volume::Impl::Run(const std::function<Status()>& operation) {
     Status status;
     {
       OpGuard op(this);
-      RETURN_IF_ERROR(op.Begin());
-      status = operation();
+      status = op.Begin();
+      if (status.ok()) status = operation();
     }
     if (!status.Is(Errc::kNoSpace) || attempt == 2) return status;
-    // Blocks that were freed become reusable two commits later.
+    // Blocks that were freed become reusable two commits later; the next record
+    // is empty.
     uint64_t target = 0;
     {
       MutexLock lock(&mu_);
-      if (allocator_ == nullptr || allocator_->deferred_blocks() == 0) {
+      if (allocator_ == nullptr ||
+          (allocator_->deferred_blocks() == 0 && record_units_.empty())) {
         return status;
       }
       touched_ = true;  // a generation of its own, if nothing else changed

@@ -115,6 +115,8 @@ struct VolumeOptions {
   // Negative controls of the crash and copy tests: what the format forbids.
   // Blocks may be reused as soon as they are freed.
   bool break_reuse = false;
+  // On media with atomic units: everything is written as on others.
+  bool break_units = false;
   // Called with the regions that a generation is about to mark as changed.
   std::function<void(RegionSet*)> break_marks;
 };

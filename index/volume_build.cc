@@ -305,6 +305,34 @@ Status Volume::Impl::FreezeInode(Frozen* frozen, LiveInode* inode) {
   return Status::Ok();
 }
 
+// Room for a record that the ring cannot hold.
+Status Volume::Impl::PickSpill(Frozen* frozen) {
+  size_t images = frozen->data.size() + frozen->inodes.size() +
+                  allocator_->dirty_bitmap().size() + 1;
+  for (const FrozenDirectory& dir : frozen->directories) {
+    images += dir.in_place.size();
+  }
+  for (const FrozenInode& inode : frozen->inodes) {
+    images += inode.old_aeds.size();
+  }
+  if (!journal_->NeedsSpill(images)) return Status::Ok();
+  uint64_t left = udf::Journal::SpillSectors(images);
+  while (left > 0) {
+    const auto run = allocator_->Allocate(
+        static_cast<uint32_t>(std::min<uint64_t>(left, UINT32_MAX)), 1,
+        data_cursor_);
+    if (!run.has_value()) {
+      return Status(Errc::kNoSpace,
+                    fmt::format("volume {}: no room for a commit record of "
+                                "{} sectors",
+                                record_.id, images));
+    }
+    frozen->spill.push_back({Sector(run->block), run->count});
+    left -= run->count;
+  }
+  return Status::Ok();
+}
+
 Status Volume::Impl::Freeze(bool closing) {
   auto frozen = std::make_shared<Frozen>();
   frozen->number = active_;
@@ -315,6 +343,7 @@ Status Volume::Impl::Freeze(bool closing) {
   frozen->removed = std::exchange(removed_, {});
   frozen->dead_names = std::exchange(dead_names_, {});
   frozen->data = std::exchange(images_, {});
+  frozen->fresh = std::exchange(fresh_, {});
   frozen->regions = std::exchange(regions_, {});
   frozen_ = frozen;
   touched_ = false;
@@ -339,34 +368,8 @@ Status Volume::Impl::Freeze(bool closing) {
     if (inode->dirty) RETURN_IF_ERROR(FreezeInode(frozen.get(), inode.get()));
   }
   dirty_inodes_ = 0;
-  // Room for a record that the ring cannot hold.
-  const size_t images = frozen->data.size() + frozen->inodes.size() +
-                        geometry_.bitmap_blocks + 1 + [&frozen] {
-                          size_t n = 0;
-                          for (const FrozenDirectory& d : frozen->directories) {
-                            n += d.in_place.size();
-                          }
-                          for (const FrozenInode& i : frozen->inodes) {
-                            n += i.old_aeds.size();
-                          }
-                          return n;
-                        }();
-  if (journal_->NeedsSpill(images)) {
-    uint64_t left = udf::Journal::SpillSectors(images);
-    while (left > 0) {
-      const auto run = allocator_->Allocate(
-          static_cast<uint32_t>(std::min<uint64_t>(left, UINT32_MAX)), 1,
-          data_cursor_);
-      if (!run.has_value()) {
-        return Status(Errc::kNoSpace,
-                      fmt::format("volume {}: no room for a commit record of "
-                                  "{} sectors",
-                                  record_.id, images));
-      }
-      frozen->spill.push_back({Sector(run->block), run->count});
-      left -= run->count;
-    }
-  }
+  RETURN_IF_ERROR(unit_ > 1 ? PickSpillOfUnits(frozen.get())
+                            : PickSpill(frozen.get()));
   RETURN_IF_ERROR(allocator_->damage());
   frozen->bitmap = allocator_->Freeze();
   frozen->used_blocks = allocator_->used_blocks();

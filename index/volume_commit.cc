@@ -125,6 +125,14 @@ Status Volume::Impl::Commit(const std::shared_ptr<Frozen>& frozen) {
   udf::SectorImages direct;
   udf::Record record;
   RETURN_IF_ERROR(BuildSectors(*frozen, &direct, &record.images));
+  record.fresh = frozen->fresh;
+  // What of the record says something new.
+  udf::SectorImages without_fill;
+  if (unit_ > 1) {
+    without_fill = std::move(record.images);
+    RETURN_IF_ERROR(MergeUnits(&direct, &without_fill, &record));
+  }
+  const udf::SectorImages& changed = unit_ > 1 ? without_fill : record.images;
 
   VolumeRecord next;
   {
@@ -158,7 +166,7 @@ Status Volume::Impl::Commit(const std::shared_ptr<Frozen>& frozen) {
   next.directories = frozen->directories_count;
   next.next_unique_id = frozen->next_unique_id;
   CatalogBatch batch;
-  RETURN_IF_ERROR(BuildBatch(*frozen, direct, record.images, next, &batch));
+  RETURN_IF_ERROR(BuildBatch(*frozen, direct, changed, next, &batch));
   direct.clear();
 
   // P and F1 need each other's company only: both before S3.
@@ -208,15 +216,17 @@ Status Volume::Impl::Commit(const std::shared_ptr<Frozen>& frozen) {
   RETURN_IF_ERROR(Step(CommitStep::kApplied));
 
   // S4.
-  RETURN_IF_ERROR(PreserveForSnapshots(record.images));
-  RETURN_IF_ERROR(udf::WriteInPlace(*medium_, record.images));
+  RETURN_IF_ERROR(PreserveForSnapshots(changed));
+  RETURN_IF_ERROR(udf::WriteInPlace(*medium_, record.images, record.fresh));
   lvid_crc_ = record.header.lvid_after;
   return Step(CommitStep::kInPlaceWritten);
 }
 
 void Volume::Impl::FinishCommit(const Frozen& frozen) {
   MutexLock lock(&mu_);
+  if (unit_ > 1) TrimSpill();
   for (const SectorRange& range : frozen.spill) {
+    if (unit_ > 1) break;  // stays reserved
     // Not used before the S4 that it backs is durable: freed like any block.
     const udf::BlockRun run{
         static_cast<uint32_t>(range.first - geometry_.partition_first),

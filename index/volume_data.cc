@@ -128,8 +128,8 @@ std::optional<std::vector<udf::BlockRun>> Volume::Impl::AllocateData(
     const auto least =
         static_cast<uint32_t>(std::min<uint64_t>(left, kRegionSectors));
     const uint32_t near = near_block != 0 ? near_block : data_cursor_;
-    std::optional<udf::BlockRun> run =
-        allocator_->Allocate(static_cast<uint32_t>(want), least, near);
+    std::optional<udf::BlockRun> run = allocator_->Allocate(
+        static_cast<uint32_t>(want), least, near, near_block != 0);
     if (!run.has_value()) {
       run = allocator_->Allocate(static_cast<uint32_t>(left), 1, near);
     }

@@ -10,9 +10,11 @@
 // (changes of the namespace), volume_data.cc, volume_write.cc, volume_holes.cc
 // (file content), volume_commit.cc (generations),
 // volume_build.cc (from names to sectors), volume_load.cc (attach, detach),
-// volume_scan.cc (medium to catalog), snapshot.cc.
+// volume_scan.cc (medium to catalog), volume_units.cc (media with atomic
+// units), snapshot.cc.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <list>
 #include <map>
@@ -21,6 +23,7 @@
 #include <set>
 #include <string>
 #include <unordered_map>
+#include <unordered_set>
 #include <utility>
 #include <vector>
 
@@ -101,7 +104,8 @@ struct Frozen {
   std::map<std::pair<InodeNumber, uint64_t>, uint32_t> offsets;
   // directories that were rewritten: offset of a kept FID, old -> new
   std::map<InodeNumber, std::unordered_map<uint32_t, uint32_t>> moved;
-  udf::SectorImages data;  // small overwrites of committed file data
+  udf::SectorImages data;   // file data that the record carries
+  udf::FreshSectors fresh;  // of `data`: nothing was written there before
   std::map<uint32_t, udf::Sector> bitmap;
   RegionSet regions;  // of direct writes so far
   uint64_t used_blocks = 0, free_blocks = 0;
@@ -109,6 +113,12 @@ struct Frozen {
   uint64_t next_unique_id = 16;
   bool closing = false;
   udf::Spill spill;
+};
+
+// Regions that nobody else gets: room for a record beyond the ring.
+struct SpillArea {
+  std::vector<udf::BlockRun> runs;
+  uint64_t blocks = 0;
 };
 
 struct SnapshotState {
@@ -178,8 +188,12 @@ struct Volume::Impl {
   // REQUIRES: content locked.
   Status LoadInline(LiveInode* inode) EXCLUDES(mu_);
   Status ConvertInline(LiveInode* inode) EXCLUDES(mu_);
+  // `record_full`: set when the error is that the record has no room for so
+  // much at once.
   Status WriteContent(LiveInode* inode, uint64_t offset, ConstByteSpan data,
-                      bool grow) EXCLUDES(mu_);
+                      bool grow, bool* record_full = nullptr) EXCLUDES(mu_);
+  Status WriteOnce(InodeNumber ino, uint64_t offset, ConstByteSpan data,
+                   bool* record_full) EXCLUDES(mu_);
   Status Truncate(LiveInode* inode, uint64_t size) EXCLUDES(mu_);
   Status ReadSectors(const LiveInode& inode, uint64_t first, ByteSpan out)
       EXCLUDES(mu_);
@@ -219,6 +233,7 @@ struct Volume::Impl {
   Result<std::optional<uint32_t>> BaseOffset(InodeNumber dir, uint64_t cookie,
                                              const std::string& name);
   Status Freeze(bool closing) REQUIRES(mu_);
+  Status PickSpill(Frozen* frozen) REQUIRES(mu_);
   Status FreezeDirectory(Frozen* frozen, LiveInode* dir,
                          const NameChanges& names) REQUIRES(mu_);
   Status FreezeInode(Frozen* frozen, LiveInode* inode) REQUIRES(mu_);
@@ -232,6 +247,26 @@ struct Volume::Impl {
   Status BuildBatch(const Frozen& frozen, const udf::SectorImages& direct,
                     const udf::SectorImages& in_place,
                     const VolumeRecord& record, CatalogBatch* batch);
+
+  // --- volume_units.cc: nothing of this does anything when unit_ is 1
+  // Must a write to this block go through the record?
+  bool Journaled(uint32_t block) const REQUIRES(mu_);
+  // The active generation changes this entry, names of this directory.
+  void NoteEntry(const LiveInode& inode) REQUIRES(mu_);
+  void NoteNames(const LiveInode& dir) REQUIRES(mu_);
+  void ForgetRecordUnits() REQUIRES(mu_);
+  // Images that the active generation will have at most, so far.
+  uint64_t RecordSectors(uint64_t more_units) const REQUIRES(mu_);
+  bool RecordIsFull() const REQUIRES(mu_);
+  bool ReserveRecord(uint64_t more_units) REQUIRES(mu_);
+  bool ReserveForWrite(uint64_t units) REQUIRES(mu_);
+  Status ReserveForOperation() REQUIRES(mu_);
+  void PrepareSpill() EXCLUDES(mu_);
+  bool GrowSpill(SpillArea* area, uint64_t sectors) REQUIRES(mu_);
+  void TrimSpill() REQUIRES(mu_);
+  Status PickSpillOfUnits(Frozen* frozen) REQUIRES(mu_);
+  Status MergeUnits(udf::SectorImages* direct, udf::SectorImages* in_place,
+                    udf::Record* record) EXCLUDES(mu_);
 
   // --- volume_load.cc, volume_scan.cc
   Status AttachPrimary(Medium* medium, udf::ControlSlot slot) EXCLUDES(mu_);
@@ -256,6 +291,7 @@ struct Volume::Impl {
   // Why the medium takes no changes: it is write-protected, or of a kind that
   // commits cannot be written to.
   std::optional<Error> medium_read_only_;
+  uint32_t unit_ = 1;  // sectors that the drive may destroy together
 
   mutable Mutex mu_;
   CondVar changed_;  // commit ended, freeze ended, inode no longer busy
@@ -266,7 +302,8 @@ struct Volume::Impl {
   DirChanges names_ GUARDED_BY(mu_);  // of the active generation
   size_t name_changes_ GUARDED_BY(mu_) = 0;
   size_t dirty_inodes_ GUARDED_BY(mu_) = 0;
-  udf::SectorImages images_ GUARDED_BY(mu_);  // small overwrites, active
+  udf::SectorImages images_ GUARDED_BY(mu_);  // file data for the record
+  udf::FreshSectors fresh_ GUARDED_BY(mu_);   // of images_
   RegionSet regions_ GUARDED_BY(mu_);         // direct writes, active
   std::vector<InodeNumber> removed_ GUARDED_BY(mu_);  // committed inodes freed
   std::vector<std::pair<InodeNumber, uint64_t>> dead_names_ GUARDED_BY(mu_);
@@ -275,6 +312,12 @@ struct Volume::Impl {
   uint64_t directories_ GUARDED_BY(mu_) = 1;
   uint32_t data_cursor_ GUARDED_BY(mu_) = 0;  // where data goes next
   bool touched_ GUARDED_BY(mu_) = false;  // anything changed in this generation
+  // With atomic units: what the record of the active generation will have.
+  std::unordered_set<uint64_t> record_units_ GUARDED_BY(mu_);  // by sector
+  std::unordered_map<InodeNumber, uint64_t> name_units_ GUARDED_BY(mu_);
+  uint64_t name_units_sum_ GUARDED_BY(mu_) = 0;
+  std::array<SpillArea, 2> spill_ GUARDED_BY(mu_);
+  size_t next_spill_ GUARDED_BY(mu_) = 0;  // the area of the next record
 
   std::shared_ptr<Frozen> frozen_ GUARDED_BY(mu_);
   bool committing_ GUARDED_BY(mu_) = false;

@@ -161,13 +161,14 @@ Status Volume::Impl::AttachPrimary(Medium* medium, udf::ControlSlot slot) {
     reason = Error{
         Errc::kWriteProtected,
         fmt::format("the medium of volume {} is write-protected", record.id)};
-  } else if (medium->Info().atomic_sectors > 1) {
-    // New data would share a unit with committed data that a power cut may
-    // then destroy (format, section 3): such media are read, not written.
-    reason = Error{Errc::kWriteProtected,
-                   fmt::format("the medium of volume {} writes units of {} "
-                               "sectors: it can be read here, not written",
-                               record.id, medium->Info().atomic_sectors)};
+  } else if (medium->Info().atomic_sectors > kRegionSectors) {
+    // The control slots would share a unit (format, section 2).
+    reason = Error{
+        Errc::kWriteProtected,
+        fmt::format("the medium of volume {} writes units of {} "
+                    "sectors, more than {}: it can be read here, "
+                    "not written",
+                    record.id, medium->Info().atomic_sectors, kRegionSectors)};
   }
   const bool read_only = reason.has_value();
   ASSIGN_OR_RETURN(Found found,
@@ -222,6 +223,9 @@ Status Volume::Impl::AttachPrimary(Medium* medium, udf::ControlSlot slot) {
   slot_ = std::move(slot);
   lvid_crc_ = found.lvid_crc;
   medium_read_only_ = std::move(reason);
+  unit_ = read_only || options_.break_units
+              ? 1
+              : std::max<uint32_t>(1, medium->Info().atomic_sectors);
   dir_images_.clear();
   dir_images_order_.clear();
   base_offsets_.clear();
@@ -235,6 +239,7 @@ Status Volume::Impl::AttachPrimary(Medium* medium, udf::ControlSlot slot) {
     journal_ = std::make_unique<udf::Journal>(medium_, geometry_,
                                               found.replay.next_sequence,
                                               found.replay.next_sector);
+    PrepareSpill();
   }
   MutexLock lock(&mu_);
   attached_ = true;
@@ -250,12 +255,16 @@ Status Volume::Impl::StartAllocator() {
   broken_ = Status::Ok();
   committed_ = applied_ = record_.generation.number;
   active_ = committed_ + 1;
-  allocator_ =
-      std::make_unique<udf::Allocator>(geometry_, std::move(bitmap), active_);
+  allocator_ = std::make_unique<udf::Allocator>(geometry_, std::move(bitmap),
+                                                active_, unit_);
+  ForgetRecordUnits();
+  spill_ = {};
+  next_spill_ = 0;
   names_.clear();
   name_changes_ = 0;
   dirty_inodes_ = 0;
   images_.clear();
+  fresh_.clear();
   regions_ = RegionSet();
   removed_.clear();
   dead_names_.clear();
@@ -466,6 +475,8 @@ Status Volume::Detach() {
   impl.name_changes_ = 0;
   impl.frozen_.reset();
   impl.images_.clear();
+  impl.fresh_.clear();
+  impl.ForgetRecordUnits();
   impl.removed_.clear();
   impl.dead_names_.clear();
   return status;

@@ -143,6 +143,7 @@ Status Volume::Impl::PutName(LiveInode* dir, std::string_view name,
   dir->rec.attr.mtime = now;
   dir->rec.attr.ctime = now;
   MarkDirty(dir);
+  NoteNames(*dir);
   if (!IsDir(child)) ++files_;
   return Status::Ok();
 }
@@ -157,6 +158,7 @@ Status Volume::Impl::RemoveName(LiveInode* dir, std::string_view name) {
   dir->rec.attr.mtime = now;
   dir->rec.attr.ctime = now;
   MarkDirty(dir);
+  NoteNames(*dir);
   return Status::Ok();
 }
 

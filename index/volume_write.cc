@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <set>
 
 #include "index/volume.h"
 #include "index/volume_impl.h"
@@ -20,7 +21,74 @@ struct Piece {
   uint32_t block = 0;
   uint32_t count = 0;
   bool was_unwritten = false;
+  bool journaled = false;  // to the record instead of the medium
 };
+
+// Cuts the pieces of kind kNew where the runs end that were allocated for them.
+std::vector<Piece> Place(const std::vector<Piece>& pieces,
+                         const std::vector<udf::BlockRun>& runs) {
+  std::vector<Piece> out;
+  size_t run = 0;
+  uint32_t used = 0;
+  for (const Piece& piece : pieces) {
+    if (piece.kind != Piece::Kind::kNew) {
+      out.push_back(piece);
+      continue;
+    }
+    uint32_t done = 0;
+    while (done < piece.count) {
+      const uint32_t n = std::min(piece.count - done, runs[run].count - used);
+      Piece p = piece;
+      p.file_sector += done;
+      p.block = runs[run].block + used;
+      p.count = n;
+      out.push_back(p);
+      done += n;
+      used += n;
+      if (used == runs[run].count) {
+        ++run;
+        used = 0;
+      }
+    }
+  }
+  return out;
+}
+
+// Cuts at units what does not wait for the record anyway.
+std::vector<Piece> CutAtUnits(const std::vector<Piece>& pieces, uint32_t unit) {
+  std::vector<Piece> out;
+  for (const Piece& piece : pieces) {
+    for (uint32_t done = 0; done < piece.count;) {
+      Piece p = piece;
+      p.file_sector += done;
+      p.block += done;
+      p.count = piece.count - done;
+      if (!p.journaled) p.count = std::min(p.count, unit - p.block % unit);
+      out.push_back(p);
+      done += p.count;
+    }
+  }
+  return out;
+}
+
+// Joins what is written alike, so that the medium gets long writes.
+std::vector<Piece> Joined(const std::vector<Piece>& pieces) {
+  std::vector<Piece> out;
+  for (const Piece& p : pieces) {
+    if (!out.empty()) {
+      Piece& last = out.back();
+      if (last.kind == p.kind && last.journaled == p.journaled &&
+          last.was_unwritten == p.was_unwritten &&
+          last.file_sector + last.count == p.file_sector &&
+          last.block + last.count == p.block) {
+        last.count += p.count;
+        continue;
+      }
+    }
+    out.push_back(p);
+  }
+  return out;
+}
 
 }  // namespace
 
@@ -49,7 +117,8 @@ Status Volume::Impl::ConvertInline(LiveInode* inode) {
 // Writes `data` at `offset` into blocks and maps them; the size grows when the
 // data ends behind it. REQUIRES: content locked, not inline.
 Status Volume::Impl::WriteContent(LiveInode* inode, uint64_t offset,
-                                  ConstByteSpan data, bool grow) {
+                                  ConstByteSpan data, bool grow,
+                                  bool* record_full) {
   const uint64_t first = offset / kSectorSize;
   const uint64_t end = SectorsFor(offset + data.size());
   uint64_t old_size = 0;
@@ -83,6 +152,7 @@ Status Volume::Impl::WriteContent(LiveInode* inode, uint64_t offset,
   {
     MutexLock lock(&mu_);
     uint64_t need = 0;
+    uint64_t promised = 0;
     for (const Segment& s : inode->extents.Segments(first, end - first)) {
       Piece piece;
       piece.file_sector = s.file_sector;
@@ -95,6 +165,7 @@ Status Volume::Impl::WriteContent(LiveInode* inode, uint64_t offset,
         // Preallocated blocks too: they read as zeros, but a crash must not
         // leave them other than the copies of this generation have them.
         piece.kind = Piece::Kind::kImage;
+        piece.journaled = true;
       } else {
         piece.kind = Piece::Kind::kNew;
         need += s.count;
@@ -104,12 +175,14 @@ Status Volume::Impl::WriteContent(LiveInode* inode, uint64_t offset,
     if (need > 0) {
       auto runs = AllocateData(inode, first, need,
                                grow && end * kSectorSize >= old_size);
-      if (!runs.has_value() && snapshots_.empty()) {
-        // A full volume keeps what preallocation promised. After a crash a
-        // copy may differ there, in blocks that both read as zeros.
+      if (!runs.has_value()) {
+        // A full volume keeps what preallocation promised, through the record:
+        // a copy must find the change marked.
         for (Piece& piece : pieces) {
           if (piece.kind != Piece::Kind::kNew || !piece.was_unwritten) continue;
-          piece.kind = Piece::Kind::kDirect;
+          piece.kind = Piece::Kind::kImage;
+          piece.journaled = true;
+          promised += piece.count;
           need -= piece.count;
         }
         if (need == 0) {
@@ -128,33 +201,33 @@ Status Volume::Impl::WriteContent(LiveInode* inode, uint64_t offset,
       }
       fresh = std::move(*runs);
     }
-    // New pieces are cut where their runs end.
-    std::vector<Piece> cut;
-    size_t run = 0;
-    uint32_t used = 0;
-    for (const Piece& piece : pieces) {
-      if (piece.kind != Piece::Kind::kNew) {
-        cut.push_back(piece);
-        continue;
+    pieces = Place(pieces, fresh);
+    bool room = promised == 0 || unit_ > 1 ||
+                images_.size() + promised <= geometry_.ring_sectors / 4;
+    if (unit_ > 1) {
+      pieces = CutAtUnits(pieces, unit_);
+      for (Piece& piece : pieces) {
+        piece.journaled = piece.journaled || Journaled(piece.block);
       }
-      uint32_t done = 0;
-      while (done < piece.count) {
-        const uint32_t n =
-            std::min(piece.count - done, fresh[run].count - used);
-        Piece p = piece;
-        p.file_sector += done;
-        p.block = fresh[run].block + used;
-        p.count = n;
-        cut.push_back(p);
-        done += n;
-        used += n;
-        if (used == fresh[run].count) {
-          ++run;
-          used = 0;
+      pieces = Joined(pieces);
+      std::set<uint64_t> units;
+      for (const Piece& piece : pieces) {
+        for (uint32_t i = 0; piece.journaled && i < piece.count; ++i) {
+          const uint64_t unit = Sector(piece.block + i) / unit_;
+          if (record_units_.count(unit) == 0) units.insert(unit);
         }
       }
+      room = units.empty() || ReserveForWrite(units.size());
+      if (room) record_units_.insert(units.begin(), units.end());
     }
-    pieces = std::move(cut);
+    if (!room) {
+      for (const udf::BlockRun& run : fresh) allocator_->Unreserve(run);
+      if (record_full != nullptr) *record_full = true;
+      return Status(Errc::kNoSpace,
+                    fmt::format("volume {} is full: {} bytes that must go "
+                                "through the redo record find no room in it",
+                                record_.id, data.size()));
+    }
   }
 
   auto bytes_of = [&](const Piece& p) {
@@ -163,7 +236,7 @@ Status Volume::Impl::WriteContent(LiveInode* inode, uint64_t offset,
   };
   Status status;
   for (const Piece& piece : pieces) {
-    if (piece.kind == Piece::Kind::kImage) continue;
+    if (piece.journaled) continue;
     status = medium_->Write(Sector(piece.block), bytes_of(piece));
     if (!status.ok()) break;
   }
@@ -175,15 +248,20 @@ Status Volume::Impl::WriteContent(LiveInode* inode, uint64_t offset,
                                              status.error().message));
   }
   for (const Piece& piece : pieces) {
-    if (piece.kind == Piece::Kind::kImage) {
+    if (piece.journaled) {
       const ConstByteSpan bytes = bytes_of(piece);
       for (uint32_t i = 0; i < piece.count; ++i) {
         auto image = std::make_shared<udf::Sector>();
         std::memcpy(image->data(), bytes.data() + size_t{i} * kSectorSize,
                     kSectorSize);
         images_[Sector(piece.block) + i] = std::move(image);
+        if (piece.kind != Piece::Kind::kImage || piece.was_unwritten) {
+          fresh_.insert(Sector(piece.block) + i);
+        }
       }
       touched_ = true;
+    }
+    if (piece.kind == Piece::Kind::kImage) {
       if (!piece.was_unwritten) continue;
       // Born before this generation: later writes to it are images as well.
       Segment written;
@@ -195,7 +273,9 @@ Status Volume::Impl::WriteContent(LiveInode* inode, uint64_t offset,
       inode->extents.Insert(written);
       continue;
     }
-    regions_.InsertSectors(Sector(piece.block), piece.count);
+    if (!piece.journaled) {
+      regions_.InsertSectors(Sector(piece.block), piece.count);
+    }
     if (piece.kind == Piece::Kind::kDirect && !piece.was_unwritten) continue;
     Segment segment;
     segment.file_sector = piece.file_sector;
@@ -218,44 +298,65 @@ Status Volume::Impl::WriteContent(LiveInode* inode, uint64_t offset,
   return Status::Ok();
 }
 
+Status Volume::Impl::WriteOnce(InodeNumber ino, uint64_t offset,
+                               ConstByteSpan data, bool* record_full) {
+  ASSIGN_OR_RETURN(LiveInode * inode, LockContent(ino));
+  const Status status = [&]() -> Status {
+    RETURN_IF_ERROR(CheckRegular(*inode));
+    const uint64_t end = offset + data.size();
+    bool is_inline = false;
+    bool fits = false;
+    {
+      MutexLock lock(&mu_);
+      is_inline = inode->rec.inline_data;
+      fits = std::max(end, inode->rec.attr.size) <=
+             udf::InlineCapacity(inode->rec.attr);
+    }
+    if (is_inline && fits) {
+      RETURN_IF_ERROR(LoadInline(inode));
+      MutexLock lock(&mu_);
+      Bytes& content = *inode->inline_data;
+      if (content.size() < end) content.resize(end);
+      std::memcpy(content.data() + offset, data.data(), data.size());
+      inode->rec.attr.size = content.size();
+      if (!inode->unlinked) MarkDirty(inode);
+    } else {
+      if (is_inline) RETURN_IF_ERROR(ConvertInline(inode));
+      RETURN_IF_ERROR(WriteContent(inode, offset, data, true, record_full));
+    }
+    MutexLock lock(&mu_);
+    inode->rec.attr.mtime = inode->rec.attr.ctime = Now();
+    return Status::Ok();
+  }();
+  UnlockContent(inode);
+  return status;
+}
+
 Result<size_t> Volume::Write(InodeNumber ino, uint64_t offset,
                              ConstByteSpan data) {
   if (data.empty()) return size_t{0};
   if (offset > udf::kMaxFileSize || data.size() > udf::kMaxFileSize - offset) {
     return Error{Errc::kTooLarge, "a file has at most 16 TiB"};
   }
-  RETURN_IF_ERROR(impl_->Run([&]() -> Status {
-    ASSIGN_OR_RETURN(LiveInode * inode, impl_->LockContent(ino));
-    const Status status = [&]() -> Status {
-      RETURN_IF_ERROR(CheckRegular(*inode));
-      const uint64_t end = offset + data.size();
-      bool is_inline = false;
-      bool fits = false;
-      {
-        MutexLock lock(&impl_->mu_);
-        is_inline = inode->rec.inline_data;
-        fits = std::max(end, inode->rec.attr.size) <=
-               udf::InlineCapacity(inode->rec.attr);
-      }
-      if (is_inline && fits) {
-        RETURN_IF_ERROR(impl_->LoadInline(inode));
-        MutexLock lock(&impl_->mu_);
-        Bytes& content = *inode->inline_data;
-        if (content.size() < end) content.resize(end);
-        std::memcpy(content.data() + offset, data.data(), data.size());
-        inode->rec.attr.size = content.size();
-        if (!inode->unlinked) impl_->MarkDirty(inode);
-      } else {
-        if (is_inline) RETURN_IF_ERROR(impl_->ConvertInline(inode));
-        RETURN_IF_ERROR(impl_->WriteContent(inode, offset, data, true));
-      }
-      MutexLock lock(&impl_->mu_);
-      inode->rec.attr.mtime = inode->rec.attr.ctime = Now();
-      return Status::Ok();
-    }();
-    impl_->UnlockContent(inode);
-    return status;
-  }));
+  // In one piece, unless a record has no room for so much.
+  size_t done = 0;
+  size_t step = data.size();
+  while (done < data.size()) {
+    const ConstByteSpan piece =
+        data.subspan(done, std::min(step, data.size() - done));
+    bool record_full = false;
+    const Status status = impl_->Run([&]() -> Status {
+      record_full = false;
+      return impl_->WriteOnce(ino, offset + done, piece, &record_full);
+    });
+    if (status.ok()) {
+      done += piece.size();
+      continue;
+    }
+    if (!record_full || piece.size() <= kSectorSize) return status.error();
+    RETURN_IF_ERROR(Sync());
+    step = std::max<size_t>(piece.size() / 2, kSectorSize);
+  }
   return data.size();
 }
 

@@ -32,7 +32,8 @@ void ForEachRun(uint32_t unit, uint32_t mask, Visit visit) {
 
 }  // namespace
 
-Allocator::Allocator(const Geometry& geometry, Bytes bitmap, uint64_t active)
+Allocator::Allocator(const Geometry& geometry, Bytes bitmap, uint64_t active,
+                     uint32_t atomic_sectors)
     : geometry_(geometry),
       bitmap_(std::move(bitmap)),
       free_(geometry.partition_blocks),
@@ -42,6 +43,7 @@ Allocator::Allocator(const Geometry& geometry, Bytes bitmap, uint64_t active)
   const uint32_t blocks = geometry_.partition_blocks;
   VELLUM_CHECK(active > 0 && bitmap_.size() == (uint64_t{blocks} + 7) / 8);
   frozen_ = bitmap_;
+  if (atomic_sectors > 1) units_.emplace(blocks, atomic_sectors, bitmap_);
   uint32_t at = 0;
   while (at < blocks) {
     const bool is_free = BitmapIsFree(bitmap_, at);
@@ -56,7 +58,7 @@ Allocator::Allocator(const Geometry& geometry, Bytes bitmap, uint64_t active)
       }
     }
     if (is_free) {
-      free_.Add(at, end - at);
+      AddFree(at, end - at);
     } else {
       used_ += end - at;
     }
@@ -72,35 +74,72 @@ uint64_t Allocator::deferred_blocks() const { return deferred_count_; }
 uint64_t Allocator::used_blocks() const { return used_; }
 uint64_t Allocator::active() const { return active_; }
 
-std::optional<BlockRun> Allocator::TryAllocate(uint32_t want, uint32_t min,
+std::optional<BlockRun> Allocator::TryAllocate(const FreeMap& from,
+                                               uint32_t want, uint32_t min,
                                                uint32_t near) {
   const auto take = [this](uint32_t block, uint32_t count) {
-    free_.Remove(block, count);
+    RemoveFree(block, count);
     return BlockRun{block, count};
   };
-  if (near >= total_blocks()) near = 0;
-  const uint32_t here = free_.RunAt(near, want);
+  const uint32_t here = from.RunAt(near, want);
   if (here >= min) return take(near, here);
-  if (free_.Longest() >= want) {
-    std::optional<uint32_t> found = free_.Find(near, want);
-    if (!found) found = free_.Find(0, want);
+  if (from.Longest() >= want) {
+    std::optional<uint32_t> found = from.Find(near, want);
+    if (!found) found = from.Find(0, want);
     VELLUM_CHECK(found.has_value());
     return take(*found, want);
   }
-  const uint32_t longest = free_.Longest();
+  const uint32_t longest = from.Longest();
   if (longest < min) return std::nullopt;
-  return take(*free_.Find(0, longest), longest);
+  return take(*from.Find(0, longest), longest);
 }
 
 std::optional<BlockRun> Allocator::Allocate(uint32_t want, uint32_t min,
-                                            uint32_t near) {
+                                            uint32_t near, bool follow) {
   VELLUM_CHECK(min > 0 && min <= want);
-  std::optional<BlockRun> run = TryAllocate(want, min, near);
+  if (near >= total_blocks()) near = 0;
+  if (units_ && !(follow && free_.RunAt(near, min) == min)) {
+    const auto run = TryAllocate(units_->clean(), want, min, near);
+    if (run) return run;
+  }
+  std::optional<BlockRun> run = TryAllocate(free_, want, min, near);
   if (!run && zone_free_ > 0) {
     DissolveZones();
-    run = TryAllocate(want, min, near);
+    run = TryAllocate(free_, want, min, near);
   }
   return run;
+}
+
+std::optional<BlockRun> Allocator::AllocateRegions(uint32_t want,
+                                                   uint32_t near) {
+  std::optional<uint32_t> unit = free_.FindUnit(near / kUnit);
+  if (!unit) unit = free_.FindUnit(0);
+  if (!unit) return std::nullopt;
+  BlockRun run{*unit * kUnit, kUnit};
+  while (run.count < want && EndOf(run) + kUnit <= total_blocks() &&
+         free_.Unit(static_cast<uint32_t>(EndOf(run) / kUnit)) == kWholeUnit) {
+    run.count += kUnit;
+  }
+  RemoveFree(run.block, run.count);
+  return run;
+}
+
+void Allocator::AddFree(uint32_t block, uint32_t count) {
+  free_.Add(block, count);
+  if (units_) units_->Added(block, count);
+}
+
+void Allocator::RemoveFree(uint32_t block, uint32_t count) {
+  free_.Remove(block, count);
+  if (units_) units_->Removed(block, count);
+}
+
+bool Allocator::Shared(uint32_t block) const {
+  return units_ && units_->Shared(block);
+}
+
+bool Allocator::WasShared(uint32_t block) const {
+  return units_ && units_->WasShared(block);
 }
 
 // The blocks of `unit` that lie in [first, end), as bits.
@@ -124,15 +163,15 @@ bool Allocator::AllocateAt(uint32_t block, uint32_t count) {
     if ((has & mask) != mask) return false;
   }
   if (zone_free_ == 0) {
-    free_.Remove(block, count);
+    RemoveFree(block, count);
     return true;
   }
   for (uint32_t unit = block / kUnit; unit <= last; ++unit) {
     const uint32_t mask = UnitMask(unit, block, EndOf(run));
     const auto zone = zones_.find(unit);
     if (zone == zones_.end()) {
-      free_.Remove(unit * kUnit + static_cast<uint32_t>(std::countr_zero(mask)),
-                   static_cast<uint32_t>(std::popcount(mask)));
+      RemoveFree(unit * kUnit + static_cast<uint32_t>(std::countr_zero(mask)),
+                 static_cast<uint32_t>(std::popcount(mask)));
     } else {
       zone->second &= ~mask;
       zone_free_ -= static_cast<uint64_t>(std::popcount(mask));
@@ -145,7 +184,7 @@ bool Allocator::AllocateAt(uint32_t block, uint32_t count) {
 void Allocator::MakeZone(uint32_t unit) {
   const uint32_t mask = free_.Unit(unit);
   ForEachRun(unit, mask,
-             [this](BlockRun run) { free_.Remove(run.block, run.count); });
+             [this](BlockRun run) { RemoveFree(run.block, run.count); });
   is_zone_[unit] = true;
   zones_[unit] = mask;
   zone_free_ += static_cast<uint64_t>(std::popcount(mask));
@@ -190,7 +229,7 @@ std::optional<uint32_t> Allocator::AllocateIcb(uint32_t near_icb) {
     MakeZone(*fresh);
     return TakeFromZone(zones_.find(*fresh));
   }
-  const std::optional<BlockRun> run = TryAllocate(1, 1, near_icb);
+  const std::optional<BlockRun> run = TryAllocate(free_, 1, 1, near_icb);
   if (!run) return std::nullopt;
   return run->block;
 }
@@ -198,7 +237,7 @@ std::optional<uint32_t> Allocator::AllocateIcb(uint32_t near_icb) {
 void Allocator::DissolveZones() {
   for (const auto& [unit, mask] : zones_) {
     ForEachRun(unit, mask,
-               [this](BlockRun run) { free_.Add(run.block, run.count); });
+               [this](BlockRun run) { AddFree(run.block, run.count); });
   }
   zones_.clear();
   zone_free_ = 0;
@@ -247,8 +286,7 @@ void Allocator::MakeFree(BlockRun run) {
   uint64_t plain = run.block;
   const auto give_back = [this, &plain](uint64_t end) {
     if (end > plain) {
-      free_.Add(static_cast<uint32_t>(plain),
-                static_cast<uint32_t>(end - plain));
+      AddFree(static_cast<uint32_t>(plain), static_cast<uint32_t>(end - plain));
     }
   };
   const uint32_t last = static_cast<uint32_t>((EndOf(run) - 1) / kUnit);
@@ -266,7 +304,7 @@ void Allocator::MakeFree(BlockRun run) {
       zones_.erase(unit);
       zone_free_ -= kUnit;
       is_zone_[unit] = false;
-      free_.Add(unit * kUnit, kUnit);
+      AddFree(unit * kUnit, kUnit);
     }
   }
   give_back(EndOf(run));
@@ -290,6 +328,7 @@ void Allocator::Use(BlockRun run) {
   VELLUM_CHECK(IsTaken(run) && BitmapIs(run, true));
   MarkBitmap(run, false);
   used_ += run.count;
+  if (units_) units_->Used(run.block, run.count);
 }
 
 bool Allocator::CheckUsed(BlockRun run) {
@@ -348,6 +387,7 @@ std::map<uint32_t, Sector> Allocator::Freeze() {
     }
   }
   dirty_.clear();
+  if (units_) units_->Freeze(free_);
   // Every later free has a higher stamp than every earlier one: generations
   // ascend in deferred_ as stamps do.
   frozen_stamp_ = ++stamp_;
@@ -392,6 +432,7 @@ void Allocator::Reclaim() {
     if (!pins_.empty() && oldest.stamp >= pins_.begin()->second.stamp) return;
     for (const BlockRun& run : oldest.runs) {
       deferred_count_ -= run.count;
+      if (units_) units_->Reclaimed(run.block, run.count, free_);
       MakeFree(run);
     }
     deferred_.pop_front();

@@ -17,6 +17,10 @@
 // ("zones"). Data goes there only when it fits nowhere else; then all zones are
 // given up. A zone whose 32 blocks are all free again is given up as well.
 //
+// On media with atomic units of several sectors, Allocate takes blocks of units
+// without committed blocks first (Shared, media/udf/JOURNAL.md): those may be
+// written directly, others through the record only.
+//
 // A broken precondition (use of a block that is not reserved) aborts. What the
 // medium may be to blame for does not: see damage(). Thread-safety: none;
 // Volume guards it with its mutex. No I/O.
@@ -35,6 +39,7 @@
 #include "media/udf/codec.h"
 #include "media/udf/free_map.h"
 #include "media/udf/layout.h"
+#include "media/udf/unit_map.h"
 
 namespace vellum::udf {
 
@@ -50,7 +55,9 @@ class Allocator {
   // 1 = free, of ceil(partition_blocks / 8) bytes.
   // `active`: the number that the next Freeze ends (last commit + 1); the
   // generation before it is in place and durable. REQUIRES: active > 0.
-  Allocator(const Geometry& geometry, Bytes bitmap, uint64_t active);
+  // `atomic_sectors`: of the medium; a power of two, at most 32.
+  Allocator(const Geometry& geometry, Bytes bitmap, uint64_t active,
+            uint32_t atomic_sectors = 1);
 
   uint32_t total_blocks() const;
   // Blocks that Allocate could hand out now.
@@ -65,7 +72,14 @@ class Allocator {
   // ends at `near`), else the first run of `want` behind it, else the first one
   // before it, else the largest run. nullopt when no run of `min` exists.
   // REQUIRES: 0 < min <= want. Logarithmic time.
-  std::optional<BlockRun> Allocate(uint32_t want, uint32_t min, uint32_t near);
+  // With atomic units: of units that are not shared if there are any; `follow`
+  // (a file goes on at `near`) makes `near` come first all the same.
+  std::optional<BlockRun> Allocate(uint32_t want, uint32_t min, uint32_t near,
+                                   bool follow = false);
+  // Up to `want` blocks in units of 32 (whole regions) that are wholly free,
+  // behind each other, the first of them at or behind `near` if possible:
+  // reserved. nullopt when there is none.
+  std::optional<BlockRun> AllocateRegions(uint32_t want, uint32_t near);
   // Exactly [block, block + count) if all of it is free: reserved. For growing
   // a directory where it stands.
   bool AllocateAt(uint32_t block, uint32_t count);
@@ -119,6 +133,15 @@ class Allocator {
   // once, against the rules above. Never called in production.
   void ReclaimAgainstTheRules();
 
+  // Does the block's atomic unit hold a block that is part of a generation
+  // which a recovery may need? Then it must not be written directly. Always
+  // false without atomic units. WasShared: as of before the last Freeze, for
+  // what that generation writes.
+  bool Shared(uint32_t block) const;
+  bool WasShared(uint32_t block) const;
+  // Bitmap sectors that the active generation may have changed so far.
+  const std::set<uint32_t>& dirty_bitmap() const { return dirty_; }
+
   // Is the block used in the state that was last frozen (or mounted)?
   bool UsedInFrozen(uint32_t block) const;
   // Copy of the last frozen bitmap, 1 = free.
@@ -145,8 +168,10 @@ class Allocator {
   // Neither may be handed out nor kept for ICBs.
   bool IsTaken(BlockRun run) const;
   void MakeFree(BlockRun run);
-  std::optional<BlockRun> TryAllocate(uint32_t want, uint32_t min,
-                                      uint32_t near);
+  std::optional<BlockRun> TryAllocate(const FreeMap& from, uint32_t want,
+                                      uint32_t min, uint32_t near);
+  void AddFree(uint32_t block, uint32_t count);
+  void RemoveFree(uint32_t block, uint32_t count);
   uint32_t UnitMask(uint32_t unit, uint64_t first, uint64_t end) const;
   void MakeZone(uint32_t unit);
   uint32_t TakeFromZone(std::map<uint32_t, uint32_t>::iterator zone);
@@ -154,10 +179,11 @@ class Allocator {
   void DissolveZones();
 
   const Geometry geometry_;
-  Bytes bitmap_;              // of the active generation, 1 = free
-  Bytes frozen_;              // of the generation before
-  std::set<uint32_t> dirty_;  // bitmap sectors that may differ
-  FreeMap free_;              // free and not kept for ICBs
+  Bytes bitmap_;                  // of the active generation, 1 = free
+  Bytes frozen_;                  // of the generation before
+  std::set<uint32_t> dirty_;      // bitmap sectors that may differ
+  FreeMap free_;                  // free and not kept for ICBs
+  std::optional<UnitMap> units_;  // of a medium with atomic units
 
   std::vector<bool> is_zone_;           // by unit
   std::map<uint32_t, uint32_t> zones_;  // unit -> its free blocks, never none

@@ -106,6 +106,11 @@ Status Journal::Write(Record* record, const Spill& spill) {
                 record->header.generation.number}) >= kCounterLimit) {
     return refuse(Errc::kInvalidArgument, "a counter is out of range");
   }
+  if (images.size() > MaxRecordImages(geometry_)) {
+    return refuse(Errc::kNoSpace,
+                  fmt::format("{} images, a record has at most {}",
+                              images.size(), MaxRecordImages(geometry_)));
+  }
   for (const auto& [sector, image] : images) {
     if (!IsRecordable(geometry_, sector)) {
       return refuse(Errc::kInvalidArgument,
@@ -154,7 +159,7 @@ Status Journal::Write(Record* record, const Spill& spill) {
       RETURN_IF_ERROR(
           ring.Append(ConstByteSpan(table).subspan(at, kSectorSize)));
     }
-    RETURN_IF_ERROR(WriteBody(images, spill.empty() ? &ring : &spilled));
+    RETURN_IF_ERROR(WriteBody(*record, spill.empty() ? &ring : &spilled));
     const Sector zeros{};
     for (uint64_t i = ring_sectors; i < padded; ++i) {
       RETURN_IF_ERROR(ring.Append(zeros));

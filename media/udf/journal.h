@@ -14,6 +14,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -28,6 +29,12 @@ namespace vellum::udf {
 
 // Absolute sector -> its new content; ordered, so that S4 writes in runs.
 using SectorImages = std::map<uint64_t, std::shared_ptr<const Sector>>;
+
+// Sectors of a record that nothing used before, such as preallocated blocks
+// that hold data from now on. They are put in place first: who reads the medium
+// before the replay must not find a file that already leads to them while they
+// still hold what another file left there.
+using FreshSectors = std::set<uint64_t>;
 
 struct RecordHeader {
   std::string format_uuid;
@@ -46,7 +53,12 @@ struct RecordHeader {
 struct Record {
   RecordHeader header;  // crc is filled in by Journal::Write
   SectorImages images;
+  FreshSectors fresh;  // some of the images'
 };
+
+// Images that one record has at most: what a reader keeps in memory before it
+// knows whether the record is whole.
+uint64_t MaxRecordImages(const Geometry& geometry);
 
 // Where the images of a record that is too large for the ring go: absolute
 // ranges inside the partition, free in every generation that matters. They must
@@ -73,7 +85,8 @@ class Journal {
   // Writes the record (S3); not durable before the caller's flush (F2), and
   // after it the commit holds. Fills header.crc and header.sequence. `spill`
   // may be empty when NeedsSpill says no, else it has SpillSectors or more.
-  // kNoSpace: a spill in so many pieces that the ring cannot list them;
+  // kNoSpace: a spill in so many pieces that the ring cannot list them, or
+  // more than MaxRecordImages;
   // kInvalidArgument: images or LVID CRCs that contradict the geometry or each
   // other; nothing was written. After a device error the volume is frozen.
   // REQUIRES: the S4 of the record before was flushed.
@@ -90,14 +103,19 @@ class Journal {
   uint32_t next_sector_;
 };
 
-// Writes images to their places in runs (S4). Not durable before a flush.
-Status WriteInPlace(Medium& medium, const SectorImages& images);
+// Writes images to their places in runs (S4): those of `fresh` first, with a
+// flush behind them. Not durable before a flush.
+Status WriteInPlace(Medium& medium, const SectorImages& images,
+                    const FreshSectors& fresh = {});
 
 // For media with atomic_sectors > 1: adds the present content of every other
 // sector of each unit that `images` touch, so that a unit that is destroyed
 // during S4 is restored as a whole by replay. No effect on other media. The
-// caller sees to it that nobody writes to those units meanwhile.
-Status FillAtomicUnits(Medium& medium, SectorImages* images);
+// caller sees to it that nobody writes to those units meanwhile. A sector that
+// cannot be read becomes zeros if `needed` answers that nothing uses it.
+Status FillAtomicUnits(
+    Medium& medium, SectorImages* images,
+    const std::function<bool(uint64_t sector)>& needed = nullptr);
 
 // The CRC that Write would put into the header, for the catalog's pending
 // batch.
@@ -138,6 +156,7 @@ struct ReplayResult {
 struct ReplayPlan {
   ReplayResult result;
   SectorImages images;
+  FreshSectors fresh;
   std::vector<uint32_t> torn;
 };
 Result<ReplayPlan> PlanReplay(Medium& medium, const Geometry& geometry,

@@ -19,7 +19,8 @@
 //      144         zeros to the end of the sector
 //
 // Body: the list, 8 bytes an image in ascending order: sector number, bit 63
-// set when the image is escaped; padded to a sector; then the images. An image
+// set when the image is escaped, bit 62 when it is put in place before the
+// others; padded to a sector; then the images. An image
 // that begins with the magic is stored with zeros in its place ("escaped"), so
 // that no content of a file passes for a header. Without spill ranges the body
 // follows the header in the ring, which continues at its start when it reaches
@@ -27,7 +28,7 @@
 // count; padded to a sector), and the body stands in those ranges.
 //
 // Record CRC: CRC32C over header bytes 24..87 and 92..95, 108..143, the list
-// without the escape bits, and the images as they are without escaping. Neither
+// without these bits, and the images as they are without escaping. Neither
 // the sequence nor the place is in it: the catalog knows it before both.
 #include "media/udf/record.h"
 
@@ -48,8 +49,12 @@ constexpr uint32_t kVersion = 1;
 constexpr size_t kUuidLength = 32;
 constexpr size_t kOwnerLength = 32;
 constexpr uint64_t kEscaped = uint64_t{1} << 63;
+constexpr uint64_t kFresh = uint64_t{1} << 62;
+constexpr uint64_t kSectorBits = ~(kEscaped | kFresh);
 constexpr uint64_t kEntriesPerSector = kSectorSize / 8;
 constexpr uint64_t kRangesPerSector = kSectorSize / 16;
+// The bitmap aside: 256 MiB.
+constexpr uint64_t kMaxImages = 131072;
 
 uint64_t RoundUp(uint64_t value, uint64_t unit) {
   return (value + unit - 1) / unit * unit;
@@ -212,6 +217,10 @@ bool IsRecordable(const Geometry& geometry, uint64_t sector) {
          (sector >= geometry.partition_first && sector < geometry.sectors);
 }
 
+uint64_t MaxRecordImages(const Geometry& geometry) {
+  return kMaxImages + uint64_t{geometry.bitmap_blocks};
+}
+
 uint32_t RecordCrc(const Record& record) {
   uint32_t crc = SeedOfRecordCrc(record.header,
                                  static_cast<uint32_t>(record.images.size()));
@@ -222,12 +231,14 @@ uint32_t RecordCrc(const Record& record) {
   return crc;
 }
 
-Status WriteBody(const SectorImages& images, SectorWriter* out) {
+Status WriteBody(const Record& record, SectorWriter* out) {
+  const SectorImages& images = record.images;
   Sector sector{};
   size_t entries = 0;
   for (const auto& [number, image] : images) {
     Store64(sector, entries * 8,
-            number | (BeginsWithMagic(*image) ? kEscaped : 0));
+            number | (BeginsWithMagic(*image) ? kEscaped : 0) |
+                (record.fresh.count(number) != 0 ? kFresh : 0));
     if (++entries < kEntriesPerSector) continue;
     RETURN_IF_ERROR(out->Append(sector));
     sector.fill(std::byte{0});
@@ -274,7 +285,10 @@ Result<std::optional<Record>> ReadRecord(Medium& medium,
                                          const RingHeader& header) {
   using Answer = std::optional<Record>;
   const uint64_t body = BodySectors(header.image_count);
-  if (body > geometry.sectors) return Answer();
+  if (body > geometry.sectors ||
+      header.image_count > MaxRecordImages(geometry)) {
+    return Answer();
+  }
   ASSIGN_OR_RETURN(const std::optional<std::vector<SectorRange>> ranges,
                    BodyRanges(medium, geometry, header, body));
   if (!ranges) return Answer();
@@ -290,13 +304,14 @@ Result<std::optional<Record>> ReadRecord(Medium& medium,
   Record record;
   record.header = header.record;
   uint32_t crc = SeedOfRecordCrc(header.record, header.image_count);
-  for (uint64_t entry : list) crc = CrcOfNumber(entry & ~kEscaped, crc);
+  for (uint64_t entry : list) crc = CrcOfNumber(entry & kSectorBits, crc);
   for (uint64_t entry : list) {
     const auto image = std::make_shared<Sector>();
     RETURN_IF_ERROR(reader.Next(image.get()));
     if ((entry & kEscaped) != 0) StoreBytes(*image, 0, AsBytes(kMagic));
     crc = Crc32c(*image, crc);
-    record.images.emplace(entry & ~kEscaped, image);
+    record.images.emplace(entry & kSectorBits, image);
+    if ((entry & kFresh) != 0) record.fresh.insert(entry & kSectorBits);
   }
   if (crc != header.record.crc) return Answer();
   for (const auto& [number, image] : record.images) {

@@ -33,7 +33,7 @@ uint64_t BodySectors(uint64_t images);
 uint64_t SpillTableSectors(uint64_t ranges);
 
 Bytes EncodeSpillTable(const Spill& spill, uint32_t* crc);
-Status WriteBody(const SectorImages& images, SectorWriter* out);
+Status WriteBody(const Record& record, SectorWriter* out);
 
 // What the record takes of the ring, without padding, and where the next one
 // begins.

@@ -11,6 +11,9 @@
 namespace vellum::udf {
 namespace {
 
+// What a drive writes whole even when power goes.
+constexpr ptrdiff_t kTornUnit = 512;
+
 // Calls visit(first, images of consecutive sectors) for the runs of at most
 // 1 MiB.
 Status ForEachRun(const SectorImages& images,
@@ -71,8 +74,9 @@ Result<SectorImages> NotInPlace(Medium& medium, const SectorImages& images) {
 // descriptor takes 134 bytes and the rest of both sectors is zero. A drive that
 // destroys a whole unit may leave anything, or something unreadable; that is
 // no valid descriptor then, and nobody but us can have been writing: a foreign
-// system leaves a valid one.
-Result<bool> LvidIsOurs(Medium& medium, const RecordHeader* record,
+// system leaves a valid one. When a recovery wrote its first 512 bytes over
+// what was destroyed and then was cut, too, those are the record's.
+Result<bool> LvidIsOurs(Medium& medium, const Record* record,
                         const ControlSlot& slot) {
   Sector sector;
   const Status read = medium.Read(kLvidSector, sector);
@@ -82,19 +86,36 @@ Result<bool> LvidIsOurs(Medium& medium, const RecordHeader* record,
   }
   const uint32_t crc = Crc32c(sector);
   if (record == nullptr) return crc == slot.lvid_crc;
-  return crc == record->lvid_before || crc == record->lvid_after ||
-         !DecodeLvid(sector).ok();
+  if (crc == record->header.lvid_before || crc == record->header.lvid_after ||
+      !DecodeLvid(sector).ok()) {
+    return true;
+  }
+  const auto image = record->images.find(kLvidSector);
+  return image != record->images.end() &&
+         std::equal(sector.begin(), sector.begin() + kTornUnit,
+                    image->second->begin());
 }
 
 }  // namespace
 
-Status WriteInPlace(Medium& medium, const SectorImages& images) {
-  return ForEachRun(images, [&](uint64_t first, const Bytes& run) {
+Status WriteInPlace(Medium& medium, const SectorImages& images,
+                    const FreshSectors& fresh) {
+  const auto write = [&medium](uint64_t first, const Bytes& run) {
     return medium.Write(first, run);
-  });
+  };
+  if (fresh.empty()) return ForEachRun(images, write);
+  SectorImages early;
+  SectorImages late;
+  for (const auto& image : images) {
+    (fresh.count(image.first) != 0 ? early : late).insert(image);
+  }
+  RETURN_IF_ERROR(ForEachRun(early, write));
+  if (!early.empty() && !late.empty()) RETURN_IF_ERROR(medium.Flush());
+  return ForEachRun(late, write);
 }
 
-Status FillAtomicUnits(Medium& medium, SectorImages* images) {
+Status FillAtomicUnits(Medium& medium, SectorImages* images,
+                       const std::function<bool(uint64_t)>& needed) {
   const MediumInfo info = medium.Info();
   const uint64_t unit = std::max<uint32_t>(1, info.atomic_sectors);
   if (unit == 1) return Status::Ok();
@@ -105,7 +126,18 @@ Status FillAtomicUnits(Medium& medium, SectorImages* images) {
     if (begin < done) continue;
     const uint64_t count = std::min(unit, info.sectors - begin);
     Bytes content(count * kSectorSize);
-    RETURN_IF_ERROR(medium.Read(begin, content));
+    const Status read = medium.Read(begin, content);
+    if (!read.ok() && (needed == nullptr || !read.Is(Errc::kDeviceError))) {
+      return read;
+    }
+    for (uint64_t i = 0; i < count && !read.ok(); ++i) {
+      const ByteSpan sector =
+          ByteSpan(content).subspan(i * kSectorSize, kSectorSize);
+      const Status one = medium.Read(begin + i, sector);
+      if (one.ok()) continue;
+      if (images->count(begin + i) == 0 && needed(begin + i)) return one;
+      std::fill(sector.begin(), sector.end(), std::byte{0});
+    }
     for (uint64_t i = 0; i < count; ++i) {
       if (images->count(begin + i) != 0) continue;
       const auto image = std::make_shared<Sector>();
@@ -127,11 +159,10 @@ Result<ReplayPlan> PlanReplay(Medium& medium, const Geometry& geometry,
   result.generation = slot.generation;
   result.next_sequence = scan.next_sequence;
   result.next_sector = scan.next_sector;
-  const RecordHeader* record = nullptr;
-  if (scan.newest) {
-    record = &scan.newest->header;
-    result.generation = record->generation;
-    result.record_crc = record->crc;
+  const Record* const record = scan.newest ? &*scan.newest : nullptr;
+  if (record != nullptr) {
+    result.generation = record->header.generation;
+    result.record_crc = record->header.crc;
   }
   ASSIGN_OR_RETURN(const bool ours, LvidIsOurs(medium, record, slot));
   if (!ours) {
@@ -141,6 +172,7 @@ Result<ReplayPlan> PlanReplay(Medium& medium, const Geometry& geometry,
   plan.torn = std::move(scan.torn);
   if (scan.newest) {
     ASSIGN_OR_RETURN(plan.images, NotInPlace(medium, scan.newest->images));
+    plan.fresh = std::move(scan.newest->fresh);
   }
   result.outcome =
       plan.images.empty() ? ReplayOutcome::kNothing : ReplayOutcome::kReplayed;
@@ -163,7 +195,8 @@ Result<ReplayResult> ReplayJournal(Medium& medium, const Geometry& geometry,
   for (const uint32_t sector : plan->torn) {
     RETURN_IF_ERROR(medium.Write(sector, Sector{}).WithContext(context));
   }
-  RETURN_IF_ERROR(WriteInPlace(medium, plan->images).WithContext(context));
+  RETURN_IF_ERROR(
+      WriteInPlace(medium, plan->images, plan->fresh).WithContext(context));
   RETURN_IF_ERROR(medium.Flush().WithContext(context));
   return plan->result;
 }

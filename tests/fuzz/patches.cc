@@ -22,6 +22,7 @@ constexpr uint8_t kSeal = 1 << 5;
 constexpr uint8_t kCopy = 1 << 6;
 constexpr uint8_t kFill = 1 << 7;
 constexpr uint64_t kEscaped = uint64_t{1} << 63;
+constexpr uint64_t kFresh = uint64_t{1} << 62;
 
 bool Begins(ConstByteSpan data, std::string_view magic) {
   return AsText(data.first(magic.size())) == magic;
@@ -99,7 +100,7 @@ void SealRecord(MemoryMedium* medium, SectorRange ring, uint64_t sector) {
         const Sector page = ReadOne(*medium, body[i / 256]);
         entries.push_back(Load64(page, i % 256 * 8));
         std::array<std::byte, 8> number;
-        udf::Store64(number, 0, entries.back() & ~kEscaped);
+        udf::Store64(number, 0, entries.back() & ~(kEscaped | kFresh));
         crc = udf::Crc32c(number, crc);
       }
       for (uint32_t i = 0; i < images; ++i) {

@@ -20,7 +20,24 @@ ConstByteSpan AsBytes(const std::string& text) {
   return std::as_bytes(std::span(text.data(), text.size()));
 }
 
+// Where a tag stands, in each 8 bytes of a file.
+constexpr uint64_t kTagFirst = 5;
+
+std::byte TagByte(uint64_t unique_id, uint64_t offset) {
+  return static_cast<std::byte>(unique_id >> (8 * (offset % 8 - kTagFirst)));
+}
+
 }  // namespace
+
+bool IsContentOf(uint64_t unique_id, uint64_t offset, ConstByteSpan content,
+                 uint64_t* cells) {
+  for (size_t i = 0; i < content.size(); ++i) {
+    if ((offset + i) % 8 < kTagFirst || content[i] == std::byte{0}) continue;
+    ++*cells;
+    if (content[i] != TagByte(unique_id, offset + i)) return false;
+  }
+  return true;
+}
 
 Model::Model() {
   auto root = std::make_shared<ModelNode>();
@@ -120,6 +137,16 @@ std::string VolumeFuzzer::RandomBytes(size_t n) {
     }
   }
   return out;
+}
+
+void VolumeFuzzer::Tag(uint64_t id, uint64_t offset, std::string* data) {
+  if (!options_.tag_content) return;
+  const Result<Attr> attr = volume_->GetAttr(Ino(id));
+  ASSERT_OK(attr);
+  for (size_t i = 0; i < data->size(); ++i) {
+    if ((offset + i) % 8 < kTagFirst) continue;
+    (*data)[i] = static_cast<char>(TagByte(attr->attr.unique_id, offset + i));
+  }
 }
 
 void VolumeFuzzer::DropName(uint64_t dir, const std::string& name) {
@@ -229,7 +256,8 @@ void VolumeFuzzer::DoWrite() {
       break;
   }
   offset = std::min(offset, options_.max_file_bytes);
-  const std::string data = RandomBytes(n);
+  std::string data = RandomBytes(n);
+  Tag(id, offset, &data);
   last_ = fmt::format("write {} bytes at {} of node {} (size {})", n, offset,
                       id, size);
   const Result<size_t> written = volume_->Write(Ino(id), offset, AsBytes(data));

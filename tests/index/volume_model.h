@@ -42,8 +42,15 @@ struct FuzzOptions {
   uint64_t max_file_bytes = 400'000;
   size_t max_nodes = 120;
   bool odd_names = true;
-  bool touch_all = false;  // now and then every node: records beyond the ring
+  bool touch_all = false;    // now and then every node: records beyond the ring
+  bool tag_content = false;  // see IsContentOf
 };
+
+// With tag_content, three of eight bytes of a file tell whose content it is:
+// is this, from `offset` of a file on, content of the file with this unique id
+// (or zeros)? *cells: how many tags were looked at.
+bool IsContentOf(uint64_t unique_id, uint64_t offset, ConstByteSpan content,
+                 uint64_t* cells);
 
 // Applies random operations. Ids of the model follow inodes of the volume.
 class VolumeFuzzer {
@@ -65,6 +72,8 @@ class VolumeFuzzer {
   std::string NewName();
   std::string PickName(uint64_t dir);
   std::string RandomBytes(size_t n);
+  // `data` as content of the node from `offset` on.
+  void Tag(uint64_t id, uint64_t offset, std::string* data);
   InodeNumber Ino(uint64_t id) const { return inos_.at(id); }
   void DropName(uint64_t dir, const std::string& name);
   bool Inside(uint64_t top, uint64_t below) const;

@@ -17,9 +17,11 @@ namespace {
 
 class VolumeTest : public testing::Test {
  protected:
-  void Make(uint64_t sectors, VolumeOptions options = {}) {
+  void Make(uint64_t sectors, VolumeOptions options = {},
+            uint32_t atomic_sectors = 1) {
     MemoryMediumOptions medium_options;
     medium_options.sectors = sectors;
+    medium_options.atomic_sectors = atomic_sectors;
     medium_ = std::make_unique<MemoryMedium>(medium_options);
     catalog_ = MemoryCatalog();
     udf::FormatOptions format;
@@ -59,13 +61,17 @@ class VolumeTest : public testing::Test {
   std::unique_ptr<Volume> volume_;
 };
 
+// A seed, and sectors of the medium's atomic unit.
+using FuzzCase = std::tuple<uint64_t, uint32_t>;
+
 class VolumeFuzzTest : public VolumeTest,
-                       public testing::WithParamInterface<uint64_t> {};
+                       public testing::WithParamInterface<FuzzCase> {};
 
 TEST_P(VolumeFuzzTest, MatchesTheModelOverCommitsAndLoads) {
-  Make(16384);
-  VolumeFuzzer fuzzer(volume_.get(), GetParam(), {});
-  std::mt19937_64 rng(GetParam() + 77);
+  const auto [seed, atomic_sectors] = GetParam();
+  Make(16384, {}, atomic_sectors);
+  VolumeFuzzer fuzzer(volume_.get(), seed, {});
+  std::mt19937_64 rng(seed + 77);
   for (int round = 0; round < 12; ++round) {
     for (int i = 0; i < 60; ++i) {
       fuzzer.Step();
@@ -96,7 +102,8 @@ TEST_P(VolumeFuzzTest, MatchesTheModelOverCommitsAndLoads) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Seeds, VolumeFuzzTest,
-                         testing::Range<uint64_t>(1, 21));
+                         testing::Combine(testing::Range<uint64_t>(1, 21),
+                                          testing::Values(1, 16, 32)));
 
 TEST_F(VolumeTest, SyncMakesAGenerationAndDetachClosesTheVolume) {
   Make(8192);
@@ -326,13 +333,13 @@ TEST_F(VolumeTest, WriteProtectedMediaAreReplayedInMemory) {
   ASSERT_OK(reader.Detach());
 }
 
-TEST_F(VolumeTest, MediaWithLargeAtomicUnitsAreReadNotWritten) {
+TEST_F(VolumeTest, MediaWithUnitsBeyondARegionAreReadNotWritten) {
   Make(8192);
   MakeFile("a", "hello");
   ASSERT_OK(volume_->Detach());
   MemoryMediumOptions options;
   options.sectors = 8192;
-  options.atomic_sectors = 32;
+  options.atomic_sectors = 64;
   MemoryMedium units(options);
   Bytes content(8192 * kSectorSize);
   ASSERT_OK(medium_->Read(0, content));

@@ -76,17 +76,41 @@ std::vector<CrashMedium::Event> CrashMedium::Events() const {
   return events;
 }
 
+size_t CrashMedium::FirstUnflushed(size_t k) const {
+  size_t first = k;
+  while (first > 0 && records_[first - 1].event.kind != Event::Kind::kFlush) {
+    --first;
+  }
+  return first;
+}
+
+const MemoryMedium& CrashMedium::DurableAt(size_t first_unflushed) const {
+  return first_unflushed == 0 ? *start_
+                              : *records_[first_unflushed - 1].durable;
+}
+
+std::unique_ptr<CrashMedium> CrashMedium::AfterKill(size_t k) const {
+  MutexLock lock(&mu_);
+  VELLUM_CHECK(k <= records_.size());
+  const size_t first = FirstUnflushed(k);
+  auto medium = std::make_unique<CrashMedium>(DurableAt(first));
+  for (size_t i = first; i < k; ++i) {
+    const Record& record = records_[i];
+    const SectorRange range = record.event.range;
+    const Status status = record.event.kind == Event::Kind::kDiscard
+                              ? medium->Discard(range.first, range.count)
+                              : medium->Write(range.first, record.data);
+    VELLUM_CHECK(status.ok());
+  }
+  return medium;
+}
+
 std::unique_ptr<MemoryMedium> CrashMedium::ContentAfterCrash(
     size_t k, const CrashOptions& options) const {
   MutexLock lock(&mu_);
   VELLUM_CHECK(k <= records_.size());
-  size_t first = k;  // of the events that no flush before k covers
-  while (first > 0 && records_[first - 1].event.kind != Event::Kind::kFlush) {
-    --first;
-  }
-  const MemoryMedium& durable =
-      first == 0 ? *start_ : *records_[first - 1].durable;
-  std::unique_ptr<MemoryMedium> medium = durable.Clone();
+  const size_t first = FirstUnflushed(k);
+  std::unique_ptr<MemoryMedium> medium = DurableAt(first).Clone();
 
   const size_t end = std::min(k + 1, records_.size());
   std::vector<const Record*> pending;

@@ -70,6 +70,11 @@ class CrashMedium : public Medium {
   std::unique_ptr<MemoryMedium> ContentAfterCrash(
       size_t k, const CrashOptions& options = {}) const;
 
+  // The medium as another process finds it after the program was killed while
+  // event `k` was under way: all events before `k` are visible, and those that
+  // were not flushed still are not. REQUIRES: k <= EventCount()
+  std::unique_ptr<CrashMedium> AfterKill(size_t k) const;
+
   // What Read returns now.
   std::unique_ptr<MemoryMedium> Content() const { return live_->Clone(); }
 
@@ -80,6 +85,10 @@ class CrashMedium : public Medium {
     // Of a flush: everything that is durable once it returned.
     std::shared_ptr<const MemoryMedium> durable;
   };
+
+  // The first of the events before `k` that no flush covers.
+  size_t FirstUnflushed(size_t k) const REQUIRES(mu_);
+  const MemoryMedium& DurableAt(size_t first_unflushed) const REQUIRES(mu_);
 
   const std::unique_ptr<MemoryMedium> live_;
   const std::shared_ptr<const MemoryMedium> start_;
