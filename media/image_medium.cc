@@ -94,6 +94,7 @@ Result<std::unique_ptr<ImageMedium>> ImageMedium::Open(
   }
   MediumInfo info;
   info.sectors = static_cast<uint64_t>(st.st_size) / kSectorSize;
+  info.atomic_sectors = options.atomic_sectors;
   info.write_protected = write_protected;
   info.name = options.name.empty() ? path : options.name;
   return std::unique_ptr<ImageMedium>(

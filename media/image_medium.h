@@ -18,6 +18,7 @@ struct ImageMediumOptions {
   // Exact size in bytes that the file must have; 0: any number of whole
   // sectors.
   uint64_t capacity = 0;
+  uint32_t atomic_sectors = 1;
   std::string name;  // for messages; empty: the path
   // Lock the file as a drive does (flock(2), exclusive), as long as the medium
   // lives; while another process has such a lock, wait this long for it.

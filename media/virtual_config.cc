@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 #include <toml++/toml.h>
 
+#include <bit>
 #include <cstdint>
 #include <filesystem>
 #include <string_view>
@@ -29,6 +30,7 @@ constexpr Bounds kImportExport{0, 1024 - 768};
 // Sector numbers are 32-bit on the medium.
 constexpr Bounds kCapacity{8u << 20,
                            ((1ull << 32) - kRegionSectors) * kSectorSize};
+constexpr Bounds kAtomicUnit{kSectorSize, kRegionSize};
 constexpr Bounds kLibNum{0, 999'999};
 constexpr Bounds kBytes{0, 1ull << 62};
 constexpr Bounds kCheckpointMs{1, 3'600'000};
@@ -103,6 +105,11 @@ class Section {
   std::vector<const char*> known_;
 };
 
+std::string AtomicUnitProblem(uint32_t bytes) {
+  if (std::has_single_bit(bytes)) return "";
+  return fmt::format("{} is not a power of two (64Ki is 65536)", bytes);
+}
+
 Result<toml::table> Parse(const std::string& path, const std::string& text) {
   // The packaged toml++ reports syntax errors by throwing; it ends here.
   try {
@@ -135,6 +142,10 @@ Status ReadGeometry(Section* section, VirtualLibraryOptions* geometry) {
   RETURN_IF_ERROR(section->Integer("media", {0, kSlots.max}, &geometry->media));
   RETURN_IF_ERROR(section->Integer("capacity", kCapacity, &geometry->capacity));
   geometry->capacity = RoundCapacity(geometry->capacity);
+  RETURN_IF_ERROR(
+      section->Integer("atomic_unit", kAtomicUnit, &geometry->atomic_unit));
+  const std::string problem = AtomicUnitProblem(geometry->atomic_unit);
+  if (!problem.empty()) return section->At("atomic_unit", problem);
   return section->RejectUnknown();
 }
 
@@ -195,7 +206,12 @@ Status CheckGeometry(const VirtualLibraryOptions& geometry) {
   RETURN_IF_ERROR(
       CheckBounds("import_export", geometry.import_export, kImportExport));
   RETURN_IF_ERROR(CheckBounds("media", geometry.media, {0, geometry.slots}));
-  return CheckBounds("capacity", geometry.capacity, kCapacity);
+  RETURN_IF_ERROR(CheckBounds("capacity", geometry.capacity, kCapacity));
+  RETURN_IF_ERROR(
+      CheckBounds("atomic_unit", geometry.atomic_unit, kAtomicUnit));
+  const std::string problem = AtomicUnitProblem(geometry.atomic_unit);
+  if (problem.empty()) return Status::Ok();
+  return Status(Errc::kInvalidArgument, "atomic_unit: " + problem);
 }
 
 std::string LibraryConfigText(const LibraryConfig& config) {
@@ -231,6 +247,10 @@ media = {media}
 # Bytes on each medium, rounded down to a multiple of {region}; at least {capacity_min}.
 # Every image must have exactly this size, or its medium is shown as unusable.
 capacity = {capacity}
+# Bytes that a drive may destroy when power goes while it writes one sector of
+# them: {unit_min}, or 32768 as DVD-RAM, 65536 as BD-RE. Changes are written so
+# that nothing else is lost with them. A power of two, at most {unit_max}.
+atomic_unit = {unit}
 
 [policy]
 # Milliseconds after which changes are committed to the medium by themselves;
@@ -251,7 +271,8 @@ copy_end = {copy_end}
       fmt::arg("ie_max", kImportExport.max), fmt::arg("ie", g.import_export),
       fmt::arg("media_note", media_note), fmt::arg("media", g.media),
       fmt::arg("region", kRegionSize), fmt::arg("capacity_min", kCapacity.min),
-      fmt::arg("capacity", g.capacity),
+      fmt::arg("capacity", g.capacity), fmt::arg("unit_min", kAtomicUnit.min),
+      fmt::arg("unit_max", kAtomicUnit.max), fmt::arg("unit", g.atomic_unit),
       fmt::arg("checkpoint_max", kCheckpointMs.max),
       fmt::arg("checkpoint", config.checkpoint_interval_ms),
       fmt::arg("spool", config.spool_limit),

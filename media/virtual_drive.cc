@@ -36,6 +36,8 @@ Result<std::unique_ptr<Medium>> VirtualDrive::Open() {
   ASSIGN_OR_RETURN(const VolumeTag tag, state_->BeginUse(address_));
   ImageMediumOptions options;
   options.capacity = state_->config().geometry.capacity;
+  options.atomic_sectors =
+      state_->config().geometry.atomic_unit / uint32_t{kSectorSize};
   options.name = fmt::format("{} in drive {}", tag, address_.value);
   options.lock_timeout = kReadyTimeout;
   Result<std::unique_ptr<ImageMedium>> medium = ImageMedium::Open(

@@ -31,6 +31,9 @@ struct VirtualLibraryOptions {
   uint16_t media = 8;          // tags V00001, V00002, … in slots 1024, …
   uint64_t capacity = 25'000'000'000;  // bytes per medium, rounded down to
                                        // whole regions; at least 8 MiB
+  // Bytes of what the drives may destroy when power goes while they write one
+  // sector (MediumInfo::atomic_sectors): 2048 to 65536, a power of two.
+  uint32_t atomic_unit = 2048;
 };
 
 // What library.toml says. Paths are absolute.

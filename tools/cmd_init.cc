@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
+#include <cstdint>
 #include <filesystem>
 #include <memory>
 
@@ -18,12 +20,18 @@ struct InitArguments {
   std::string directory;
   VirtualLibraryOptions geometry;
   std::string capacity = "25G";
+  std::string atomic_unit = "2Ki";
 };
 
 int Init(const Cli& cli, InitArguments& arguments) {
   const Result<uint64_t> capacity = ParseSize(arguments.capacity);
   if (!capacity.ok()) return cli.Fail(capacity.error(), kExitUsage);
   arguments.geometry.capacity = *capacity;
+  const Result<uint64_t> unit = ParseSize(arguments.atomic_unit);
+  if (!unit.ok()) return cli.Fail(unit.error(), kExitUsage);
+  // What does not fit is out of bounds anyway.
+  arguments.geometry.atomic_unit =
+      static_cast<uint32_t>(std::min<uint64_t>(*unit, UINT32_MAX));
   const std::string directory =
       std::filesystem::absolute(arguments.directory).lexically_normal();
   const Status status = InitVirtualLibrary(directory, arguments.geometry);
@@ -35,7 +43,8 @@ int Init(const Cli& cli, InitArguments& arguments) {
        {"drives", g.drives},
        {"import_export", g.import_export},
        {"media", g.media},
-       {"capacity", g.capacity}},
+       {"capacity", g.capacity},
+       {"atomic_unit", g.atomic_unit}},
       [&] {
         cli.out() << fmt::format(
             "{}: {} slots, {} drives, {} import/export slots, {} media of {}\n",
@@ -63,6 +72,11 @@ void AddInit(CLI::App& app, Cli& cli) {
                   "Media, with volume tags V00001, V00002, ...")
       ->capture_default_str();
   sub->add_option("--capacity", arguments->capacity, "Of each medium")
+      ->capture_default_str()
+      ->type_name("SIZE");
+  sub->add_option("--atomic-unit", arguments->atomic_unit,
+                  "What a drive may destroy when power goes while it writes: "
+                  "2Ki, 32Ki (DVD-RAM), 64Ki (BD-RE)")
       ->capture_default_str()
       ->type_name("SIZE");
   sub->callback([&cli, arguments] {

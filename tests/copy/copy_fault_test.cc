@@ -35,6 +35,9 @@ std::vector<Weather> Weathers(uint32_t atomic) {
 class CopyFaultTest : public EngineTest,
                       public testing::WithParamInterface<uint32_t> {
  protected:
+  // From media of one kind onto media of the same kind.
+  void SetUp() override { primary_atomic_sectors_ = GetParam(); }
+
   // What a daemon does when it meets the backup again.
   static Result<Generation> Recover(MemoryMedium& medium) {
     ASSIGN_OR_RETURN(const udf::ControlSlot slot, udf::ReadControlSlot(medium));

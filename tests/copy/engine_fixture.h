@@ -24,9 +24,12 @@ namespace vellum {
 
 class EngineTest : public testing::Test {
  protected:
+  uint32_t primary_atomic_sectors_ = 1;  // of the medium that Make makes
+
   void Make(uint64_t sectors, uint64_t seed, FuzzOptions fuzz = {}) {
     MemoryMediumOptions options;
     options.sectors = sectors;
+    options.atomic_sectors = primary_atomic_sectors_;
     primary_ = std::make_unique<MemoryMedium>(options);
     catalog_ = MemoryCatalog();
     udf::FormatOptions format;

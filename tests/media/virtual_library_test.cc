@@ -146,6 +146,24 @@ TEST_F(VirtualLibraryTest, InitNamesTheBoundOfEachOption) {
   options = Small();
   options.capacity = 1ull << 60;
   expect(options, "capacity");
+  options = Small();
+  options.atomic_unit = 131072;
+  expect(options, "atomic_unit: 131072 is not between 2048 and 65536");
+  options.atomic_unit = 64000;
+  expect(options, "atomic_unit: 64000 is not a power of two");
+}
+
+TEST_F(VirtualLibraryTest, AtomicUnitIsTheMediums) {
+  VirtualLibraryOptions options = Small();
+  options.atomic_unit = 65536;
+  ASSERT_OK(InitVirtualLibrary(path_, options));
+  ASSERT_OK_AND_ASSIGN(const LibraryConfig config, ReadLibraryConfig(path_));
+  EXPECT_EQ(config.geometry.atomic_unit, 65536u);
+  ASSERT_OK_AND_ASSIGN(VirtualDevices devices, OpenVirtualLibrary(config));
+  ASSERT_OK(devices.changer->MoveMedium({1024}, {256}));
+  ASSERT_OK_AND_ASSIGN(const std::unique_ptr<Medium> medium,
+                       devices.drives[0]->Open());
+  EXPECT_EQ(medium->Info().atomic_sectors, 32u);
 }
 
 TEST_F(VirtualLibraryTest, CapacityIsRoundedDownToRegions) {
@@ -168,6 +186,7 @@ TEST_F(VirtualLibraryTest, ConfigOfInitReadsBack) {
   EXPECT_EQ(config.geometry.import_export, 1);
   EXPECT_EQ(config.geometry.media, 3);
   EXPECT_EQ(config.geometry.capacity, kCapacity);
+  EXPECT_EQ(config.geometry.atomic_unit, 2048u);
   const LibraryConfig defaults;
   EXPECT_EQ(config.checkpoint_interval_ms, defaults.checkpoint_interval_ms);
   EXPECT_EQ(config.spool_limit, defaults.spool_limit);
