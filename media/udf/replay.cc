@@ -7,6 +7,7 @@
 
 #include "media/udf/journal.h"
 #include "media/udf/sector_stream.h"
+#include "media/udf/tag.h"
 
 namespace vellum::udf {
 namespace {
@@ -100,18 +101,28 @@ Result<bool> LvidIsOurs(Medium& medium, const Record* record,
 
 Status WriteInPlace(Medium& medium, const SectorImages& images,
                     const FreshSectors& fresh) {
+  // File entries last. The one that says how long a directory is follows the
+  // names that it counts: else another reader, before the replay, would miss
+  // them and refuse the directory.
+  SectorImages early;
+  SectorImages others;
+  SectorImages entries;
+  for (const auto& image : images) {
+    const bool entry = TagIdOf(*image.second) == kTagExtendedFileEntry;
+    SectorImages& turn = fresh.count(image.first) != 0 ? early
+                         : entry                       ? entries
+                                                       : others;
+    turn.insert(image);
+  }
   const auto write = [&medium](uint64_t first, const Bytes& run) {
     return medium.Write(first, run);
   };
-  if (fresh.empty()) return ForEachRun(images, write);
-  SectorImages early;
-  SectorImages late;
-  for (const auto& image : images) {
-    (fresh.count(image.first) != 0 ? early : late).insert(image);
-  }
   RETURN_IF_ERROR(ForEachRun(early, write));
-  if (!early.empty() && !late.empty()) RETURN_IF_ERROR(medium.Flush());
-  return ForEachRun(late, write);
+  if (!early.empty() && early.size() < images.size()) {
+    RETURN_IF_ERROR(medium.Flush());
+  }
+  RETURN_IF_ERROR(ForEachRun(others, write));
+  return ForEachRun(entries, write);
 }
 
 Status FillAtomicUnits(Medium& medium, SectorImages* images,

@@ -12,6 +12,9 @@ struct ManifestOptions {
   // A directory's link count is counted (2 + subdirectories) instead of asked:
   // for a tree on a file system that has its own idea of it.
   bool count_links = false;
+  // The content of a file is held against its name (stamps.h): "error:foreign"
+  // when it is not its own.
+  bool stamps = false;
 };
 
 // Tab-separated fields, names in byte order, a directory before its content:

@@ -6,7 +6,7 @@
 //   volume NAME
 //   mount OK, or the errno of mount(2)
 //   manifest lines (tests/readers/manifest.h)
-//   end NAME
+//   end NAME       (of a volume crashed*, contents are held against the names)
 //   ...
 //   log LINE       each line of the kernel's log that is about UDF or disks
 //   done
@@ -84,7 +84,9 @@ void ReadVolume(const std::string& name, const std::string& device,
     return;
   }
   std::fprintf(out, "mount OK\n");
-  vellum::WriteManifest("/volume", {}, out);
+  vellum::ManifestOptions options;
+  options.stamps = name.compare(0, 7, "crashed") == 0;
+  vellum::WriteManifest("/volume", options, out);
   if (umount("/volume") != 0) Say("umount: " + std::string(strerror(errno)));
   std::fprintf(out, "end %s\n", name.c_str());
 }
