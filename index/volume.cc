@@ -42,11 +42,13 @@ Status Volume::Impl::CheckWritableLocked() const {
                               "anew: {}",
                               record_.id, broken_.error().message));
   }
-  if (allocator_ != nullptr && !allocator_->damage().ok()) {
+  Status damage = bitmap_damage_;
+  if (damage.ok() && allocator_ != nullptr) damage = allocator_->damage();
+  if (!damage.ok()) {
     return Status(
         Errc::kReadOnly,
         fmt::format("volume {} takes no changes, check it with fsck: {}",
-                    record_.id, allocator_->damage().error().message));
+                    record_.id, damage.error().message));
   }
   if (attached_ && medium_read_only_.has_value()) return *medium_read_only_;
   return Status::Ok();

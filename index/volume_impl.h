@@ -298,6 +298,8 @@ struct Volume::Impl {
   VolumeRecord record_ GUARDED_BY(mu_);
   bool attached_ GUARDED_BY(mu_) = false;
   std::unique_ptr<udf::Allocator> allocator_ GUARDED_BY(mu_);
+  // Why the space bitmap of the medium cannot be trusted.
+  Status bitmap_damage_ GUARDED_BY(mu_);
   std::map<InodeNumber, std::unique_ptr<LiveInode>> inodes_ GUARDED_BY(mu_);
   DirChanges names_ GUARDED_BY(mu_);  // of the active generation
   size_t name_changes_ GUARDED_BY(mu_) = 0;

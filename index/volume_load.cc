@@ -257,6 +257,16 @@ Status Volume::Impl::StartAllocator() {
   active_ = committed_ + 1;
   allocator_ = std::make_unique<udf::Allocator>(geometry_, std::move(bitmap),
                                                 active_, unit_);
+  // The bitmap has no CRC of its own: the commit's count stands in for it.
+  bitmap_damage_ = Status::Ok();
+  if (allocator_->used_blocks() != record_.used_blocks) {
+    bitmap_damage_ = Status(
+        Errc::kCorruption,
+        fmt::format("the space bitmap calls {} blocks used, the last commit "
+                    "left {}: it is damaged",
+                    allocator_->used_blocks(), record_.used_blocks));
+    spdlog::error("volume {}: {}", record_.id, bitmap_damage_.error().message);
+  }
   ForgetRecordUnits();
   spill_ = {};
   next_spill_ = 0;
@@ -454,10 +464,8 @@ Status Volume::Detach() {
   }
   MutexLock lock(&impl.mu_);
   VELLUM_CHECK(impl.inflight_ == 0);
-  if (impl.allocator_ != nullptr) {
-    impl.record_.used_blocks = impl.allocator_->used_blocks();
-  }
   impl.allocator_.reset();
+  impl.bitmap_damage_ = Status::Ok();
   impl.journal_.reset();
   impl.medium_ = nullptr;
   impl.replayed_.reset();

@@ -25,6 +25,8 @@ namespace {
 // Units that one operation may add to the record without saying so first: the
 // entries and names that it changes, and the bitmap.
 constexpr uint64_t kOpUnits = 12;
+// Units of content that a write finds room for even in a full volume.
+constexpr uint64_t kWriteUnits = 4;
 
 uint64_t RoundUp(uint64_t value, uint64_t unit) {
   return (value + unit - 1) / unit * unit;
@@ -123,7 +125,7 @@ Status Volume::Impl::ReserveForOperation() {
 
 void Volume::Impl::PrepareSpill() {
   MutexLock lock(&mu_);
-  const uint64_t sectors = RecordSectors(kOpUnits);
+  const uint64_t sectors = RecordSectors(kOpUnits + kWriteUnits);
   if (unit_ == 1 || !journal_->NeedsSpill(sectors)) return;
   for (SpillArea& area : spill_) {
     // Without room, operations say so.
@@ -133,7 +135,8 @@ void Volume::Impl::PrepareSpill() {
 
 // Gives back what the area of the next record has too much.
 void Volume::Impl::TrimSpill() {
-  const uint64_t sectors = RecordSectors((inflight_ + 1) * kOpUnits);
+  const uint64_t sectors =
+      RecordSectors((inflight_ + 1) * kOpUnits + kWriteUnits);
   const uint64_t keep =
       journal_->NeedsSpill(sectors) ? udf::Journal::SpillSectors(sectors) : 0;
   SpillArea& area = spill_[next_spill_];

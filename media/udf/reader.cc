@@ -47,8 +47,9 @@ class RegionCache {
   uint64_t first_ = 0;
 };
 
+// `read_chain`: for allocation extent descriptors.
 Result<FileEntry> DecodeAt(uint32_t block, const Geometry& geometry,
-                           const ReadBlock& read) {
+                           const ReadBlock& read, const ReadBlock& read_chain) {
   if (block >= geometry.partition_blocks) {
     return Error{
         Errc::kCorruption,
@@ -56,7 +57,7 @@ Result<FileEntry> DecodeAt(uint32_t block, const Geometry& geometry,
   }
   Sector icb;
   RETURN_IF_ERROR(read(block, &icb));
-  return DecodeFileEntry(icb, block, geometry.partition_blocks, read);
+  return DecodeFileEntry(icb, block, geometry.partition_blocks, read_chain);
 }
 
 }  // namespace
@@ -68,9 +69,10 @@ Result<std::unique_ptr<Reader>> Reader::Open(Medium* medium) {
 
 Result<FileEntry> Reader::ReadEntry(uint32_t icb_block) const {
   const Geometry& g = description_.geometry;
-  return DecodeAt(icb_block, g, [this, &g](uint32_t block, Sector* out) {
+  const ReadBlock read = [this, &g](uint32_t block, Sector* out) {
     return medium_->Read(g.Sector(block), *out);
-  });
+  };
+  return DecodeAt(icb_block, g, read, read);
 }
 
 Result<std::vector<DirEntry>> Reader::ReadDirectory(
@@ -179,6 +181,18 @@ Status Reader::Walk(const Visitor& visitor) const {
   const ReadBlock read = [&cache](uint32_t block, Sector* out) {
     return cache.Read(block, out);
   };
+  // A chain that many entries share would be followed for each of them.
+  std::vector<bool> chained(g.partition_blocks);
+  const ReadBlock read_chain = [&cache, &chained](uint32_t block, Sector* out) {
+    if (chained[block]) {
+      return Status(Errc::kCorruption,
+                    fmt::format("the allocation extent descriptor in block {} "
+                                "belongs to two file entries",
+                                block));
+    }
+    chained[block] = true;
+    return cache.Read(block, out);
+  };
   std::vector<bool> seen(g.partition_blocks);
   struct Pending {
     uint32_t icb;
@@ -186,7 +200,7 @@ Status Reader::Walk(const Visitor& visitor) const {
   };
   std::vector<Pending> directories;
 
-  ASSIGN_OR_RETURN(FileEntry root, DecodeAt(g.root_block, g, read));
+  ASSIGN_OR_RETURN(FileEntry root, DecodeAt(g.root_block, g, read, read_chain));
   if (root.attr.type != FileType::kDirectory) {
     return Status(Errc::kCorruption, "the root is not a directory");
   }
@@ -210,7 +224,7 @@ Status Reader::Walk(const Visitor& visitor) const {
                       fmt::format("directory '{}' in block {} has two parents",
                                   link.fid.name, icb));
       }
-      ASSIGN_OR_RETURN(FileEntry entry, DecodeAt(icb, g, read));
+      ASSIGN_OR_RETURN(FileEntry entry, DecodeAt(icb, g, read, read_chain));
       const bool is_directory = entry.attr.type == FileType::kDirectory;
       if (is_directory != link.fid.directory) {
         return Status(Errc::kCorruption,

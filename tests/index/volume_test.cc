@@ -7,8 +7,11 @@
 #include <linux/falloc.h>
 
 #include <algorithm>
+#include <array>
 
 #include "index/snapshot.h"
+#include "media/udf/codec.h"
+#include "media/udf/reader.h"
 #include "tests/index/volume_fixture.h"
 #include "tests/index/volume_model.h"
 
@@ -407,6 +410,95 @@ TEST_F(VolumeTest, ManyExtentsGoThroughDescriptorBlocks) {
   ASSERT_OK(volume_->SetAttr(file.ino, change));
   ASSERT_OK(volume_->Detach());
   EXPECT_EQ(FsckText(*medium_), "");
+}
+
+TEST_F(VolumeTest, ABitmapThatRottedStopsChangesAtTheNextLoad) {
+  Make(8192);
+  const Attr file = MakeFile("a", std::string(100'000, 'a'));
+  ASSERT_OK(volume_->Detach());
+  // The newest record does not have the bitmap, so no replay puts it right.
+  ASSERT_OK(volume_->Attach(medium_.get()));
+  AttrChange change;
+  change.mode = 0600;
+  ASSERT_OK(volume_->SetAttr(file.ino, change));
+  ASSERT_OK(volume_->Detach());
+  // Blocks that are in use are called free.
+  const udf::Geometry geometry = volume_->record().geometry;
+  const uint64_t at = geometry.Sector(udf::kBitmapBlock) * kSectorSize + 24;
+  std::array<std::byte, 1> bits;
+  medium_->Peek(at, bits);
+  ASSERT_EQ(bits[0], std::byte{0});
+  bits[0] = std::byte{0x10};
+  medium_->Poke(at, bits);
+  ASSERT_OK(volume_->Attach(medium_.get()));
+  EXPECT_EQ(ReadAll(file.ino), std::string(100'000, 'a'));
+  const Status refused = volume_->Create(volume_->root(), "b", {}).status();
+  EXPECT_THAT(refused, HasErrc(Errc::kReadOnly));
+  EXPECT_NE(refused.error().message.find("fsck"), std::string::npos);
+  ASSERT_OK(volume_->Detach());
+  EXPECT_NE(FsckText(*medium_), "");
+  // Put right, it takes changes again.
+  bits[0] = std::byte{0};
+  medium_->Poke(at, bits);
+  ASSERT_OK(volume_->Attach(medium_.get()));
+  EXPECT_OK(volume_->Create(volume_->root(), "b", {}));
+  ASSERT_OK(volume_->Detach());
+}
+
+TEST_F(VolumeTest, AFullVolumeKeepsWhatPreallocationPromised) {
+  for (const uint32_t atomic_sectors : {1u, 32u}) {
+    Make(16384, {}, atomic_sectors);
+    const Attr file = MakeFile("promised", "");
+    const uint64_t size = 300 * kSectorSize;
+    ASSERT_OK(volume_->Fallocate(file.ino, 0, 0, size));
+    const Attr filler = MakeFile("filler", "");
+    uint64_t filled = 0;
+    const std::string block(256 * 1024, 'f');
+    for (size_t step = block.size(); step >= kSectorSize;) {
+      const auto n =
+          volume_->Write(filler.ino, filled, AsBytes(block.substr(0, step)));
+      if (n.ok()) {
+        filled += *n;
+      } else {
+        ASSERT_THAT(n, HasErrc(Errc::kNoSpace));
+        step /= 2;
+      }
+    }
+    ASSERT_OK(volume_->Sync());
+    Generation before;
+    uint64_t sector = 0;
+    {
+      auto snapshot = volume_->TakeSnapshot();
+      ASSERT_OK(snapshot);
+      before = (*snapshot)->generation();
+    }
+    {
+      const auto reader = udf::Reader::Open(medium_.get());
+      ASSERT_OK(reader);
+      const auto entry = (*reader)->ReadEntry(static_cast<uint32_t>(file.ino));
+      ASSERT_OK(entry);
+      ASSERT_TRUE(entry->extents.at(0).unwritten);
+      sector = volume_->record().geometry.Sector(entry->extents[0].block);
+    }
+    udf::Sector old;
+    ASSERT_OK(medium_->Read(sector, old));
+    const std::string content(size, 'p');
+    ASSERT_OK(volume_->Write(file.ino, 0, AsBytes(content)));
+    EXPECT_EQ(ReadAll(file.ino), content);
+    ASSERT_OK(volume_->Sync());
+    {
+      auto snapshot = volume_->TakeSnapshot();
+      ASSERT_OK(snapshot);
+      const auto changed = (*snapshot)->ChangedSince(before);
+      ASSERT_OK(changed);
+      EXPECT_TRUE(changed->Contains(RegionOf(sector)));
+    }
+    ASSERT_OK(volume_->Detach());
+    EXPECT_EQ(FsckText(*medium_), "");
+    ASSERT_OK(volume_->Attach(medium_.get()));
+    EXPECT_EQ(ReadAll(file.ino), content);
+    ASSERT_OK(volume_->Detach());
+  }
 }
 
 TEST_F(VolumeTest, XattrsBeyondTheEntryAreRefused) {

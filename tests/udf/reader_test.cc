@@ -127,6 +127,25 @@ TEST_F(ReaderTest, WalksParentsFirstAndInodesOnce) {
   EXPECT_THAT(reader->Walk(visitor), HasErrc(Errc::kAborted));
 }
 
+TEST_F(ReaderTest, AChainThatTwoEntriesShareIsCorruption) {
+  const Bytes content(600 * kSectorSize, std::byte{7});
+  builder_.AddFile(builder_.root(), "a", content, Shape::kScattered);
+  const uint32_t b =
+      builder_.AddFile(builder_.root(), "b", content, Shape::kScattered);
+  std::vector<uint32_t> chain;
+  VolumeBuilder::Hooks hooks;
+  hooks.entry = [&](uint32_t icb, FileEntry* entry) {
+    if (entry->aed_blocks.empty()) return;
+    if (chain.empty()) chain = entry->aed_blocks;
+    if (icb == b) entry->aed_blocks = chain;
+  };
+  builder_.Finish(hooks);
+  ASSERT_FALSE(chain.empty());
+  const auto reader = Reader::Open(&medium_);
+  ASSERT_OK(reader);
+  EXPECT_THAT((*reader)->Walk({}), HasErrc(Errc::kCorruption));
+}
+
 TEST_F(ReaderTest, FindsDirectoryLoops) {
   const uint32_t a = builder_.AddDirectory(builder_.root(), "a");
   const uint32_t b = builder_.AddDirectory(a, "b");
