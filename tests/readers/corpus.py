@@ -188,7 +188,7 @@ class Corpus:
                 file.seek(island * 65536)
                 file.write(self.random.randbytes(3000))
         self.stamp(path)
-        self.file(self.path(b"1,000 extents"), 1300 * 8192)
+        self.file(self.path(b"written again"), 1300 * 8192)
 
     def set_times(self):
         for path, access, modification in reversed(self.times):
@@ -196,8 +196,8 @@ class Corpus:
 
 
 def scatter(path, pieces):
-    """Contents are never overwritten in place on a volume: each piece that is
-    written again after a commit goes elsewhere."""
+    """Contents are never overwritten in place on a volume: what is written again
+    after a commit goes elsewhere."""
     status = os.stat(path)
     file = os.open(path, os.O_RDWR)
     for piece in range(pieces):

@@ -41,7 +41,7 @@ for tree in plain all; do
 done
 python3 -B "$readers/corpus.py" scatter "$mnt/PLAIN/scattered" 100
 python3 -B "$readers/corpus.py" scatter "$mnt/ALL/scattered" 100
-python3 -B "$readers/corpus.py" scatter "$mnt/ALL/1,000 extents" 1300
+python3 -B "$readers/corpus.py" scatter "$mnt/ALL/written again" 1300
 check "unmount" vellum unmount "$mnt"
 plain=$lib/media/V00001.img
 all=$lib/media/V00002.img
@@ -50,10 +50,10 @@ section "Vellum: fsck, and a mount of the image alone"
 for image in "$plain" "$all"; do
   check "fsck" vellum fsck --image "$image" --data
 done
-extents=$(vellum --json fsck --image "$all" | python3 -c \
-  'import json, sys; print(json.load(sys.stdin)["result"]["extents"])')
-# 1,500 islands, and two for each piece that was written again.
-[[ $extents -ge 4000 ]] || fail "only $extents extents"
+most=$(vellum dump-catalog "$lib" | python3 -c '
+import json, sys
+print(max(len(json.loads(line).get("extents", [])) for line in sys.stdin))')
+[[ $most -gt 1000 ]] || fail "no file has more than $most extents"
 for tree in plain all; do
   image=${!tree}
   check "mount --image" vellum mount --image "$image" "$mnt"

@@ -44,7 +44,7 @@ check "sync" vellum sync
 for volume in ODD CODE; do check "copy" vellum copy "$volume" --wait; done
 # What the backups do not have, in blocks that were used before.
 rm -r "$mnt/CODE/index"
-python3 -B "$top/tests/readers/corpus.py" scatter "$mnt/ODD/1,000 extents" 600
+python3 -B "$top/tests/readers/corpus.py" scatter "$mnt/ODD/written again" 600
 cp -a "$top/copy" "$mnt/CODE/"
 check "sync" vellum sync
 refuses 1 "busy|lock|another|serves" vellum dump-catalog "$lib"
