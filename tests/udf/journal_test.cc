@@ -377,6 +377,32 @@ TEST_F(JournalTest, RecordsFillWholeAtomicUnits) {
   EXPECT_THAT(other.Write(&record, {}), HasErrc(Errc::kIncompatible));
 }
 
+TEST_F(JournalTest, RecordsHaveABound) {
+  Record record = MakeRecord(11, 1);
+  const std::shared_ptr<const Sector> image = record.images.begin()->second;
+  for (uint64_t i = 0; i <= MaxRecordImages(geometry_); ++i) {
+    record.images[geometry_.partition_first + i] = image;
+  }
+  Journal journal = NewJournal(&medium_);
+  EXPECT_THAT(journal.Write(&record, {}), HasErrc(Errc::kNoSpace));
+  // A reader does not even look at the body of such a record, which would
+  // stand behind the end of this medium.
+  Geometry large = geometry_;
+  large.sectors = 1 << 20;
+  large.partition_blocks = 900'000;
+  RingHeader header;
+  header.record = MakeRecord(12, 1).header;
+  header.image_count = static_cast<uint32_t>(MaxRecordImages(large) + 1);
+  header.spill_ranges = 1;
+  header.ring_sector = large.ring_first;
+  const Bytes table =
+      EncodeSpillTable({{large.partition_first, 200'000}}, &header.table_crc);
+  ASSERT_OK(medium_.Write(large.ring_first + 1, table));
+  ASSERT_OK_AND_ASSIGN(const std::optional<Record> read,
+                       ReadRecord(medium_, large, header));
+  EXPECT_FALSE(read.has_value());
+}
+
 // --- Replay ------------------------------------------------------------------
 
 TEST_F(JournalTest, ReplayWithoutARecordComparesTheLvidWithTheSlot) {
