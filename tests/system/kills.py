@@ -9,6 +9,7 @@ another process reads from the image alone.
 VELLUM_ROUNDS (10) rounds; VELLUM_SEED repeats the choices, not the moments.
 """
 
+import errno
 import random
 import sys
 import time
@@ -32,7 +33,12 @@ def kill_at_random(library, writers, rng, counts):
     library.kill()
     for writer in writers:
         writer.stop()
-        expect(writer.error is not None, "a writer did not notice the kill")
+        # It may have been between two steps, or between two parts of a write,
+        # which is then short and has no errno.
+        error = writer.error
+        expect(error is None or error.errno in (None, errno.ENOTCONN,
+                                                errno.ECONNABORTED),
+               f"a writer's call ended with {error}")
     library.unmount()
     counts.kills += 1
     while rng.random() < 0.3:  # while it recovers
