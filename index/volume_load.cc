@@ -6,36 +6,11 @@
 
 #include "index/volume.h"
 #include "index/volume_impl.h"
+#include "media/borrowed_medium.h"
 #include "media/udf/format.h"
 
 namespace vellum {
 namespace {
-
-// The medium of a lease seen through an object that can be owned.
-class BorrowedMedium : public Medium {
- public:
-  explicit BorrowedMedium(Medium* medium) : medium_(medium) {}
-  MediumInfo Info() const override { return medium_->Info(); }
-  Status Read(uint64_t lba, ByteSpan out) override {
-    return medium_->Read(lba, out);
-  }
-  Status Write(uint64_t lba, ConstByteSpan data) override {
-    return medium_->Write(lba, data);
-  }
-  Status Flush() override { return medium_->Flush(); }
-  Status Discard(uint64_t lba, uint64_t count) override {
-    return medium_->Discard(lba, count);
-  }
-  Result<SectorRange> NextAllocated(SectorRange from) override {
-    return medium_->NextAllocated(from);
-  }
-  void DropReadCache(uint64_t lba, uint64_t count) override {
-    medium_->DropReadCache(lba, count);
-  }
-
- private:
-  Medium* const medium_;
-};
 
 // What a load found, before the catalog is asked.
 struct Found {

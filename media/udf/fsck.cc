@@ -8,6 +8,7 @@
 #include <memory>
 #include <optional>
 
+#include "media/borrowed_medium.h"
 #include "media/udf/allocator.h"
 #include "media/udf/bytes.h"
 #include "media/udf/codec.h"
@@ -20,32 +21,6 @@
 
 namespace vellum::udf {
 namespace {
-
-// For ReplayedMedium, which wants to own its base.
-class BorrowedMedium : public Medium {
- public:
-  explicit BorrowedMedium(Medium* base) : base_(base) {}
-  MediumInfo Info() const override { return base_->Info(); }
-  Status Read(uint64_t lba, ByteSpan out) override {
-    return base_->Read(lba, out);
-  }
-  Status Write(uint64_t lba, ConstByteSpan data) override {
-    return base_->Write(lba, data);
-  }
-  Status Flush() override { return base_->Flush(); }
-  Status Discard(uint64_t lba, uint64_t count) override {
-    return base_->Discard(lba, count);
-  }
-  Result<SectorRange> NextAllocated(SectorRange from) override {
-    return base_->NextAllocated(from);
-  }
-  void DropReadCache(uint64_t lba, uint64_t count) override {
-    base_->DropReadCache(lba, count);
-  }
-
- private:
-  Medium* const base_;
-};
 
 class VolumeCheck {
  public:

@@ -5,6 +5,7 @@
 #include <fstream>
 #include <utility>
 
+#include "media/borrowed_medium.h"
 #include "media/fault_medium.h"
 #include "media/image_medium.h"
 #include "media/virtual_library.h"
@@ -45,6 +46,15 @@ class ImageHarness : public MediumHarness {
   std::unique_ptr<Medium> medium_;
 };
 
+class BorrowedHarness : public MediumHarness {
+ public:
+  Medium& medium() override { return medium_; }
+
+ private:
+  MemoryMedium base_{kSectors};
+  BorrowedMedium medium_{&base_};
+};
+
 std::unique_ptr<MediumHarness> MakeMemory() {
   return std::make_unique<OwningHarness>(
       std::make_unique<MemoryMedium>(kSectors));
@@ -66,11 +76,17 @@ std::unique_ptr<MediumHarness> MakeImage() {
   return std::make_unique<ImageHarness>();
 }
 
+std::unique_ptr<MediumHarness> MakeBorrowed() {
+  return std::make_unique<BorrowedHarness>();
+}
+
 INSTANTIATE_TEST_SUITE_P(Memory, MediumContract, testing::Values(&MakeMemory));
 INSTANTIATE_TEST_SUITE_P(Crash, MediumContract, testing::Values(&MakeCrash));
 INSTANTIATE_TEST_SUITE_P(FaultWithoutFaults, MediumContract,
                          testing::Values(&MakeFaultless));
 INSTANTIATE_TEST_SUITE_P(Image, MediumContract, testing::Values(&MakeImage));
+INSTANTIATE_TEST_SUITE_P(Borrowed, MediumContract,
+                         testing::Values(&MakeBorrowed));
 
 }  // namespace
 }  // namespace vellum

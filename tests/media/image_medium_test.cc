@@ -10,6 +10,7 @@
 
 #include <chrono>
 
+#include "media/borrowed_medium.h"
 #include "media/virtual_library.h"
 #include "tests/support/status_matchers.h"
 #include "tests/support/temp_dir.h"
@@ -75,6 +76,7 @@ TEST_F(ImageMediumTest, DirectFdReadsTheSameBytes) {
   ASSERT_GE(medium->DirectFd(), 0);
   ASSERT_EQ(pread(medium->DirectFd(), &byte, 1, 3 * kSectorSize), 1);
   EXPECT_EQ(byte, 7);
+  EXPECT_EQ(BorrowedMedium(medium.get()).DirectFd(), medium->DirectFd());
 }
 
 TEST_F(ImageMediumTest, DiscardGivesTheSpaceBack) {

@@ -7,6 +7,7 @@
 #include <cstring>
 #include <utility>
 
+#include "media/borrowed_medium.h"
 #include "media/medium_range.h"
 
 namespace vellum {
@@ -19,32 +20,13 @@ MemoryMediumOptions WithSectors(uint64_t sectors) {
   return options;
 }
 
-class SharedMedium : public Medium {
+class SharedMedium : public BorrowedMedium {
  public:
-  explicit SharedMedium(std::shared_ptr<Medium> base)
-      : base_(std::move(base)) {}
-
-  MediumInfo Info() const override { return base_->Info(); }
-  Status Read(uint64_t lba, ByteSpan out) override {
-    return base_->Read(lba, out);
-  }
-  Status Write(uint64_t lba, ConstByteSpan data) override {
-    return base_->Write(lba, data);
-  }
-  Status Flush() override { return base_->Flush(); }
-  Status Discard(uint64_t lba, uint64_t count) override {
-    return base_->Discard(lba, count);
-  }
-  Result<SectorRange> NextAllocated(SectorRange from) override {
-    return base_->NextAllocated(from);
-  }
-  void DropReadCache(uint64_t lba, uint64_t count) override {
-    base_->DropReadCache(lba, count);
-  }
-  int DirectFd() const override { return base_->DirectFd(); }
+  explicit SharedMedium(std::shared_ptr<Medium> medium)
+      : BorrowedMedium(medium.get()), medium_(std::move(medium)) {}
 
  private:
-  const std::shared_ptr<Medium> base_;
+  const std::shared_ptr<Medium> medium_;
 };
 
 }  // namespace
