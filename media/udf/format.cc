@@ -9,6 +9,7 @@
 #include "media/udf/codec.h"
 #include "media/udf/descriptors.h"
 #include "media/udf/sector_io.h"
+#include "media/udf/sector_stream.h"
 #include "media/udf/tag.h"
 
 namespace vellum::udf {
@@ -16,9 +17,8 @@ namespace {
 
 constexpr uint32_t kBackupThreshold = 99;
 constexpr uint64_t kTailSectors = 288;  // reserve sequence and anchors
-constexpr uint64_t kIoSectors = 512;    // 1 MiB
 // How much of what may hold data a probe reads before it believes it.
-constexpr uint64_t kProbeSectors = 64 * kIoSectors;
+constexpr uint64_t kProbeSectors = 64 * kTransferSectors;
 
 bool IsZero(ConstByteSpan data) {
   return std::all_of(data.begin(), data.end(),
@@ -26,9 +26,9 @@ bool IsZero(ConstByteSpan data) {
 }
 
 Result<bool> RangeIsZero(Medium& medium, SectorRange range) {
-  Bytes buffer(kIoSectors * kSectorSize);
+  Bytes buffer(kTransferSectors * kSectorSize);
   while (range.count > 0) {
-    const uint64_t count = std::min(range.count, kIoSectors);
+    const uint64_t count = std::min(range.count, kTransferSectors);
     const ByteSpan part = ByteSpan(buffer).first(count * kSectorSize);
     RETURN_IF_ERROR(medium.Read(range.first, part));
     if (!IsZero(part)) return false;
@@ -81,7 +81,7 @@ Status WriteBitmap(Medium& medium, const Geometry& g) {
   const auto header = EncodeBitmapHeader(g);
   for (uint32_t sector = 0; sector < g.bitmap_blocks;) {
     const uint64_t count =
-        std::min<uint64_t>(g.bitmap_blocks - sector, kIoSectors);
+        std::min<uint64_t>(g.bitmap_blocks - sector, kTransferSectors);
     Bytes part(count * kSectorSize);
     const uint64_t start = uint64_t{sector} * kSectorSize;
     for (uint64_t i = 0; i < part.size() && start + i < total; ++i) {

@@ -7,12 +7,12 @@
 #include <unordered_set>
 
 #include "media/udf/codec.h"
+#include "media/udf/sector_stream.h"
 
 namespace vellum::udf {
 namespace {
 
 constexpr size_t kMaxFindings = 1000;
-constexpr uint64_t kIoSectors = 512;
 constexpr uint64_t kFirstUniqueId = 16;
 
 }  // namespace
@@ -110,11 +110,11 @@ void TreeCheck::CheckInode(uint32_t icb, const FileEntry& entry) {
 }
 
 void TreeCheck::CheckData(const FileEntry& entry) {
-  Bytes buffer(kIoSectors * kSectorSize);
+  Bytes buffer(kTransferSectors * kSectorSize);
   for (const Extent& extent : entry.extents) {
     if (extent.unwritten) continue;
     for (uint64_t done = 0; done < extent.count;) {
-      const uint64_t count = std::min(extent.count - done, kIoSectors);
+      const uint64_t count = std::min(extent.count - done, kTransferSectors);
       const uint64_t sector = SectorOf(extent.block) + done;
       findings_->AddIfError(
           sector,

@@ -7,12 +7,10 @@
 
 #include "media/udf/bytes.h"
 #include "media/udf/sector_io.h"
+#include "media/udf/sector_stream.h"
 
 namespace vellum::udf {
 namespace {
-
-// A transfer to the medium is at most this long.
-constexpr uint64_t kIoSectors = 512;
 
 // The entries of a zone stand together, so a walk reads regions and keeps the
 // last one. Not for concurrent use.
@@ -152,7 +150,7 @@ Result<size_t> Reader::ReadFile(const FileEntry& entry, uint64_t offset,
       const uint64_t lba = description_.geometry.Sector(extent->block) +
                            (sector - extent->file_sector);
       const uint64_t count =
-          std::min((to - 1) / kSectorSize - sector + 1, kIoSectors);
+          std::min((to - 1) / kSectorSize - sector + 1, kTransferSectors);
       const uint64_t take = std::min(to, (sector + count) * kSectorSize) - at;
       const ByteSpan part = out.subspan(at - offset, take);
       if (take == count * kSectorSize) {
