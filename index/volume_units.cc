@@ -18,6 +18,7 @@
 
 #include "index/volume.h"
 #include "index/volume_impl.h"
+#include "media/round_up.h"
 
 namespace vellum {
 namespace {
@@ -27,10 +28,6 @@ namespace {
 constexpr uint64_t kOpUnits = 12;
 // Units of content that a write finds room for even in a full volume.
 constexpr uint64_t kWriteUnits = 4;
-
-uint64_t RoundUp(uint64_t value, uint64_t unit) {
-  return (value + unit - 1) / unit * unit;
-}
 
 }  // namespace
 

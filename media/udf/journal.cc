@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <tuple>
 
+#include "media/round_up.h"
 #include "media/udf/counters.h"
 #include "media/udf/record.h"
 #include "media/udf/sector_stream.h"
@@ -16,10 +17,6 @@ namespace {
 
 // Of a record body that cannot be read.
 constexpr int kRetries = 3;
-
-uint64_t RoundUp(uint64_t value, uint64_t unit) {
-  return (value + unit - 1) / unit * unit;
-}
 
 // Headers stand at multiples of 32 sectors from the ring's start. What the
 // device cannot read holds none: the unit was being written when power went.

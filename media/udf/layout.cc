@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <limits>
 
+#include "media/round_up.h"
 #include "media/types.h"
 
 namespace vellum::udf {
@@ -14,9 +15,8 @@ namespace {
 constexpr uint32_t kBitmapHeader = 24;  // of the space bitmap descriptor
 constexpr uint32_t kReserveDistance = 288;
 
-uint32_t RoundUp(uint64_t value) {
-  return static_cast<uint32_t>((value + kRegionSectors - 1) / kRegionSectors *
-                               kRegionSectors);
+uint32_t WholeRegions(uint64_t sectors) {
+  return static_cast<uint32_t>(RoundUp(sectors, kRegionSectors));
 }
 
 }  // namespace
@@ -36,9 +36,9 @@ Result<Geometry> ComputeGeometry(uint64_t sectors) {
   }
   Geometry g;
   g.sectors = sectors;
-  g.ring_sectors = RoundUp(std::clamp<uint64_t>(sectors / 64, 256, 16384));
+  g.ring_sectors = WholeRegions(std::clamp<uint64_t>(sectors / 64, 256, 16384));
   g.log_first = g.ring_first + g.ring_sectors;
-  g.log_sectors = RoundUp(std::clamp<uint64_t>(sectors / 256, 64, 4096));
+  g.log_sectors = WholeRegions(std::clamp<uint64_t>(sectors / 256, 64, 4096));
   g.partition_first = g.log_first + g.log_sectors;
   g.partition_blocks =
       static_cast<uint32_t>((sectors - kReserveDistance - g.partition_first) /
@@ -47,7 +47,7 @@ Result<Geometry> ComputeGeometry(uint64_t sectors) {
       kBitmapHeader + uint64_t{g.partition_blocks} / 8;
   g.bitmap_blocks =
       static_cast<uint32_t>((bitmap_bytes + kSectorSize - 1) / kSectorSize);
-  g.root_block = kBitmapBlock + RoundUp(g.bitmap_blocks);
+  g.root_block = kBitmapBlock + WholeRegions(g.bitmap_blocks);
   // The root's own zone holds more file entries; its content stands behind.
   g.first_free_block = g.root_block + kRegionSectors + 1;
   return g;

@@ -37,6 +37,7 @@
 #include <algorithm>
 #include <array>
 
+#include "media/round_up.h"
 #include "media/udf/bytes.h"
 #include "media/udf/counters.h"
 #include "media/udf/sector_stream.h"
@@ -55,10 +56,6 @@ constexpr uint64_t kEntriesPerSector = kSectorSize / 8;
 constexpr uint64_t kRangesPerSector = kSectorSize / 16;
 // The bitmap aside: 256 MiB.
 constexpr uint64_t kMaxImages = 131072;
-
-uint64_t RoundUp(uint64_t value, uint64_t unit) {
-  return (value + unit - 1) / unit * unit;
-}
 
 uint32_t HeaderCrc(const Sector& sector) {
   Sector copy = sector;
