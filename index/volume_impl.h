@@ -6,9 +6,9 @@
 //   marked "committer": those members need no lock.
 // Lock order: mu_, then Overlay::mu_, then the catalog's own.
 //
-// Files: volume.cc (identity, metadata), volume_names.cc and volume_attrs.cc
-// (changes of the namespace), volume_data.cc, volume_write.cc, volume_holes.cc
-// (file content), volume_commit.cc (generations),
+// Files: volume.cc (identity, metadata), volume_names.cc, volume_rename.cc and
+// volume_attrs.cc (changes of the namespace), volume_data.cc, volume_write.cc,
+// volume_holes.cc (file content), volume_commit.cc (generations),
 // volume_build.cc (from names to sectors), volume_load.cc (attach, detach),
 // volume_scan.cc (medium to catalog), volume_units.cc (media with atomic
 // units), snapshot.cc.
@@ -22,6 +22,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <string_view>
 #include <unordered_map>
 #include <unordered_set>
 #include <utility>
@@ -163,7 +164,7 @@ struct Volume::Impl {
   // commits and tries once more.
   Status Run(const std::function<Status()>& operation) EXCLUDES(mu_);
 
-  // --- volume_names.cc
+  // --- volume_names.cc, volume_rename.cc
   Result<LiveInode*> LiveDirectory(InodeNumber dir) REQUIRES(mu_);
   Result<uint64_t> PickCookie(InodeNumber dir, std::string_view name) const
       REQUIRES(mu_);
@@ -342,6 +343,13 @@ struct Volume::Impl {
 inline uint64_t SectorsFor(uint64_t bytes) {
   return (bytes + kSectorSize - 1) / kSectorSize;
 }
+// UDF 2.01: 16-bit link counts. A directory's counts its subdirectories + 1.
+inline constexpr uint32_t kMaxLinks = 65535;
+inline bool IsDir(const LiveInode& inode) {
+  return inode.rec.attr.type == udf::FileType::kDirectory;
+}
+// kInvalidArgument, kNameTooLong: can stand in no directory.
+Status CheckName(std::string_view name);
 // kIsDirectory, kInvalidArgument: has no content to read or write.
 Status CheckRegular(const LiveInode& inode);
 
