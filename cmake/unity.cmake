@@ -7,7 +7,7 @@ foreach(alone
     "vellum_media;media/udf/lvid.cc;media/udf/reader.cc;media/udf/record.cc"
     "vellum_index;index/volume_names.cc"
     "vellum_copy;copy/history.cc;copy/medium_notes.cc"
-    "vellum_fs;fs/commands.cc;fs/fuse_ops_xattr.cc"
+    "vellum_fs;fs/commands.cc;fs/fuse_ops_xattr.cc;fs/image_session.cc"
     "vellum_cli;tools/cmd_tables.cc;tools/job_wait.cc"
     "media_test;tests/media/lease_planner_test.cc"
     "udf_format_test;tests/udf/names_test.cc"
