@@ -253,6 +253,7 @@ Status Volume::Impl::FreezeDirectory(Frozen* frozen, LiveInode* dir,
     if (out.whole) break;
     (sector < Blocks(old_size) ? out.in_place : out.direct).insert(sector);
   }
+  out.longer = image->size() > old_size;
   dir->parent_moved = false;
   dir->rec.attr.size = image->size();
   dir->dir_bytes = image->size();

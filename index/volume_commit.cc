@@ -126,6 +126,12 @@ Status Volume::Impl::Commit(const std::shared_ptr<Frozen>& frozen) {
   udf::Record record;
   RETURN_IF_ERROR(BuildSectors(*frozen, &direct, &record.images));
   record.fresh = frozen->fresh;
+  for (const FrozenDirectory& dir : frozen->directories) {
+    if (!dir.longer) continue;
+    for (const uint32_t i : dir.in_place) {
+      record.fresh.insert(Sector(dir.block + i));
+    }
+  }
   // What of the record says something new.
   udf::SectorImages without_fill;
   if (unit_ > 1) {

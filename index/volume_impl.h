@@ -90,6 +90,7 @@ struct FrozenDirectory {
   bool whole = false;           // every sector, to new blocks
   std::set<uint32_t> direct;    // sectors behind the committed length
   std::set<uint32_t> in_place;  // sectors that the record must carry
+  bool longer = false;          // than the committed one
 };
 
 // A generation between freeze and the end of its commit.

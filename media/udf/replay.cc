@@ -101,9 +101,8 @@ Result<bool> LvidIsOurs(Medium& medium, const Record* record,
 
 Status WriteInPlace(Medium& medium, const SectorImages& images,
                     const FreshSectors& fresh) {
-  // File entries last. The one that says how long a directory is follows the
-  // names that it counts: else another reader, before the replay, would miss
-  // them and refuse the directory.
+  // File entries last: where a process was killed, not power, another reader
+  // finds what they say.
   SectorImages early;
   SectorImages others;
   SectorImages entries;

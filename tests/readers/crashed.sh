@@ -1,9 +1,11 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 # Volumes that were never closed, in the eyes of other readers, before Vellum
-# has replayed their journal. No file shows another file's content; and where a
-# process was killed, not power, everything that is listed can be read.
-# VELLUM_ROUNDS: how many images of each kind (8); VELLUM_SEED repeats a run.
+# has replayed their journal: no file shows another file's content, no directory
+# is refused, and where a process was killed, not power, everything that is
+# listed can be read.
+# VELLUM_ROUNDS: how many images of each kind (8; the virtual machine takes 13);
+# VELLUM_SEED repeats a run.
 # shellcheck source=tests/system/lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/../system/lib.sh"
 : "${UDF_SUMS:?the path of udfread_sha256}"
@@ -52,7 +54,7 @@ unread=0
 for image in "$work/images"/*; do
   name=$(basename "$image" .img)
   if ! "$UDF_SUMS" --stamps "$image" >"$work/$name" 2>"$work/errors"; then
-    if [[ $name != cut* ]] || grep -q 'its own content' "$work/errors"; then
+    if [[ $name != cut* ]] || grep -qE 'its own content|cannot list' "$work/errors"; then
       fail "$name, VELLUM_SEED=$seed: $(head -n 5 "$work/errors")"
     fi
     unread=$((unread + 1))
@@ -61,7 +63,7 @@ for image in "$work/images"/*; do
   checks=$((checks + 1))
 done
 echo "libudfread: $files files with their own content; of $rounds images after" \
-  "a power cut, $unread have a directory that waits for the replay"
+  "a power cut, $unread have a file that waits for the replay"
 [[ $files -gt $((20 * rounds)) ]] || fail "too little was read"
 
 section "Linux, in a virtual machine"
