@@ -21,7 +21,7 @@ enum class Break : uint8_t {
   kNothing,
   kReuse,        // blocks are reused as soon as they are freed
   kNoReplay,     // the journal is not replayed
-  kNoFlush,      // it is replayed without the flush before
+  kNoFlush,      // it is replayed without any flush before
   kSharedUnits,  // units with committed blocks are written directly
 };
 
