@@ -33,8 +33,8 @@ using SectorImages = std::map<uint64_t, std::shared_ptr<const Sector>>;
 // Sectors of a record that are put in place first, because a sector of the rest
 // leads to what is new in them: blocks that nothing used before, such as
 // preallocated ones that hold data from now on (who reads the medium before the
-// replay must not find there what another file left), and the end of a directory
-// that grew (nor a directory that is longer than its names).
+// replay must not find there what another file left), and the end of a
+// directory that grew (nor a directory that is longer than its names).
 using FreshSectors = std::set<uint64_t>;
 
 struct RecordHeader {
