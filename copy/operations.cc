@@ -36,9 +36,15 @@ Result<Taken> Take(const Archive& archive, const MediumId& medium,
   request.owner = owner;
   std::vector<LeaseRequest> requests;
   requests.push_back(std::move(request));
-  ASSIGN_OR_RETURN(std::vector<MediumLease> leases,
-                   archive.library->AcquireAndWait(std::move(requests), stop));
-  taken.lease = std::move(leases.front());
+  Result<std::vector<MediumLease>> leases =
+      archive.library->AcquireAndWait(std::move(requests), stop);
+  if (!leases.ok()) {
+    // The library knows media only.
+    return volume == nullptr
+               ? leases.status()
+               : leases.status().WithContext("volume " + volume->id());
+  }
+  taken.lease = std::move(leases->front());
   return taken;
 }
 

@@ -202,6 +202,17 @@ TEST_F(JobsTest, FsckReadsTheMedium) {
   EXPECT_FALSE(report.clean());
 }
 
+TEST_F(JobsTest, FsckOfAMissingMediumNamesTheVolumeToo) {
+  Start(1, 2);
+  MakePrimary(1, "PRIM");
+  fake_->Place(Tag(1), ElementAddress{0});
+  Reopen();
+  const auto report = Fsck(archive(), "PRIM", {});
+  EXPECT_THAT(report, HasErrc(Errc::kNoMedium));
+  EXPECT_THAT(report, MessageHas("volume PRIM"));
+  EXPECT_THAT(report, MessageHas("medium V00001"));
+}
+
 TEST_F(JobsTest, InventoryReadsWhatIsNotKnown) {
   Start(1, 4);
   MakePrimary(1, "PRIM");

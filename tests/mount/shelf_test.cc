@@ -66,7 +66,8 @@ TEST_F(ShelfTest, O15_OpenOfAVolumeWhoseMediumIsGoneIsENOMEDIUM) {
   const Answer fsck = Tell("fsck VOL");
   EXPECT_EQ(fsck.err, ENOMEDIUM);
   const std::string message = fsck.json["error"]["message"];
-  EXPECT_NE(message.find("V00001"), std::string::npos) << message;
+  EXPECT_NE(message.find("medium V00001"), std::string::npos) << message;
+  EXPECT_NE(message.find("volume VOL"), std::string::npos) << message;
 }
 
 TEST_F(ShelfTest, AnEmptyCartridgeIsENOMEDIUM) {
