@@ -36,6 +36,7 @@ Invalidator::SeenMap Invalidator::Look() const {
     now.backup = shown->backup;
     now.generation = shown->volume->record().generation;
     if (!now.backup) now.generation.number = 0;
+    now.tree_version = shown->volume->tree_version();
     seen.emplace(shown->id, now);
   }
   return seen;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Tells the kernel what the daemon changed by itself: volumes that came, went,
-// changed their role or were rewritten by a copy. (Changes that go through the
-// mount the kernel knows.)
+// changed their role, were rewritten by a copy, or whose medium held another
+// tree than the catalog. (Changes that go through the mount the kernel knows.)
 #pragma once
 
 #include <cstdint>
@@ -38,6 +38,7 @@ class Invalidator {
     NodeId root = 0;
     bool backup = false;
     Generation generation;  // backups; of a primary only the lineage
+    uint64_t tree_version = 0;
     bool operator==(const Seen&) const = default;
   };
   using SeenMap = std::map<std::string, Seen>;

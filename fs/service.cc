@@ -32,6 +32,10 @@ Result<std::unique_ptr<Service>> Service::Open(const ServiceOptions& options,
   volumes_options.checkpoint_interval_ms = config.checkpoint_interval_ms;
   volumes_options.volume.overlay_limit = config.overlay_limit;
   volumes_options.volume.spool_directory = config.directory + "/spool";
+  volumes_options.on_tree_replaced = [raw = service.get()] {
+    const ServiceHooks hooks = raw->hooks();
+    if (hooks.changed) hooks.changed();
+  };
   ASSIGN_OR_RETURN(service->volumes_,
                    Volumes::Open(service->catalog_.get(),
                                  service->library_.get(), volumes_options));

@@ -167,6 +167,11 @@ Generation Volume::generation() const {
   return impl_->record_.generation;
 }
 
+uint64_t Volume::tree_version() const {
+  MutexLock lock(&impl_->mu_);
+  return impl_->tree_version_;
+}
+
 VolumeSpace Volume::Impl::SpaceLocked() const {
   VolumeSpace space;
   space.total_blocks = record_.geometry.partition_blocks;

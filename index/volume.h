@@ -155,6 +155,11 @@ class Volume {
   Status CheckWritable() const;
   // Committed generation (the active one is number + 1).
   Generation generation() const;
+  // Grows when Attach or Detach changes what the methods below answer without
+  // an operation's doing: a generation that a crash had left undecided came in,
+  // the tree was read anew from the medium, or what a frozen volume could not
+  // commit is gone.
+  uint64_t tree_version() const;
   VolumeSpace Space() const;
 
   // --- Metadata, from memory and the catalog

@@ -298,6 +298,7 @@ struct Volume::Impl {
   mutable Mutex mu_;
   CondVar changed_;  // commit ended, freeze ended, inode no longer busy
   VolumeRecord record_ GUARDED_BY(mu_);
+  uint64_t tree_version_ GUARDED_BY(mu_) = 0;
   bool attached_ GUARDED_BY(mu_) = false;
   std::unique_ptr<udf::Allocator> allocator_ GUARDED_BY(mu_);
   // Why the space bitmap of the medium cannot be trusted.

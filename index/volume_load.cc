@@ -92,6 +92,7 @@ Status Volume::Impl::Reconcile(const udf::ReplayResult& replay, bool* rescan) {
     ASSIGN_OR_RETURN(VolumeRecord applied, catalog_->GetVolume(index_));
     MutexLock lock(&mu_);
     record_ = std::move(applied);
+    ++tree_version_;
     return Status::Ok();
   }
   if (record.tree == TreeState::kValid &&
@@ -454,6 +455,7 @@ Status Volume::Detach() {
   }
   if (impl.broken_.ok()) return status;
   // What did not commit is gone: the catalog shows the last commit.
+  ++impl.tree_version_;
   impl.names_.clear();
   impl.name_changes_ = 0;
   impl.frozen_.reset();

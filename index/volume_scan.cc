@@ -127,6 +127,7 @@ Status Volume::Impl::Scan(Medium* medium, VolumeRecord record) {
     RETURN_IF_ERROR(catalog_->Write(batch, Sync::kYes));
     MutexLock lock(&mu_);
     record_.tree = TreeState::kScanning;
+    ++tree_version_;  // no names until the end
   }
   const std::string context = "scan of volume " + record.id;
   Result<std::unique_ptr<udf::Reader>> reader = udf::Reader::Open(medium);
@@ -159,6 +160,7 @@ Status Volume::Impl::Scan(Medium* medium, VolumeRecord record) {
   RETURN_IF_ERROR(catalog_->Write(batch, Sync::kYes));
   MutexLock lock(&mu_);
   record_ = record;
+  ++tree_version_;
   return Status::Ok();
 }
 

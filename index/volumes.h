@@ -58,6 +58,10 @@ struct VolumesOptions {
   uint32_t min_residency_ms = 200;
   uint32_t exclude_wait_ms = 5000;  // how long Exclude waits for uses to end
   VolumeOptions volume;
+  // The tree of a volume was replaced (Volume::tree_version), and change_count
+  // has grown. Called with no lock of Volumes held, from its workers and from
+  // Identify; shall return at once.
+  std::function<void()> on_tree_replaced;
 };
 
 class Volumes {
@@ -81,7 +85,8 @@ class Volumes {
   std::shared_ptr<Volume> Find(const std::string& id) const;  // null: unknown
   std::shared_ptr<Volume> FindByIndex(VolumeIndex index) const;
   std::shared_ptr<Volume> FindByMedium(const MediumId& medium) const;
-  // Grows whenever a volume is added, removed, renamed or changes its role.
+  // Grows whenever a volume is added, removed, renamed or changes its role, and
+  // whenever its tree is replaced (Volume::tree_version).
   uint64_t change_count() const;
 
   // --- Use

@@ -154,8 +154,8 @@ Result<std::shared_ptr<Volume>> Volumes::Impl::Identify(const MediumId& id,
   if (!known) exclusion = GuardOf(volume->index());
   if (incomplete) return volume;
 
-  RETURN_IF_ERROR(volume->Attach(&medium).WithContext(context));
-  RETURN_IF_ERROR(volume->Detach().WithContext(context));
+  RETURN_IF_ERROR(Attach(*volume, &medium).WithContext(context));
+  RETURN_IF_ERROR(Detach(*volume).WithContext(context));
   return volume;
 }
 

@@ -102,6 +102,12 @@ struct Volumes::Impl {
   void FailLoad(const SlotPtr& slot, const Error& error);
   void Close(const SlotPtr& slot);
   void Checkpoint(const SlotPtr& slot);
+  // Attach and detach the volume; whoever keeps names of it is told when that
+  // replaced its tree, also when it failed.
+  Status Attach(Volume& volume, Medium* medium) EXCLUDES(mu_);
+  Status Detach(Volume& volume) EXCLUDES(mu_);
+  void TellIfReplaced(const Volume& volume, uint64_t version_before)
+      EXCLUDES(mu_);
   // Called by the library.
   void OnGrant(VolumeIndex index, Result<std::vector<MediumLease>> leases);
   void OnRecall(VolumeIndex index, uint64_t attempt);

@@ -298,7 +298,7 @@ void Volumes::Impl::Load(const SlotPtr& slot) {
     AdvanceLocked(slot);
     return;
   }
-  const Status status = volume->Attach(&slot->lease.medium());
+  const Status status = Attach(*volume, &slot->lease.medium());
   if (!status.ok()) {
     ReleaseLease(slot);
     FailLoad(slot, status.error());
@@ -310,6 +310,30 @@ void Volumes::Impl::Load(const SlotPtr& slot) {
   // What waited runs now, asked back or not: the load was made for it.
   MakeReadyLocked(slot);
   AdvanceLocked(slot);
+}
+
+Status Volumes::Impl::Attach(Volume& volume, Medium* medium) {
+  const uint64_t before = volume.tree_version();
+  Status status = volume.Attach(medium);
+  TellIfReplaced(volume, before);
+  return status;
+}
+
+Status Volumes::Impl::Detach(Volume& volume) {
+  const uint64_t before = volume.tree_version();
+  Status status = volume.Detach();
+  TellIfReplaced(volume, before);
+  return status;
+}
+
+void Volumes::Impl::TellIfReplaced(const Volume& volume,
+                                   uint64_t version_before) {
+  if (volume.tree_version() == version_before) return;
+  {
+    MutexLock lock(&mu_);
+    ++change_count_;
+  }
+  if (options.on_tree_replaced) options.on_tree_replaced();
 }
 
 void Volumes::Impl::FailLoad(const SlotPtr& slot, const Error& error) {
@@ -365,7 +389,7 @@ void Volumes::Impl::Close(const SlotPtr& slot) {
     MutexLock lock(&mu_);
     volume = slot->volume;
   }
-  const Status status = volume->Detach();
+  const Status status = Detach(*volume);
   if (!status.ok()) {
     spdlog::error("volume {}: closing it failed: {}", volume->id(),
                   status.ToString());

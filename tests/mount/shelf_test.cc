@@ -7,6 +7,7 @@
 
 #include <cerrno>
 #include <cstdio>
+#include <filesystem>
 #include <string>
 
 #include "tests/mount/mount_fixture.h"
@@ -78,6 +79,31 @@ TEST_F(ShelfTest, AnEmptyCartridgeIsENOMEDIUM) {
   // It is tried again each time: the medium may have come back.
   ASSERT_EQ(std::rename(dir_.Sub("kept").c_str(), image.c_str()), 0);
   EXPECT_EQ(ReadFileOrDie(At("VOL/file")), "content");
+}
+
+TEST_F(ShelfTest, WhatTheKernelKeepsOfAVolumeEndsWhenItsMediumHoldsAnother) {
+  const std::string image = library() + "/media/V00001.img";
+  const std::string kept = dir_.Sub("kept");
+  std::filesystem::copy_file(image, kept);
+  ASSERT_OK(Start());
+  ASSERT_EQ(mkdir(At("VOL/dir").c_str(), 0755), 0);
+  WriteFileOrDie(At("VOL/dir/later"), "later");
+  WriteFileOrDie(At("VOL/file"), "longer content");
+  Stop();
+  ASSERT_EQ(std::remove(image.c_str()), 0);
+  ASSERT_OK(Start());
+  // The kernel now keeps what the catalog says of the missing medium.
+  struct stat st {};
+  ASSERT_EQ(stat(At("VOL/dir/later").c_str(), &st), 0);
+  // The medium comes back as it was before. Somebody reads a file; no command
+  // is given and no job runs.
+  ASSERT_EQ(std::rename(kept.c_str(), image.c_str()), 0);
+  const int fd = open(At("VOL/file").c_str(), O_RDONLY);
+  ASSERT_GE(fd, 0);
+  close(fd);
+  EXPECT_TRUE(Eventually([&] {
+    return ErrnoAfter(stat(At("VOL/dir/later").c_str(), &st)) == ENOENT;
+  }));
 }
 
 }  // namespace

@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: Apache-2.0
+// Trees that change without an operation's doing: who keeps names is told.
+#include <atomic>
+#include <cstdio>
+#include <filesystem>
+#include <optional>
+#include <utility>
+
+#include "index/volumes.h"
+#include "tests/index/volumes_fixture.h"
+
+namespace vellum {
+namespace {
+
+class TreeReplacedTest : public VolumesTest {
+ protected:
+  // Options that count the calls; commits fail at `fail_at_` when it is set.
+  VolumesOptions Options() {
+    VolumesOptions options = QuickOptions();
+    options.on_tree_replaced = [this] { ++told_; };
+    options.volume.on_commit_step = [this](CommitStep step) {
+      if (fail_at_.load() != step) return Status::Ok();
+      return Status(Errc::kDeviceError, "made to fail");
+    };
+    return options;
+  }
+  void TearDown() override { Stop(); }  // the options refer to this
+  std::string Image() const { return config_.directory + "/media/V00001.img"; }
+  std::string Kept() const { return dir_.Sub("kept"); }
+  static Status MakeAndSync(VolumeUse& use, const std::string& name) {
+    RETURN_IF_ERROR(use->Create(use->root(), name, NewInode()).status());
+    return use->Sync();
+  }
+  // Loads the volume; how often the count grew and how often that was told.
+  std::pair<uint64_t, int> GrowthOfALoad(
+      const std::shared_ptr<Volume>& volume) {
+    const uint64_t count = volumes_->change_count();
+    const int told = told_;
+    EXPECT_OK(volumes_->Use(volume));
+    EXPECT_OK(volumes_->Exclude(volume));
+    return {volumes_->change_count() - count, told_ - told};
+  }
+
+  std::atomic<int> told_ = 0;
+  std::atomic<std::optional<CommitStep>> fail_at_;
+};
+
+TEST_F(TreeReplacedTest, AGenerationThatIsDecidedLaterIsTold) {
+  Start(1, 2, Options());
+  auto volume = MakeVolume("V00001", "ALPHA");
+  {
+    // Committed on the medium; the catalog does not learn it.
+    ASSERT_OK_AND_ASSIGN(VolumeUse use, volumes_->Use(volume));
+    fail_at_ = CommitStep::kRecordFlushed;
+    EXPECT_FALSE(MakeAndSync(use, "synced").ok());
+  }
+  Stop();
+  fail_at_ = std::nullopt;
+  ASSERT_EQ(std::rename(Image().c_str(), Kept().c_str()), 0);
+  OpenAll(Options());
+  volume = volumes_->Find("ALPHA");
+  EXPECT_THAT(volume->Lookup(volume->root(), "synced"),
+              HasErrc(Errc::kNotFound));
+  ASSERT_EQ(std::rename(Kept().c_str(), Image().c_str()), 0);
+  EXPECT_EQ(GrowthOfALoad(volume), std::make_pair(uint64_t{1}, 1));
+  EXPECT_OK(volume->Lookup(volume->root(), "synced"));
+  // Nothing is left to decide.
+  EXPECT_EQ(GrowthOfALoad(volume), std::make_pair(uint64_t{0}, 0));
+}
+
+TEST_F(TreeReplacedTest, ATreeThatIsReadAnewIsTold) {
+  Start(1, 2, Options());
+  const auto volume = MakeVolume("V00001", "ALPHA");
+  ASSERT_OK(volumes_->Exclude(volume));
+  ASSERT_OK(library_->SendHome("V00001"));
+  std::filesystem::copy_file(Image(), Kept());
+  {
+    ASSERT_OK_AND_ASSIGN(VolumeUse use, volumes_->Use(volume));
+    ASSERT_OK(MakeAndSync(use, "later"));
+  }
+  ASSERT_OK(volumes_->Exclude(volume));
+  ASSERT_OK(library_->SendHome("V00001"));
+  // Somebody brings the medium back to what it held before.
+  ASSERT_EQ(std::rename(Kept().c_str(), Image().c_str()), 0);
+  EXPECT_OK(volume->Lookup(volume->root(), "later"));
+  EXPECT_EQ(GrowthOfALoad(volume), std::make_pair(uint64_t{1}, 1));
+  EXPECT_THAT(volume->Lookup(volume->root(), "later"),
+              HasErrc(Errc::kNotFound));
+  EXPECT_EQ(GrowthOfALoad(volume), std::make_pair(uint64_t{0}, 0));
+
+  // Identify says it too, although the record is what it was.
+  const uint64_t count = volumes_->change_count();
+  VolumeRecord record = volume->record();
+  record.tree = TreeState::kNone;
+  volume->SetRecord(record);
+  ASSERT_OK_AND_ASSIGN(MediumLease lease, Lease("V00001"));
+  ASSERT_OK(volumes_->Identify("V00001", lease.medium()));
+  EXPECT_EQ(volumes_->change_count(), count + 1);
+}
+
+TEST_F(TreeReplacedTest, WhatAFrozenVolumeLosesIsTold) {
+  Start(1, 1, Options());
+  const auto volume = MakeVolume("V00001", "ALPHA");
+  const uint64_t count = volumes_->change_count();
+  {
+    ASSERT_OK_AND_ASSIGN(VolumeUse use, volumes_->Use(volume));
+    ASSERT_OK(MakeAndSync(use, "kept"));
+    fail_at_ = CommitStep::kDataWritten;
+    EXPECT_FALSE(MakeAndSync(use, "lost").ok());
+    fail_at_ = std::nullopt;
+  }
+  EXPECT_EQ(volumes_->change_count(), count);
+  ASSERT_OK(volumes_->Exclude(volume));
+  EXPECT_THAT(volume->Lookup(volume->root(), "lost"), HasErrc(Errc::kNotFound));
+  EXPECT_EQ(volumes_->change_count(), count + 1);
+}
+
+}  // namespace
+}  // namespace vellum
