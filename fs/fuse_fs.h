@@ -31,7 +31,10 @@ struct FuseFs {
   NodeId root = kRootNode;
   bool volume_mount() const { return root != kRootNode; }
 
-  std::function<void()> on_init;             // the kernel and we have agreed
+  std::function<void()> on_init;  // the kernel and we have agreed
+  // The attributes that the kernel keeps of an inode, by the kernel's number,
+  // are out of date. Empty: it is not told. May be called before an answer.
+  std::function<void(uint64_t)> forget_attributes;
   std::atomic<uint32_t> control_handles{0};  // open control files
   std::atomic<uint32_t> requests{0};         // that exist, answered or not
   ParkedRequests parked;

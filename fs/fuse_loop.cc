@@ -264,6 +264,10 @@ void FuseLoop::InvalidateInode(uint64_t node) {
   fuse_lowlevel_notify_inval_inode(session_, node, 0, 0);
 }
 
+void FuseLoop::ForgetAttributes(uint64_t node) {
+  fuse_lowlevel_notify_inval_inode(session_, node, -1, 0);
+}
+
 void FuseLoop::RaiseReadahead() const {
   const MountLine mount = FindMount(options_.mount_point);
   if (mount.device.empty()) return;

@@ -58,6 +58,8 @@ class FuseLoop {
   // within an operation of this mount.
   void InvalidateEntry(uint64_t parent_node, const std::string& name);
   void InvalidateInode(uint64_t node);
+  // Only the attributes of an inode. Waits for nothing: operations may call it.
+  void ForgetAttributes(uint64_t node);
 
   // Lets the kernel read ahead as much as one request holds; without the right
   // to set it, things stay as they are. Once requests are answered.

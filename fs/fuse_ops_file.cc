@@ -36,11 +36,18 @@ void CloseFile(const fuse_file_info& info) {
   file->shown->volume->Close(file->ino);
 }
 
-void FinishOpen(const RequestPtr& request, const VolumeInode& inode,
-                fuse_file_info info) {
+// `replaced`: a load has replaced the volume's tree since the request came.
+void FinishOpen(const RequestPtr& request, fuse_ino_t ino,
+                const VolumeInode& inode, fuse_file_info info, bool replaced) {
   const Status status = inode.shown->volume->Open(inode.ino);
   if (!status.ok()) return request->Fail(status.error());
   FillHandle(inode, &info);
+  if (replaced) {
+    // The invalidator does not reach a path that is in use.
+    info.keep_cache = 0;
+    const FuseFs& fs = request->fs();
+    if (fs.forget_attributes) fs.forget_attributes(ino);
+  }
   if (!request->Opened(info)) CloseFile(info);
 }
 
@@ -85,12 +92,14 @@ void Open(fuse_req_t req, fuse_ino_t ino, fuse_file_info* fi) {
     // An open waits for the medium: this wait can be interrupted, while the
     // kernel's wait for a page of a read that comes later cannot.
     if ((fi->flags & O_NONBLOCK) != 0) {
-      return FinishOpen(request, *inode, *fi);
+      return FinishOpen(request, ino, *inode, *fi, /*replaced=*/false);
     }
-    WithVolume(request, inode->shown,
-               [request, inode = *inode, info = *fi](VolumeUse&) {
-                 FinishOpen(request, inode, info);
-               });
+    const uint64_t version = inode->shown->volume->tree_version();
+    WithVolume(
+        request, inode->shown,
+        [request, ino, inode = *inode, info = *fi, version](VolumeUse& use) {
+          FinishOpen(request, ino, inode, info, use->tree_version() != version);
+        });
   });
 }
 

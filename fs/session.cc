@@ -122,6 +122,9 @@ Status LibrarySession::Open(LibraryLock lock) {
   fs_.control = control_.get();
   fs_.runner = runner_.get();
   fs_.on_init = [this] { serving_->NoteReady(); };
+  fs_.forget_attributes = [this](uint64_t ino) {
+    loop_->ForgetAttributes(ino);
+  };
   ASSIGN_OR_RETURN(mount_file_,
                    MountFile::Write(config_.directory, options_.mount_point));
   return Status::Ok();

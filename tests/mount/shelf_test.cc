@@ -95,12 +95,17 @@ TEST_F(ShelfTest, WhatTheKernelKeepsOfAVolumeEndsWhenItsMediumHoldsAnother) {
   // The kernel now keeps what the catalog says of the missing medium.
   struct stat st {};
   ASSERT_EQ(stat(At("VOL/dir/later").c_str(), &st), 0);
+  ASSERT_EQ(stat(At("VOL/file").c_str(), &st), 0);
+  EXPECT_EQ(st.st_size, 14);
   // The medium comes back as it was before. Somebody reads a file; no command
   // is given and no job runs.
   ASSERT_EQ(std::rename(kept.c_str(), image.c_str()), 0);
   const int fd = open(At("VOL/file").c_str(), O_RDONLY);
   ASSERT_GE(fd, 0);
+  EXPECT_EQ(fstat(fd, &st), 0);
+  EXPECT_EQ(st.st_size, 7);
   close(fd);
+  EXPECT_EQ(ReadFileOrDie(At("VOL/file")), "content");
   EXPECT_TRUE(Eventually([&] {
     return ErrnoAfter(stat(At("VOL/dir/later").c_str(), &st)) == ENOENT;
   }));
