@@ -165,7 +165,8 @@ class Test:
                 at for at in range(0, len(new), REGION)
                 if new[at:at + REGION] != old[at:at + REGION]
                 and primary[at:at + REGION] == new[at:at + REGION]
-                and new[at:at + 2048] in after]
+                and any(new[sector:sector + 2048] in after
+                        for sector in range(at, at + REGION, 2048))]
             expect(regions, "no region holds new data of the file")
             region = regions[0]
             new[region:region + REGION] = old[region:region + REGION]
