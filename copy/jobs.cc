@@ -147,11 +147,8 @@ Status Jobs::Cancel(JobId id) {
   }
   if (waiting) {
     // What it may have loaded went home when it was deferred.
-    const JobState state = job->state();
     impl_->EndJob(job, JobState::kCancelled, Errc::kAborted,
-                  state == JobState::kQueued
-                      ? "cancelled before it began"
-                      : fmt::format("cancelled while {}", JobStateName(state)));
+                  Impl::CancelledIn(job->state()));
     return Status::Ok();
   }
   // Remembered if the daemon ends before the job does.

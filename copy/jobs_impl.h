@@ -72,6 +72,8 @@ struct Jobs::Impl {
   bool Requeue(const JobPtr& job, Deferral* deferral);
   // Forgets the oldest ended jobs.
   void PruneEnded();
+  // What is said of a job that was cancelled in this state.
+  static std::string CancelledIn(JobState state);
   void EndJob(const JobPtr& job, JobState state, Errc error,
               const std::string& message);
   JobContext Context() { return {archive, &spool, &store, &claims, &options}; }

@@ -152,10 +152,16 @@ void Jobs::Impl::RunJob(const JobPtr& job, std::unique_ptr<JobRun> run) {
   steps.SendAllHome();
   if (job->cancel_requested()) {
     EndJob(job, JobState::kCancelled, Errc::kAborted,
-           fmt::format("cancelled while {}", JobStateName(record.state)));
+           CancelledIn(record.state));
     return;
   }
   EndJob(job, JobState::kFailed, status.code(), status.error().message);
+}
+
+std::string Jobs::Impl::CancelledIn(JobState state) {
+  return state == JobState::kQueued
+             ? "cancelled before it began"
+             : fmt::format("cancelled while {}", JobStateName(state));
 }
 
 void Jobs::Impl::EndJob(const JobPtr& job, JobState state, Errc error,
