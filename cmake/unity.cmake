@@ -3,8 +3,8 @@
 # third of the time. These stay by themselves, because a private name of theirs
 # stands in another source of the same target too.
 foreach(alone
-    "vellum_media;media/udf/fid.cc;media/udf/file_entry.cc;media/udf/fsck_tree.cc"
-    "vellum_media;media/udf/lvid.cc;media/udf/reader.cc;media/udf/record.cc"
+    "vellum_media;media/udf/fid.cc;media/udf/file_entry.cc"
+    "vellum_media;media/udf/lvid.cc;media/udf/record.cc"
     "vellum_index;index/volume_names.cc"
     "vellum_copy;copy/history.cc;copy/medium_notes.cc"
     "vellum_fs;fs/commands.cc;fs/fuse_ops_xattr.cc;fs/image_session.cc"
