@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include <bit>
 #include <cstring>
 #include <utility>
 
@@ -60,13 +61,17 @@ Status CompareRunner::Run() {
   RETURN_IF_ERROR(steps_->Enter(JobState::kVerifying));
   RETURN_IF_ERROR(HashB());
   RETURN_IF_ERROR(ReadA());
-  if (differing_ != 0) RETURN_IF_ERROR(LocateSectors());
+  steps_->job().Update([this](JobRecord* job) {
+    job->regions_compared = compared_;
+    job->regions_changed = changed_;
+  });
+  if (!kept_.empty()) RETURN_IF_ERROR(LocateSectors());
   RETURN_IF_ERROR(Differences());
   steps_->job().Update([this](JobRecord* job) {
     job->message = fmt::format(
         "{} and {} are equal in the {} regions compared; {} regions of {} "
         "changed since {} was made",
-        a_, b_, used_.count() - skipped_, skipped_, a_, b_);
+        a_, b_, compared_, changed_, a_, b_);
   });
   RETURN_IF_ERROR(steps_->Enter(JobState::kReturning));
   steps_->SendAllHome();
@@ -118,15 +123,17 @@ Status CompareRunner::ReadA() {
     return Status(Errc::kCorruption,
                   fmt::format("{} and {} are laid out differently", a_, b_));
   }
+  const SectorMap now(snapshot->geometry(), snapshot->bitmap());
   RegionSet changed;
+  bool tracked = false;
   if (!(snapshot->generation() == identity_.generation)) {
     Result<RegionSet> since = snapshot->ChangedSince(identity_.generation);
     if (since.ok()) {
+      tracked = true;
       changed = std::move(*since);
       changed.Insert(udf::kLvidSector / kRegionSectors);
       // Blocks that were freed since may be written at any time: nothing marks
       // that before the next commit, and nothing pins them.
-      const SectorMap now(snapshot->geometry(), snapshot->bitmap());
       for (uint64_t r = 0; r < map_->regions(); ++r) {
         if ((map_->Mask(r) & ~now.Mask(r)) != 0) changed.Insert(r);
       }
@@ -136,7 +143,8 @@ Status CompareRunner::ReadA() {
       return since.status();
     }
   }
-  // By b's bitmap: what b does not use does not matter.
+  CountOnlyA(now, tracked);
+  // By b's bitmap: what only a uses is counted already.
   const CopySource source = SourceOf(*snapshot, map_, used_);
   CopyCounters& counters = steps_->job().counters;
   RETURN_IF_ERROR(PumpRegions(
@@ -146,9 +154,10 @@ Status CompareRunner::ReadA() {
         for (uint64_t i = 0; i < chunk.regions; ++i) {
           const uint64_t region = chunk.first_region + i;
           if (changed.Contains(region)) {
-            ++skipped_;
+            ++changed_;
             continue;
           }
+          ++compared_;
           if (chunk.hashes[i] == hashes_[chunk.index + i]) continue;
           ++differing_;
           if (kept_.size() < kKeptRegions) {
@@ -161,6 +170,25 @@ Status CompareRunner::ReadA() {
         return Status::Ok();
       }));
   return source.check_whole();
+}
+
+void CompareRunner::CountOnlyA(const SectorMap& a, bool tracked) {
+  for (const RegionSet::Run& run : a.UsedRegions().Runs()) {
+    for (uint64_t r = run.first; r < run.first + run.count; ++r) {
+      if (used_.Contains(r)) continue;
+      if (tracked) {
+        ++changed_;
+        continue;
+      }
+      // Nothing explains it: the same generation uses the same regions.
+      ++compared_;
+      ++differing_;
+      if (sectors_.size() < kNamedSectors) {
+        sectors_.push_back(r * kRegionSectors +
+                           static_cast<uint64_t>(std::countr_zero(a.Mask(r))));
+      }
+    }
+  }
 }
 
 Status CompareRunner::LocateSectors() {
@@ -205,7 +233,7 @@ Status CompareRunner::Differences() const {
   return Status(
       Errc::kCorruption,
       fmt::format("{} and {} differ in {} of {} regions; first sectors: {}", a_,
-                  b_, differing_, used_.count() - skipped_, named));
+                  b_, differing_, compared_, named));
 }
 
 }  // namespace vellum

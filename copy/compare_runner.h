@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // CompareRunner: compares two volumes sector by sector: what the generation of
-// the second one uses. Works with one drive: the hashes of one volume are kept
-// in memory (8 bytes a region) while the other one is read.
+// the second one uses. Regions that the first one changed since, those that
+// only it uses among them, are counted instead. Works with one drive: the
+// hashes of one volume are kept in memory (8 bytes a region) while the other
+// one is read.
 //
 // Thread-safety: the job's own thread.
 #pragma once
@@ -29,6 +31,9 @@ class CompareRunner {
  private:
   Status HashB();
   Status ReadA();
+  // Counts the regions that only a uses: changed since b was made, or, where
+  // that cannot be (not `tracked`), different.
+  void CountOnlyA(const SectorMap& a, bool tracked);
   // Loads b once more to say which sectors of the first regions differ.
   Status LocateSectors();
   Status Differences() const;
@@ -42,8 +47,9 @@ class CompareRunner {
   RegionSet used_;
   std::vector<uint64_t> hashes_;  // of used_, in order
   // What differs.
-  uint64_t skipped_ = 0;    // regions of a that changed since b was made
-  uint64_t differing_ = 0;  // regions
+  uint64_t compared_ = 0;   // regions
+  uint64_t changed_ = 0;    // regions not compared: changed since b was made
+  uint64_t differing_ = 0;  // of those compared
   std::map<uint64_t, Bytes> kept_;  // the first of them, as a has them
   std::vector<uint64_t> sectors_;   // the first differing sectors
 };

@@ -94,6 +94,8 @@ std::string EncodeJob(const JobRecord& job) {
                                {"regions_done", job.regions_done},
                                {"bytes_copied", job.bytes_copied},
                                {"bytes_verified", job.bytes_verified},
+                               {"regions_compared", job.regions_compared},
+                               {"regions_changed", job.regions_changed},
                                {"created", ToJson(job.created)},
                                {"started", ToJson(job.started)},
                                {"state_since", ToJson(job.state_since)},
@@ -126,6 +128,9 @@ Result<JobRecord> DecodeJob(std::string_view data) {
     job.regions_done = j.at("regions_done");
     job.bytes_copied = j.at("bytes_copied");
     job.bytes_verified = j.at("bytes_verified");
+    // Records of the first release have none.
+    job.regions_compared = j.value("regions_compared", uint64_t{0});
+    job.regions_changed = j.value("regions_changed", uint64_t{0});
     job.created = TimeFrom(j.at("created"));
     job.started = TimeFrom(j.at("started"));
     job.state_since = TimeFrom(j.at("state_since"));

@@ -36,13 +36,14 @@ enum class CopyPolicy : uint8_t {
 struct CopyRequest {
   std::string source;  // volume id of a PRIMARY
   CopyMode mode = CopyMode::kImage;
-  CopyPolicy policy = CopyPolicy::kOptional;
+  CopyPolicy policy = CopyPolicy::kOptional;  // of kIncremental only
   std::string target;  // element address, volume tag or volume id
                        // of a BACKUP; empty: the medium bound to
                        // the source, else the first unused one of
                        // the pool
   bool verify = true;
-  bool whole = false;           // every sector, not only the used regions
+  bool whole = false;           // every sector, not only the used regions;
+                                // not of kIncremental
   bool overwrite_last = false;  // go on where no atomic commit has room
   bool wipe = true;             // discard what another owner left
   bool wait_mounted = true;     // target mounted read-only: wait, else kBusy
@@ -78,6 +79,10 @@ struct JobRecord {
   uint64_t regions_done = 0;   // of the present state
   uint64_t bytes_copied = 0;
   uint64_t bytes_verified = 0;
+  // Of a comparison: regions that both volumes should have alike and that were
+  // compared, and those that were not, for the first volume changed them.
+  uint64_t regions_compared = 0;
+  uint64_t regions_changed = 0;
   TimeSpec created, started, state_since, ended;
   Errc error = Errc::kInternal;  // kFailed, kCancelled
   std::string message;           // for a person: what happened; before the

@@ -8,6 +8,27 @@
 #include "copy/staging_estimate.h"
 
 namespace vellum {
+namespace {
+
+// What cannot be fulfilled together is refused: nothing is asked for in vain.
+Status CheckOptions(const CopyRequest& request) {
+  const bool incremental = request.mode == CopyMode::kIncremental;
+  if (incremental && request.whole) {
+    return Status(Errc::kInvalidArgument,
+                  "copy: whole=yes copies every sector, an incremental copy "
+                  "changed regions only: take mode=image or mode=streaming");
+  }
+  if (!incremental && request.policy != CopyPolicy::kOptional) {
+    return Status(
+        Errc::kInvalidArgument,
+        fmt::format("copy: a policy is for mode=incremental: mode={} always "
+                    "makes a full copy",
+                    CopyModeName(request.mode)));
+  }
+  return Status::Ok();
+}
+
+}  // namespace
 
 // --- Submit
 // -----------------------------------------------------------------------
@@ -36,6 +57,7 @@ Status Jobs::Impl::CheckSource(const std::string& id,
 // reserves the staging space for the job.
 Status Jobs::Impl::CheckCopy(const CopyRequest& request, JobId id,
                              MediumId* target) {
+  RETURN_IF_ERROR(CheckOptions(request));
   VolumeRecord source;
   RETURN_IF_ERROR(CheckSource(request.source, &source));
   if (source.role != udf::Role::kPrimary) {

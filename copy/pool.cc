@@ -116,7 +116,14 @@ Result<MediumId> TargetChooser::Named(const CopyRequest& request,
   ASSIGN_OR_RETURN(const MediumNote note,
                    ReadMediumNote(*archive_.catalog, medium));
   uint64_t capacity = note.sectors;
-  if (const auto volume = archive_.volumes->FindByMedium(medium)) {
+  const auto volume = archive_.volumes->FindByMedium(medium);
+  if (volume == nullptr && note.found == "foreign") {
+    return Error{Errc::kExists,
+                 fmt::format("medium {} holds data that Vellum did not write: "
+                             "format it with clear (--clear, clear=yes) first",
+                             medium)};
+  }
+  if (volume != nullptr) {
     const VolumeRecord record = volume->record();
     if (record.role == udf::Role::kPrimary) {
       return Error{Errc::kExists,

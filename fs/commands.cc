@@ -102,6 +102,14 @@ Result<Json> Copy(Service& service, const CommandLine& line, std::stop_token) {
   request.overwrite_last = options.Flag("overwrite-last", false);
   request.wait_mounted = options.Choice("if-mounted", {"wait", "fail"}, 0) == 0;
   RETURN_IF_ERROR(options.Finish());
+  // The other policies are refused with what cannot be fulfilled: no part of
+  // the request tells whether this one was given.
+  if (options.Text("policy") && request.mode != CopyMode::kIncremental) {
+    return Invalid(
+        fmt::format("copy: a policy is for mode=incremental: mode={} always "
+                    "makes a full copy",
+                    CopyModeName(request.mode)));
+  }
   RETURN_IF_ERROR(CheckTarget(service, request.target));
   request.source = line.args[0];
   ASSIGN_OR_RETURN(const JobId job, service.jobs().Submit(request));

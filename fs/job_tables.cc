@@ -56,6 +56,9 @@ Json JobJson(const JobRecord& job) {
   row["regions_done"] = job.regions_done;
   row["bytes_copied"] = job.bytes_copied;
   row["bytes_verified"] = job.bytes_verified;
+  const bool compares = job.kind == JobKind::kCompare;
+  row["regions_compared"] = compares ? Json(job.regions_compared) : Json();
+  row["regions_changed"] = compares ? Json(job.regions_changed) : Json();
   row["generation"] = GenerationJson(job.generation);
   row["created"] = TimeJson(job.created);
   row["started"] = TimeJson(job.started);

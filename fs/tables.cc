@@ -10,6 +10,7 @@
 #include <set>
 #include <vector>
 
+#include "copy/medium_notes.h"
 #include "fs/service.h"
 #include "index/change_map.h"
 #include "media/udf/control.h"
@@ -172,6 +173,13 @@ Table DrivesTable(const Service& service) {
   return table;
 }
 
+// Whoever looked at the medium, which carries no volume, found data that is not
+// ours.
+bool IsForeign(const Service& service, const MediumId& medium) {
+  const Result<MediumNote> note = ReadMediumNote(service.catalog(), medium);
+  return note.ok() && note->found == "foreign";
+}
+
 Json MediumRow(const Service& service, const MediumId& medium,
                const Result<MediumPlace>& place, const VolumeRecord* record) {
   Json row;
@@ -182,12 +190,34 @@ Json MediumRow(const Service& service, const MediumId& medium,
   row["state"] = PlaceState(place, record ? record->location : "");
   row["volume"] = record ? Json(record->id) : Json();
   row["role"] = record ? Json(RoleName(record->role)) : Json();
-  row["volume_state"] = record ? Json(SlotStateName(record->state)) : Json();
+  row["volume_state"] = nullptr;
+  if (record) {
+    row["volume_state"] = SlotStateName(record->state);
+  } else if (IsForeign(service, medium)) {
+    row["volume_state"] = "FOREIGN";
+  }
   row["free_bytes"] = record ? Json(FreeBytes(service, record->index)) : Json();
   row["capacity_bytes"] =
       record ? Json(record->geometry.sectors * kSectorSize) : Json();
   row["location"] = record ? TextOrNull(record->location) : Json();
   return row;
+}
+
+// Why this is no backup to rely on, and what became of the last copy to it.
+Json CopyError(const VolumeRecord& record, const JobRecord* job) {
+  std::string text;
+  if (record.state != udf::SlotState::kComplete) {
+    text = SlotStateName(record.state);
+    for (char& c : text) {
+      if (c >= 'a' && c <= 'z') c = static_cast<char>(c - 'a' + 'A');
+    }
+  }
+  // A copy that was cancelled did no harm to one that is complete.
+  const bool told =
+      job != nullptr && (job->state == JobState::kFailed ||
+                         (job->state == JobState::kCancelled && !text.empty()));
+  if (told) text += (text.empty() ? "" : ": ") + job->message;
+  return TextOrNull(text);
 }
 
 Table MediaTable(const Service& service) {
@@ -242,13 +272,16 @@ Table CopiesTable(const Service& service) {
     Json error;
     if (record) {
       const auto job = jobs.find(record->id);
-      if (job != jobs.end() && job->second.state == JobState::kFailed) {
-        error = job->second.message;
-      }
+      error = CopyError(*record, job == jobs.end() ? nullptr : &job->second);
     }
-    const bool used = record && !record->owner_id.empty();
+    std::string label = "--UNUSED--";
+    if (record && !record->owner_id.empty()) {
+      label = record->owner_id;
+    } else if (!record && IsForeign(service, medium)) {
+      label = "FOREIGN";
+    }
     table.rows.push_back(
-        {{"label", used ? record->owner_id : "--UNUSED--"},
+        {{"label", label},
          {"slot", place.ok() ? Json(place->home.value) : Json()},
          {"side", nullptr},
          {"last_access", record ? TimeJson(record->copied) : Json()},

@@ -124,12 +124,27 @@ TEST_F(JobsTest, PoolPassesOverMediaThatHoldSomething) {
   ASSERT_OK(Content(2).Read(16, sector));
   EXPECT_EQ(sector[0], std::byte{0x42});
   ExpectAllHome();
-  // Named, it is an error.
+  // Named, it is an error, and nothing is staged or moved for it.
   CopyRequest request = Request("PRIM");
   request.target = Tag(2);
+  const size_t moves = fake_->moves();
+  const Result<JobId> refused = jobs_->Submit(request);
+  EXPECT_THAT(refused, HasErrc(Errc::kExists));
+  EXPECT_THAT(refused, MessageHas("clear (--clear, clear=yes)"));
+  EXPECT_EQ(fake_->moves(), moves);
+  // Also when nobody knows it yet: then the job finds out.
+  ASSERT_OK(WriteMediumNote(catalog_.get(), Tag(2), MediumNote()));
   ASSERT_OK_AND_ASSIGN(const JobRecord failed, Run(request));
   EXPECT_EQ(failed.error, Errc::kExists);
   EXPECT_TRUE(Says(failed, "clear (--clear, clear=yes)"));
+  // Cleared, it is a target like any other.
+  FormatRequest clear;
+  clear.medium = Tag(2);
+  clear.volume_id = "EMPTY";
+  clear.role = udf::Role::kBackup;
+  clear.clear = true;
+  ASSERT_OK(Format(archive(), clear));
+  EXPECT_EQ(Copy(request).target_medium, Tag(2));
 }
 
 TEST_F(JobsTest, O16_SwappedMediumIsNoticedByItsVolumeTag) {
@@ -168,6 +183,8 @@ TEST_F(JobsTest, O16_SwappedMediumIsNoticedByItsVolumeTag) {
   ASSERT_NE(volumes_->Find("OTHER"), nullptr);
   request = Request("OTHER");
   request.target = Tag(5);
+  // As if nobody had looked at it: what is known foreign is refused at once.
+  ASSERT_OK(WriteMediumNote(catalog_.get(), Tag(5), MediumNote()));
   fake_->Place(Tag(4), {});
   ASSERT_OK_AND_ASSIGN(const JobRecord gone, Run(request));
   EXPECT_EQ(gone.error, Errc::kNoMedium);

@@ -2,6 +2,8 @@
 // Copies as a user sees them.
 #include "copy/jobs.h"
 
+#include <fmt/format.h>
+
 #include <atomic>
 #include <thread>
 
@@ -123,6 +125,24 @@ TEST_F(JobsTest, MinicopyFailsWhereOnlyAFullCopyIsPossible) {
   ASSERT_OK_AND_ASSIGN(const udf::MediumContent content,
                        udf::ProbeMedium(Content(2)));
   EXPECT_EQ(content, udf::MediumContent::kBlank);
+}
+
+TEST_F(JobsTest, V5_OptionsThatTheModeCannotFulfilAreRefused) {
+  Start(2, 4);
+  MakePrimary(1, "PRIM");
+  for (const CopyMode mode : {CopyMode::kImage, CopyMode::kStreaming}) {
+    for (const CopyPolicy policy : {CopyPolicy::kMinicopy, CopyPolicy::kFull}) {
+      CopyRequest request = Request("PRIM", mode);
+      request.policy = policy;
+      const Result<JobId> refused = jobs_->Submit(request);
+      EXPECT_THAT(refused, HasErrc(Errc::kInvalidArgument));
+      EXPECT_THAT(refused, MessageHas("a policy is for mode=incremental"));
+    }
+  }
+  CopyRequest whole = Request("PRIM", CopyMode::kIncremental);
+  whole.whole = true;
+  EXPECT_THAT(jobs_->Submit(whole), HasErrc(Errc::kInvalidArgument));
+  EXPECT_TRUE(jobs_->List().empty());
 }
 
 TEST_F(JobsTest, PolicyFullCopiesEverythingAndSaysSo) {
@@ -269,6 +289,43 @@ TEST_F(JobsTest, CompareFindsTheSectorThatDiffers) {
   EXPECT_THAT(jobs_->SubmitCompare("PRIM", "PRIM"),
               HasErrc(Errc::kInvalidArgument));
   EXPECT_THAT(jobs_->SubmitCompare("PRIM", "NOSUCH"), HasErrc(Errc::kNotFound));
+}
+
+TEST_F(JobsTest, V3_CompareCountsWhatOnlyOneOfTheTwoUses) {
+  Start(2, 3);
+  MakePrimary(1, "PRIM");
+  Fill("PRIM", 23);
+  Copy(Request("PRIM"));
+  ASSERT_OK_AND_ASSIGN(JobId id, jobs_->SubmitCompare("PRIM", "V00002"));
+  ASSERT_OK_AND_ASSIGN(JobRecord job, jobs_->Wait(id));
+  EXPECT_EQ(job.state, JobState::kDone) << Story(job);
+  EXPECT_EQ(job.regions_changed, 0u);
+  EXPECT_GT(job.regions_compared, 3'000'000 / kRegionSize);
+  // A file that the backup knows nothing of: 4 MiB in regions of its own.
+  ASSERT_OK(Write("PRIM", "new", Bytes0(5, 4 << 20)));
+  SendAllHome();
+  ASSERT_OK_AND_ASSIGN(id, jobs_->SubmitCompare("PRIM", "V00002"));
+  ASSERT_OK_AND_ASSIGN(job, jobs_->Wait(id));
+  EXPECT_EQ(job.state, JobState::kDone) << Story(job);
+  EXPECT_GE(job.regions_changed, (4u << 20) / kRegionSize);
+  EXPECT_TRUE(
+      Says(job, fmt::format("{} regions of PRIM changed", job.regions_changed)))
+      << Story(job);
+  // And one that only the backup has now: the regions count as well.
+  CopyRequest again = Request("PRIM");
+  again.target = "V00002";
+  Copy(again);
+  ASSERT_OK(Remove("PRIM", "new"));
+  SendAllHome();
+  ASSERT_OK_AND_ASSIGN(id, jobs_->SubmitCompare("PRIM", "V00002"));
+  ASSERT_OK_AND_ASSIGN(job, jobs_->Wait(id));
+  EXPECT_EQ(job.state, JobState::kDone) << Story(job);
+  EXPECT_GE(job.regions_changed, (4u << 20) / kRegionSize - 1);
+  // The numbers outlive the daemon.
+  Reopen();
+  ASSERT_OK_AND_ASSIGN(const JobRecord stored, jobs_->Get(id));
+  EXPECT_EQ(stored.regions_changed, job.regions_changed);
+  EXPECT_EQ(stored.regions_compared, job.regions_compared);
 }
 
 TEST_F(JobsTest, RefusedSubmissionsTakeNoNumber) {

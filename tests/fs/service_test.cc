@@ -2,10 +2,12 @@
 // Commands and tables, without a mount.
 #include "fs/service.h"
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <fstream>
 #include <string>
 #include <thread>
 
@@ -159,6 +161,63 @@ TEST_F(ServiceTest, CopyMakesABackupAndTracksIt) {
   ASSERT_OK_AND_ASSIGN(const JobRecord same,
                        service_->jobs().Wait(compare["job"]));
   EXPECT_EQ(same.state, JobState::kDone) << same.message;
+  const Json rows = CatJson("jobs.json");
+  EXPECT_TRUE(rows[0]["regions_compared"].is_null());
+  EXPECT_GT(rows[1]["regions_compared"], 0);
+  EXPECT_EQ(rows[1]["regions_changed"], 0);
+}
+
+TEST_F(ServiceTest, O11_WhatIsNoGoodBackupIsMarked) {
+  Run("format V00001 name=VOL-A");
+  ASSERT_OK(service_->jobs().Wait(Run("copy VOL-A to=V00002")["job"]));
+  EXPECT_TRUE(
+      RowOf(CatJson("copies.json"), "medium", "V00002")["error"].is_null());
+  // As after a copy that was broken off.
+  VolumeRecord record = service_->volumes().Find("V00002")->record();
+  record.state = udf::SlotState::kIncomplete;
+  ASSERT_OK(service_->volumes().Put(record));
+  EXPECT_EQ(RowOf(CatJson("copies.json"), "medium", "V00002")["error"],
+            "INCOMPLETE");
+  EXPECT_THAT(*Cat("copies"), HasSubstr("INCOMPLETE"));
+  Run("format V00003 name=VAULT role=backup");
+  EXPECT_EQ(RowOf(CatJson("copies.json"), "medium", "V00003")["error"],
+            "FORMATTED");
+}
+
+TEST_F(ServiceTest, O11_ForeignMediaAreNoUnusedOnes) {
+  Run("format V00001 name=VOL-A");
+  std::fstream image(directory() + "/media/V00003.img",
+                     std::ios::in | std::ios::out | std::ios::binary);
+  image.seekp(16 * kSectorSize);
+  image << "some other file system";
+  image.close();
+  ASSERT_TRUE(image.good());
+  EXPECT_EQ(RowOf(CatJson("copies.json"), "medium", "V00003")["label"],
+            "--UNUSED--");
+  const Json found = Run("inventory all=yes");
+  ASSERT_EQ(RowOf(found, "medium", "V00003")["found"], "foreign");
+  EXPECT_EQ(RowOf(CatJson("copies.json"), "medium", "V00003")["label"],
+            "FOREIGN");
+  EXPECT_EQ(RowOf(CatJson("media.json"), "medium", "V00003")["volume_state"],
+            "FOREIGN");
+  EXPECT_TRUE(RowOf(CatJson("media.json"), "medium", "V00004")["volume_state"]
+                  .is_null());
+  EXPECT_EQ(RowOf(CatJson("copies.json"), "medium", "V00004")["label"],
+            "--UNUSED--");
+  EXPECT_THAT(service_->Execute("copy VOL-A to=V00003"),
+              HasErrc(Errc::kExists));
+}
+
+TEST_F(ServiceTest, V5_APolicyIsForIncrementalCopies) {
+  Run("format V00001 name=VOL-A");
+  for (const char* policy : {"optional", "minicopy", "full"}) {
+    const Result<Json> refused = service_->Execute(
+        fmt::format("copy VOL-A mode=image policy={}", policy));
+    EXPECT_THAT(refused, HasErrc(Errc::kInvalidArgument));
+    EXPECT_THAT(refused, MessageHas("a policy is for mode=incremental"));
+  }
+  EXPECT_THAT(service_->Execute("copy VOL-A mode=incremental whole=yes"),
+              HasErrc(Errc::kInvalidArgument));
 }
 
 TEST_F(ServiceTest, FsckInventoryMoveAndSync) {
