@@ -56,6 +56,26 @@ Result<PendingBatch> DecodePending(std::string_view data) {
 
 }  // namespace
 
+void CatalogWatch::OnBackgroundError(rocksdb::BackgroundErrorReason,
+                                     rocksdb::Status* error) {
+  Fail(TranslateRocksStatus(*error, "work in the background"));
+}
+
+void CatalogWatch::OnErrorRecoveryBegin(rocksdb::BackgroundErrorReason,
+                                        rocksdb::Status, bool* auto_recovery) {
+  *auto_recovery = false;
+}
+
+void CatalogWatch::Fail(const Error& error) {
+  MutexLock lock(&mu_);
+  if (failure_.ok()) failure_ = error;
+}
+
+Status CatalogWatch::failure() const {
+  MutexLock lock(&mu_);
+  return failure_;
+}
+
 CatalogSnapshot::CatalogSnapshot(std::unique_ptr<Impl> impl)
     : impl_(std::move(impl)) {}
 CatalogSnapshot::~CatalogSnapshot() = default;
@@ -94,14 +114,47 @@ Status Catalog::Impl::CheckFamilies(const rocksdb::DBOptions& options) {
   return Status::Ok();
 }
 
+Status Catalog::Impl::CheckRoom(const std::string& directory,
+                                uint64_t bytes) const {
+  rocksdb::Env* const e = env != nullptr ? env.get() : rocksdb::Env::Default();
+  uint64_t free = 0;
+  // In memory, or a file system that does not tell: the write will.
+  if (!e->GetFreeSpace(directory, &free).ok()) return Status::Ok();
+  const uint64_t need = disk_reserve + bytes;
+  if (free >= need) return Status::Ok();
+  return Status(Errc::kNoSpace,
+                fmt::format("no space in {}: {} bytes are free on its file "
+                            "system, the catalog needs {}",
+                            directory, free, need));
+}
+
+Status Catalog::Impl::CheckWrite(uint64_t bytes) const {
+  const Status failure = watch->failure();
+  if (!failure.ok()) {
+    return Status(failure.code(),
+                  fmt::format("catalog {}: takes no changes until the daemon "
+                              "is restarted: {}",
+                              path, failure.error().message));
+  }
+  return CheckRoom(path, bytes);
+}
+
 Status Catalog::Impl::Open(const Options& options) {
   rocksdb::DBOptions db_options = MakeDbOptions();
+  db_options.listeners.push_back(watch);
   env = options.env;
+  disk_reserve = options.disk_reserve;
   if (env == nullptr && options.in_memory) {
     path = "/catalog-in-memory";  // that environment knows absolute paths only
     env.reset(rocksdb::NewMemEnv(rocksdb::Env::Default()));
   }
   if (env != nullptr) db_options.env = env.get();
+  // The directory may not be there yet.
+  const bool made = db_options.env->FileExists(path).ok();
+  const size_t slash = path.rfind('/');
+  RETURN_IF_ERROR(CheckRoom(
+      made || slash == std::string::npos ? path : path.substr(0, slash + 1),
+      0));
   RETURN_IF_ERROR(CheckFamilies(db_options));
 
   const auto table = MakeTableOptions(options.cache_bytes);
@@ -209,11 +262,15 @@ Status Catalog::Impl::Append(std::string_view ops,
 
 Status Catalog::Impl::Write(rocksdb::WriteBatch* batch, Sync sync,
                             const char* what) {
+  RETURN_IF_ERROR(CheckWrite(batch->GetDataSize()).WithContext(what));
   rocksdb::WriteOptions options;
   options.sync = sync == Sync::kYes;
   const rocksdb::Status status = db->Write(options, batch);
   if (status.ok()) return Status::Ok();
-  return Failed(status, what);
+  // The log has failed: it must not be called again.
+  const Error error = Failed(status, what);
+  watch->Fail(error);
+  return error;
 }
 
 Status Catalog::Impl::SyncLog() {
@@ -235,6 +292,10 @@ Result<std::unique_ptr<Catalog>> Catalog::Open(const std::string& path,
 
 Catalog::Catalog(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 Catalog::~Catalog() = default;
+
+Status Catalog::CheckWrite(uint64_t bytes) const {
+  return impl_->CheckWrite(bytes);
+}
 
 Status Catalog::Write(const CatalogBatch& batch, Sync sync) {
   const std::string& ops = batch.impl_->ops;

@@ -7,10 +7,12 @@
 // Thread-safety: every method may be called concurrently. Durability: what is
 // written with Sync::kYes has survived a power cut when the call returns; later
 // unsynced writes never survive without earlier ones.
-// Errors: kCorruption (names the key), kNoSpace (disk under the catalog is
-// full), kDeviceError. After a failed write the batch is not applied, reading
-// goes on, and further writes are refused with the same error: after kNoSpace
-// until there is room again (noticed within seconds), else until reopened.
+// Errors: kCorruption (names the key), kNoSpace, kDeviceError. Every write, and
+// Open, needs room on the file system: Options::disk_reserve and what it
+// writes; below that it is refused with kNoSpace before the database is
+// touched, and works again as soon as there is room. After a write that the
+// database itself failed the batch is not applied, reading goes on, and all
+// further writes are refused with that error until the catalog is reopened.
 #pragma once
 
 #include <cstdint>
@@ -95,6 +97,9 @@ class Catalog {
   struct Options {
     uint64_t cache_bytes = 64ull << 20;
     bool in_memory = false;  // tests, `mount --image`: nothing touches the disk
+    // Free bytes that the file system must have for a write. The database must
+    // never meet a full disk: its log takes no more writes after an error.
+    uint64_t disk_reserve = 16ull << 20;
     // Tests: what to use in place of the operating system (faults below the
     // database). Null: the default. The catalog keeps it alive.
     std::shared_ptr<rocksdb::Env> env;
@@ -105,6 +110,9 @@ class Catalog {
                                                const Options& options);
   ~Catalog();
 
+  // kNoSpace when a write of `bytes` would be refused; the error that refuses
+  // all of them. Cheap: one statvfs(2).
+  Status CheckWrite(uint64_t bytes) const;
   Status Write(const CatalogBatch& batch, Sync sync);
   // Makes everything written so far durable.
   Status SyncLog();

@@ -6,6 +6,7 @@
 #include <rocksdb/db.h>
 #include <rocksdb/env.h>
 #include <rocksdb/iterator.h>
+#include <rocksdb/listener.h>
 #include <rocksdb/options.h>
 #include <rocksdb/write_batch.h>
 
@@ -37,8 +38,28 @@ struct CatalogSnapshot::Impl {
   const rocksdb::Snapshot* const snapshot;
 };
 
+// What the database reports of its work in the background. Thread-safe.
+class CatalogWatch : public rocksdb::EventListener {
+ public:
+  void OnBackgroundError(rocksdb::BackgroundErrorReason reason,
+                         rocksdb::Status* error) override;
+  // Its own recovery would write to a log that has failed.
+  void OnErrorRecoveryBegin(rocksdb::BackgroundErrorReason reason,
+                            rocksdb::Status error,
+                            bool* auto_recovery) override;
+  void Fail(const Error& error);  // the first one stays
+  Status failure() const;
+
+ private:
+  mutable Mutex mu_;  // a leaf
+  Status failure_ GUARDED_BY(mu_);
+};
+
 struct Catalog::Impl {
   std::string path;
+  uint64_t disk_reserve = 0;
+  // Outlives db, which keeps it, too.
+  const std::shared_ptr<CatalogWatch> watch = std::make_shared<CatalogWatch>();
   std::shared_ptr<rocksdb::Env> env;  // null: the default; outlives db
   std::unique_ptr<rocksdb::DB> db;
   std::array<rocksdb::ColumnFamilyHandle*, kFamilies> handles{};
@@ -56,6 +77,9 @@ struct Catalog::Impl {
     return TranslateRocksStatus(status,
                                 fmt::format("catalog {}: {}", path, what));
   }
+  // Room for `bytes` beyond the reserve on the file system of `directory`.
+  Status CheckRoom(const std::string& directory, uint64_t bytes) const;
+  Status CheckWrite(uint64_t bytes) const;
   Status Open(const Options& options);
   Status CheckFamilies(const rocksdb::DBOptions& options);
   Status CheckSchema();

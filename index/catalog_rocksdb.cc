@@ -96,6 +96,11 @@ rocksdb::DBOptions MakeDbOptions() {
   options.recycle_log_file_num = 0;
   options.max_total_wal_size = kWriteBuffers;
 
+  // After an error nothing is tried again on this database (catalog.h): its own
+  // recovery, and a flush at the end, would use a log that has failed.
+  options.max_bgerror_resume_count = 0;
+  options.avoid_flush_during_shutdown = true;
+
   // Bounded memory and bounded time to open, however large the catalog is.
   options.db_write_buffer_size = kWriteBuffers;
   options.max_open_files = 256;

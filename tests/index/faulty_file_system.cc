@@ -139,6 +139,18 @@ class FaultyFileSystem::File : public rocksdb::FSWritableFileOwnerWrapper {
 FaultyFileSystem::FaultyFileSystem()
     : FileSystemWrapper(rocksdb::FileSystem::Default()) {}
 
+void FaultyFileSystem::SetFreeSpace(uint64_t bytes) {
+  MutexLock lock(&mu_);
+  free_space_ = bytes;
+}
+
+IOStatus FaultyFileSystem::GetFreeSpace(const std::string&, const IOOptions&,
+                                        uint64_t* bytes, IODebugContext*) {
+  MutexLock lock(&mu_);
+  *bytes = free_space_;
+  return IOStatus::OK();
+}
+
 void FaultyFileSystem::SetFault(Fault fault) {
   const MutexLock lock(&mu_);
   fault_ = fault;

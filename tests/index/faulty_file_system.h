@@ -33,6 +33,8 @@ class FaultyFileSystem : public rocksdb::FileSystemWrapper {
   const char* Name() const override { return kClassName(); }
 
   void SetFault(Fault fault);
+  // What GetFreeSpace answers from now on.
+  void SetFreeSpace(uint64_t bytes);
   // `fault` from the `n`th append or sync from now on (1 = the next; 0: never).
   void FaultAt(uint64_t n, Fault fault);
   void CutPowerAt(uint64_t n) { FaultAt(n, Fault::kNoPower); }
@@ -58,6 +60,10 @@ class FaultyFileSystem : public rocksdb::FileSystemWrapper {
   rocksdb::IOStatus RenameFile(const std::string& from, const std::string& to,
                                const rocksdb::IOOptions& options,
                                rocksdb::IODebugContext* dbg) override;
+  rocksdb::IOStatus GetFreeSpace(const std::string& path,
+                                 const rocksdb::IOOptions& options,
+                                 uint64_t* bytes,
+                                 rocksdb::IODebugContext* dbg) override;
   rocksdb::IOStatus DeleteFile(const std::string& name,
                                const rocksdb::IOOptions& options,
                                rocksdb::IODebugContext* dbg) override;
@@ -75,6 +81,7 @@ class FaultyFileSystem : public rocksdb::FileSystemWrapper {
 
   mutable Mutex mu_;  // a leaf
   Fault fault_ GUARDED_BY(mu_) = Fault::kNone;
+  uint64_t free_space_ GUARDED_BY(mu_) = UINT64_MAX;
   uint64_t operations_ GUARDED_BY(mu_) = 0;
   uint64_t fault_at_ GUARDED_BY(mu_) = 0;  // 0: never
   Fault next_fault_ GUARDED_BY(mu_) = Fault::kNone;
