@@ -43,9 +43,18 @@ Result<std::string> Look(const Archive& archive, const MediumId& id,
   }
   // Identify takes an exclusion of its own; the lease keeps others off.
   exclusion.Release();
-  ASSIGN_OR_RETURN(const std::shared_ptr<Volume> volume,
-                   archive.volumes->Identify(id, medium));
-  return volume == nullptr ? std::string("foreign") : volume->id();
+  const Result<std::shared_ptr<Volume>> volume =
+      archive.volumes->Identify(id, medium);
+  if (!volume.ok()) {
+    if (volume.error().code == Errc::kExists) {
+      // A duplicate: the operator is told of it until one of the two is gone.
+      ASSIGN_OR_RETURN(MediumNote note, ReadMediumNote(*archive.catalog, id));
+      note.problem = volume.error().message;
+      RETURN_IF_ERROR(WriteMediumNote(archive.catalog, id, note));
+    }
+    return volume.error();
+  }
+  return *volume == nullptr ? std::string("foreign") : (*volume)->id();
 }
 
 bool IsKnown(const Archive& archive, const MediumId& id) {

@@ -36,6 +36,7 @@ Result<MediumNote> ReadMediumNote(const Catalog& catalog, const MediumId& id) {
     note.found = j.at("found");
     note.sectors = j.at("sectors");
     note.freed = j.at("freed");
+    note.problem = j.value("problem", "");  // none in older catalogs
     return note;
   } catch (const std::exception& e) {
     return Error{Errc::kCorruption,
@@ -45,8 +46,10 @@ Result<MediumNote> ReadMediumNote(const Catalog& catalog, const MediumId& id) {
 
 Status WriteMediumNote(Catalog* catalog, const MediumId& id,
                        const MediumNote& note) {
-  const nlohmann::json json = {
-      {"found", note.found}, {"sectors", note.sectors}, {"freed", note.freed}};
+  const nlohmann::json json = {{"found", note.found},
+                               {"sectors", note.sectors},
+                               {"freed", note.freed},
+                               {"problem", note.problem}};
   CatalogBatch batch;
   batch.PutRow(kTable, id, json.dump());
   return catalog->Write(batch, Sync::kYes);
@@ -55,11 +58,13 @@ Status WriteMediumNote(Catalog* catalog, const MediumId& id,
 Status NoteMediumContent(Catalog* catalog, const MediumId& id,
                          udf::MediumContent content, uint64_t sectors) {
   ASSIGN_OR_RETURN(MediumNote note, ReadMediumNote(*catalog, id));
-  if (note.found == ContentName(content) && note.sectors == sectors) {
+  if (note.found == ContentName(content) && note.sectors == sectors &&
+      note.problem.empty()) {
     return Status::Ok();
   }
   note.found = ContentName(content);
   note.sectors = sectors;
+  note.problem.clear();
   return WriteMediumNote(catalog, id, note);
 }
 

@@ -17,6 +17,9 @@ namespace vellum {
 struct MediumNote {
   std::string found;     // "blank", "foreign", "volume"; empty: never looked at
   uint64_t sectors = 0;  // capacity; 0: not known
+  // Why the volume on it is not in the catalog: another medium carries it, too.
+  // Empty: nothing is wrong.
+  std::string problem;
   // Volume id of a backup that was given up: the pool may overwrite it.
   std::string freed;
 };
@@ -24,7 +27,7 @@ struct MediumNote {
 Result<MediumNote> ReadMediumNote(const Catalog& catalog, const MediumId& id);
 Status WriteMediumNote(Catalog* catalog, const MediumId& id,
                        const MediumNote& note);
-// Keeps `freed`, sets the rest.
+// Keeps `freed`, sets the rest; no problem is known.
 Status NoteMediumContent(Catalog* catalog, const MediumId& id,
                          udf::MediumContent content, uint64_t sectors);
 

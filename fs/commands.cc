@@ -5,10 +5,12 @@
 
 #include <algorithm>
 #include <array>
+#include <chrono>
 #include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <thread>
 #include <utility>
 
 #include "copy/job.h"
@@ -324,15 +326,39 @@ Result<Json> Unmount(Service& service, const CommandLine& line,
   return Json{{"dir", *dir}};
 }
 
+// The kernel tells of the last close(2) of a file only after it returned: what
+// is seen open may be closed already.
+Status AwaitClosed(const ServiceHooks& hooks, const std::stop_token& stop) {
+  if (!hooks.in_use) return Status::Ok();
+  constexpr std::chrono::seconds kPatience{2};
+  const auto deadline = std::chrono::steady_clock::now() + kPatience;
+  for (;;) {
+    const std::string mount = hooks.in_use();
+    if (mount.empty()) return Status::Ok();
+    if (stop.stop_requested()) {
+      return Status(Errc::kInterrupted, "shutdown: given up");
+    }
+    if (std::chrono::steady_clock::now() >= deadline) {
+      return Status(Errc::kBusy,
+                    fmt::format("{}: files are open on it: close them, or end "
+                                "the daemon all the same (--force, force=yes)",
+                                mount));
+    }
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  }
+}
+
 Result<Json> Shutdown(Service& service, const CommandLine& line,
-                      std::stop_token) {
+                      std::stop_token stop) {
   OptionReader options(line);
-  options.Args(0, 0, "shutdown");
+  options.Args(0, 0, "shutdown [force=yes]");
+  const bool force = options.Flag("force", false);
   RETURN_IF_ERROR(options.Finish());
   const ServiceHooks hooks = service.hooks();
   if (!hooks.shutdown) {
     return Error{Errc::kNotSupported, "shutdown: there is no daemon to end"};
   }
+  if (!force) RETURN_IF_ERROR(AwaitClosed(hooks, stop));
   hooks.shutdown();
   return Json::object();
 }

@@ -36,6 +36,7 @@ struct FuseFs {
   // are out of date. Empty: it is not told. May be called before an answer.
   std::function<void(uint64_t)> forget_attributes;
   std::atomic<uint32_t> control_handles{0};  // open control files
+  std::atomic<uint32_t> open_files{0};       // files of volumes
   std::atomic<uint32_t> requests{0};         // that exist, answered or not
   ParkedRequests parked;
 };

@@ -23,17 +23,19 @@ bool IsControl(const Request& request, fuse_ino_t ino) {
 
 // The handle of an opened file, or null when memory is short. The kernel may
 // keep the pages of a file over its opens: nobody else changes it.
-void FillHandle(const VolumeInode& inode, fuse_file_info* info) {
+void FillHandle(FuseFs* fs, const VolumeInode& inode, fuse_file_info* info) {
   auto file = std::make_unique<OpenFile>();
   file->shown = inode.shown;
   file->ino = inode.ino;
   info->fh = reinterpret_cast<uint64_t>(file.release());
+  ++fs->open_files;
   info->keep_cache = inode.shown->steady;
 }
 
-void CloseFile(const fuse_file_info& info) {
+void CloseFile(FuseFs* fs, const fuse_file_info& info) {
   const std::unique_ptr<OpenFile> file(FileOf(&info));
   file->shown->volume->Close(file->ino);
+  --fs->open_files;
 }
 
 // `replaced`: a load has replaced the volume's tree since the request came.
@@ -41,14 +43,14 @@ void FinishOpen(const RequestPtr& request, fuse_ino_t ino,
                 const VolumeInode& inode, fuse_file_info info, bool replaced) {
   const Status status = inode.shown->volume->Open(inode.ino);
   if (!status.ok()) return request->Fail(status.error());
-  FillHandle(inode, &info);
+  FillHandle(&request->fs(), inode, &info);
   if (replaced) {
     // The invalidator does not reach a path that is in use.
     info.keep_cache = 0;
     const FuseFs& fs = request->fs();
     if (fs.forget_attributes) fs.forget_attributes(ino);
   }
-  if (!request->Opened(info)) CloseFile(info);
+  if (!request->Opened(info)) CloseFile(&request->fs(), info);
 }
 
 void ReplyStatus(const RequestPtr& request, const Status& status) {
@@ -111,19 +113,20 @@ void Create(fuse_req_t req, fuse_ino_t parent, const char* name, mode_t mode,
     Result<NewInode> inode =
         MakeNewInode(request, *dir, udf::FileType::kRegular, mode);
     if (!inode.ok()) return request->Fail(inode.error());
-    WithVolume(request, dir->shown,
-               [request, dir = *dir, inode = std::move(*inode),
-                name = std::string(name), info = *fi](VolumeUse& use) mutable {
-                 const Result<Attr> attr = use->Create(dir.ino, name, inode);
-                 if (!attr.ok()) return request->Fail(attr.error());
-                 const Status opened = use->Open(attr->ino);
-                 if (!opened.ok()) return request->Fail(opened.error());
-                 FillHandle(VolumeInode{dir.shown, attr->ino}, &info);
-                 if (!request->Created(
-                         VolumeEntry(request->fs(), *dir.shown, *attr), info)) {
-                   CloseFile(info);
-                 }
-               });
+    WithVolume(
+        request, dir->shown,
+        [request, dir = *dir, inode = std::move(*inode),
+         name = std::string(name), info = *fi](VolumeUse& use) mutable {
+          const Result<Attr> attr = use->Create(dir.ino, name, inode);
+          if (!attr.ok()) return request->Fail(attr.error());
+          const Status opened = use->Open(attr->ino);
+          if (!opened.ok()) return request->Fail(opened.error());
+          FillHandle(&request->fs(), VolumeInode{dir.shown, attr->ino}, &info);
+          if (!request->Created(VolumeEntry(request->fs(), *dir.shown, *attr),
+                                info)) {
+            CloseFile(&request->fs(), info);
+          }
+        });
   });
 }
 
@@ -177,7 +180,7 @@ void Release(fuse_req_t req, fuse_ino_t ino, fuse_file_info* fi) {
       delete reinterpret_cast<ControlHandle*>(fi->fh);
       --request->fs().control_handles;
     } else {
-      CloseFile(*fi);
+      CloseFile(&request->fs(), *fi);
     }
     request->Ok();
   });

@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "fs/image_tree.h"
 
+#include <fcntl.h>
 #include <fmt/format.h>
+#include <sys/file.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <utility>
 
 #include "fs/tree.h"
@@ -13,7 +16,24 @@
 
 namespace vellum {
 
+Result<UniqueFd> LockImage(const std::string& path) {
+  UniqueFd fd(open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!fd.valid()) return ErrnoError("image " + path, errno);
+  while (flock(fd.get(), LOCK_SH | LOCK_NB) != 0) {
+    if (errno == EINTR) continue;
+    // Some network file systems have no locks: no drive has one there.
+    if (errno == ENOLCK || errno == EOPNOTSUPP) break;
+    if (errno != EWOULDBLOCK) return ErrnoError("lock image " + path, errno);
+    return Error{Errc::kBusy,
+                 fmt::format("image {}: a drive of a running library has it, "
+                             "its content may change any time",
+                             path)};
+  }
+  return fd;
+}
+
 Result<std::unique_ptr<ImageTree>> ImageTree::Open(const std::string& path) {
+  ASSIGN_OR_RETURN(UniqueFd lock, LockImage(path));
   ASSIGN_OR_RETURN(std::unique_ptr<Medium> image, OpenImageFile(path, true));
   ASSIGN_OR_RETURN(const udf::ControlSlot slot, udf::ReadControlSlot(*image));
   if (slot.role == udf::Role::kBackup &&
@@ -27,6 +47,7 @@ Result<std::unique_ptr<ImageTree>> ImageTree::Open(const std::string& path) {
   ASSIGN_OR_RETURN(udf::ReplayPlan plan,
                    udf::PlanReplay(*image, description.geometry, slot));
   std::unique_ptr<ImageTree> tree(new ImageTree);
+  tree->lock_ = std::move(lock);
   tree->medium_ = std::make_unique<udf::ReplayedMedium>(std::move(image),
                                                         std::move(plan.images));
   ASSIGN_OR_RETURN(tree->reader_, udf::Reader::Open(tree->medium_.get()));

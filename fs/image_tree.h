@@ -15,11 +15,16 @@
 
 #include "fs/node_id.h"
 #include "media/error.h"
+#include "media/file_util.h"
 #include "media/medium.h"
 #include "media/mutex.h"
 #include "media/udf/reader.h"
 
 namespace vellum {
+
+// Locks the image against the drives of a library (flock(2), shared) until the
+// descriptor is closed. kBusy: a drive has it, its content moves.
+Result<UniqueFd> LockImage(const std::string& path);
 
 // Thread-safety: every method may be called concurrently. Memory: the listings
 // of the few directories used last.
@@ -29,7 +34,8 @@ class ImageTree {
 
   // A pending journal record is replayed in memory; the image is not written.
   // Takes a backup as well as a primary. As udf::ReadDescription, and
-  // kCorruption for an incomplete backup.
+  // kCorruption for an incomplete backup; kBusy as LockImage. The lock is kept:
+  // no drive changes the image meanwhile.
   static Result<std::unique_ptr<ImageTree>> Open(const std::string& path);
 
   Block root() const { return reader_->root_block(); }
@@ -51,6 +57,7 @@ class ImageTree {
  private:
   ImageTree() = default;
 
+  UniqueFd lock_;
   std::unique_ptr<Medium> medium_;  // replayed
   std::unique_ptr<udf::Reader> reader_;
   std::string volume_id_;

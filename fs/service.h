@@ -38,6 +38,8 @@ struct ServiceHooks {
       mount;
   std::function<Status(const std::string& dir)> unmount;
   std::function<Json()> mounts;  // array of {"volume", "dir"}
+  // A mount of the daemon on which files are open, or "".
+  std::function<std::string()> in_use;
   // The daemon shall end. Returns at once.
   std::function<void()> shutdown;
   // Volumes may have come, gone or changed without the kernel's doing. Returns

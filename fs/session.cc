@@ -140,6 +140,9 @@ void LibrarySession::SetHooks() {
     return mounts_->Unmount(dir);
   };
   hooks.mounts = [this] { return mounts_->List(); };
+  hooks.in_use = [this] {
+    return fs_.open_files > 0 ? options_.mount_point : mounts_->InUse();
+  };
   hooks.shutdown = [this] { serving_->NoteShutdown(); };
   hooks.changed = [this] { invalidator_->Poke(); };
   service_->SetHooks(std::move(hooks));

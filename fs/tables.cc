@@ -173,11 +173,13 @@ Table DrivesTable(const Service& service) {
   return table;
 }
 
-// Whoever looked at the medium, which carries no volume, found data that is not
-// ours.
-bool IsForeign(const Service& service, const MediumId& medium) {
+// Why a medium that carries no volume of the catalog is no blank one, as far as
+// anybody has looked; else "".
+std::string Unusable(const Service& service, const MediumId& medium) {
   const Result<MediumNote> note = ReadMediumNote(service.catalog(), medium);
-  return note.ok() && note->found == "foreign";
+  if (!note.ok()) return "";
+  if (!note->problem.empty()) return "DUPLICATE";
+  return note->found == "foreign" ? "FOREIGN" : "";
 }
 
 Json MediumRow(const Service& service, const MediumId& medium,
@@ -193,8 +195,8 @@ Json MediumRow(const Service& service, const MediumId& medium,
   row["volume_state"] = nullptr;
   if (record) {
     row["volume_state"] = SlotStateName(record->state);
-  } else if (IsForeign(service, medium)) {
-    row["volume_state"] = "FOREIGN";
+  } else {
+    row["volume_state"] = TextOrNull(Unusable(service, medium));
   }
   row["free_bytes"] = record ? Json(FreeBytes(service, record->index)) : Json();
   row["capacity_bytes"] =
@@ -277,8 +279,9 @@ Table CopiesTable(const Service& service) {
     std::string label = "--UNUSED--";
     if (record && !record->owner_id.empty()) {
       label = record->owner_id;
-    } else if (!record && IsForeign(service, medium)) {
-      label = "FOREIGN";
+    } else if (const std::string unusable = Unusable(service, medium);
+               !record && !unusable.empty()) {
+      label = unusable;
     }
     table.rows.push_back(
         {{"label", label},
@@ -355,6 +358,15 @@ Table AlertsTable(const Service& service) {
         !service.library().FindMedium(record.medium).ok()) {
       AddAlert(&table, "warning", "volume " + record.id,
                fmt::format("medium {} is not in the library", record.medium));
+    }
+  }
+  for (const MediumPlace& place : service.library().Media()) {
+    if (service.volumes().FindByMedium(place.id)) continue;
+    const Result<MediumNote> note = ReadMediumNote(service.catalog(), place.id);
+    if (!note.ok()) {
+      AddAlert(&table, "error", "medium " + place.id, note.error().message);
+    } else if (!note->problem.empty()) {
+      AddAlert(&table, "warning", "medium " + place.id, note->problem);
     }
   }
   for (const JobRecord& job : service.jobs().List()) {

@@ -102,6 +102,16 @@ Status VolumeMounts::Unmount(const std::string& dir) {
   return Status::Ok();
 }
 
+std::string VolumeMounts::InUse() const {
+  MutexLock lock(&mu_);
+  for (const std::unique_ptr<Entry>& entry : entries_) {
+    if (!entry->ended && entry->fs.open_files > 0) {
+      return entry->loop->mount_point();
+    }
+  }
+  return "";
+}
+
 Json VolumeMounts::List() const {
   MutexLock lock(&mu_);
   Json list = Json::array();

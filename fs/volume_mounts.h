@@ -42,6 +42,8 @@ class VolumeMounts {
                      const std::string& dir, std::stop_token stop);
   // kNotFound; kBusy when files on it are in use.
   Status Unmount(const std::string& dir);
+  // A mount on which files are open, or "".
+  std::string InUse() const;
   // [{"volume", "dir"}]
   Json List() const;
   // Ends all, even those in use. Idempotent.

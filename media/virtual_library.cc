@@ -31,14 +31,14 @@ constexpr const char* kSubdirectories[] = {"media", "state", "catalog",
 
 std::string MakeTag(uint32_t number) { return fmt::format("V{:05}", number); }
 
-Status MakeDirectory(const std::string& path) {
-  if (mkdir(path.c_str(), 0777) != 0) return ErrnoError("mkdir " + path, errno);
+Status MakeDirectory(const std::string& path, mode_t mode) {
+  if (mkdir(path.c_str(), mode) != 0) return ErrnoError("mkdir " + path, errno);
   return Status::Ok();
 }
 
 // A sparse file of the full size: no byte of it takes space yet.
 Status MakeImage(const std::string& path, uint64_t bytes) {
-  UniqueFd fd(open(path.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666));
+  UniqueFd fd(open(path.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
   if (!fd.valid()) return ErrnoError("make image " + path, errno);
   if (ftruncate(fd.get(), static_cast<off_t>(bytes)) != 0) {
     return ErrnoError(fmt::format("make image {} of {} bytes", path, bytes),
@@ -51,7 +51,7 @@ Status MakeImage(const std::string& path, uint64_t bytes) {
 // REQUIRES: `directory` exists and is empty.
 Status Populate(const std::string& directory, const LibraryConfig& config) {
   for (const char* name : kSubdirectories) {
-    RETURN_IF_ERROR(MakeDirectory(directory + "/" + name));
+    RETURN_IF_ERROR(MakeDirectory(directory + "/" + name, 0777));
   }
   VirtualPlaces places;
   const ElementMap map = VirtualElementMap(config.geometry);
@@ -125,7 +125,12 @@ Status InitVirtualLibrary(const std::string& directory,
     }
     RETURN_IF_ERROR(CheckEmpty(directory));
   } else {
-    RETURN_IF_ERROR(MakeDirectory(directory));
+    RETURN_IF_ERROR(MakeDirectory(directory, 0700));
+  }
+  // What is on the volumes is in the images, the catalog and the spool,
+  // whatever the modes of the files on them: nobody else may come here.
+  if (chmod(directory.c_str(), 0700) != 0) {
+    return ErrnoError("chmod " + directory, errno);
   }
   const Status made = Populate(directory, config);
   if (!made.ok()) {

@@ -99,9 +99,11 @@ Status UnmountByKernel(const std::string& directory) {
                 fmt::format("fusermount3 could not unmount {}", directory));
 }
 
-Status UnmountLibrary(const Cli& cli, const VellumMount& mount) {
+Status UnmountLibrary(const Cli& cli, const VellumMount& mount, bool force) {
   const Client client(mount.target);
-  const Result<Json> answer = client.Send({"shutdown"});
+  const Result<Json> answer =
+      client.Send(force ? std::vector<std::string>{"shutdown", "force=yes"}
+                        : std::vector<std::string>{"shutdown"});
   if (!answer.ok()) {
     if (answer.error().code != Errc::kOffline &&
         answer.error().code != Errc::kAccessDenied) {
@@ -134,7 +136,7 @@ Status UnmountVolume(const Cli& cli, const VellumMount& shown) {
   return status;
 }
 
-Status Unmount(const Cli& cli, const std::string& directory) {
+Status Unmount(const Cli& cli, const std::string& directory, bool force) {
   ASSIGN_OR_RETURN(const std::optional<VellumMount> mount,
                    FindTarget(cli.address, directory));
   if (!mount) {
@@ -142,7 +144,7 @@ Status Unmount(const Cli& cli, const std::string& directory) {
                   directory + ": no mount point of Vellum");
   }
   if (::access((directory + "/.vellum").c_str(), F_OK) == 0) {
-    return UnmountLibrary(cli, *mount);
+    return UnmountLibrary(cli, *mount, force);
   }
   const Status status = UnmountVolume(cli, *mount);
   if (!status.Is(Errc::kNotFound)) return status;
@@ -167,13 +169,16 @@ std::string MountPath(const std::string& directory) {
 
 void AddUnmount(CLI::App& app, Cli& cli) {
   auto directory = std::make_shared<std::string>();
+  auto force = std::make_shared<bool>(false);
   CLI::App* sub = app.add_subcommand(
       "unmount", "End a mount; returns when all is written and closed");
   sub->add_option("DIR", *directory, "Mount point")->required();
-  sub->callback([&cli, directory] {
-    cli.action = [&cli, directory] {
+  sub->add_flag("--force", *force,
+                "End a library's daemon though files are open on its mounts");
+  sub->callback([&cli, directory, force] {
+    cli.action = [&cli, directory, force] {
       const std::string path = MountPath(*directory);
-      const Status status = Unmount(cli, path);
+      const Status status = Unmount(cli, path, *force);
       if (!status.ok()) return cli.Fail(status.error());
       return cli.Done({{"unmounted", path}}, [] {});
     };

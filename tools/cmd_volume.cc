@@ -5,6 +5,7 @@
 #include <CLI/CLI.hpp>
 #include <memory>
 
+#include "fs/image_tree.h"
 #include "tools/cli.h"
 #include "tools/image_info.h"
 
@@ -18,6 +19,10 @@ struct InfoArguments {
 };
 
 int ShowImage(const Cli& cli, const std::string& image) {
+  const Result<UniqueFd> lock = LockImage(image);
+  if (!lock.ok() && lock.error().code == Errc::kBusy) {
+    *cli.env.err << "vellum: warning: " << lock.error().message << '\n';
+  }
   const Result<Json> info = ImageInfo(image);
   if (!info.ok()) return cli.Fail(info.error());
   if (cli.json) {

@@ -4,6 +4,7 @@
 #include <memory>
 #include <utility>
 
+#include "fs/image_tree.h"
 #include "fs/tables.h"
 #include "media/udf/control.h"
 #include "media/udf/format.h"
@@ -63,6 +64,7 @@ Result<Json> ImageInfo(const std::string& path) {
 
 Result<Json> FsckImage(const std::string& path,
                        const udf::FsckOptions& options) {
+  ASSIGN_OR_RETURN(const UniqueFd lock, LockImage(path));
   ASSIGN_OR_RETURN(const std::unique_ptr<Medium> medium,
                    OpenImageFile(path, /*read_only=*/true));
   const Result<udf::FsckReport> report = udf::CheckVolume(*medium, options);

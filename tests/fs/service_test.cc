@@ -7,6 +7,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <filesystem>
 #include <fstream>
 #include <string>
 #include <thread>
@@ -206,6 +207,27 @@ TEST_F(ServiceTest, O11_ForeignMediaAreNoUnusedOnes) {
             "--UNUSED--");
   EXPECT_THAT(service_->Execute("copy VOL-A to=V00003"),
               HasErrc(Errc::kExists));
+}
+
+TEST_F(ServiceTest, O11_TwoMediaWithOneVolumeAreAnAlert) {
+  Run("format V00001 name=VOL-A");
+  Run("sync");
+  const std::string media = directory() + "/media/";
+  std::filesystem::copy_file(media + "V00001.img", media + "V00003.img",
+                             std::filesystem::copy_options::overwrite_existing);
+  Run("inventory all=yes");
+  const Json alert = RowOf(CatJson("alerts.json"), "object", "medium V00003");
+  EXPECT_THAT(alert.value("message", ""),
+              HasSubstr("media V00001 and V00003 both carry a volume VOL-A"));
+  EXPECT_EQ(RowOf(CatJson("media.json"), "medium", "V00003")["volume_state"],
+            "DUPLICATE");
+  EXPECT_EQ(RowOf(CatJson("copies.json"), "medium", "V00003")["label"],
+            "DUPLICATE");
+  // Once it holds something else, nothing is said any more.
+  Run("format V00003 name=VOL-B clear=yes");
+  for (const Json& row : CatJson("alerts.json")) {
+    EXPECT_NE(row["object"], "medium V00003");
+  }
 }
 
 TEST_F(ServiceTest, V5_APolicyIsForIncrementalCopies) {

@@ -89,6 +89,24 @@ TEST_F(VirtualLibraryTest, ImagesOfANewLibraryTakeNoSpace) {
   EXPECT_EQ(st.st_blocks, 0);
 }
 
+// Who reads an image reads every file on it, whatever its mode there.
+TEST_F(VirtualLibraryTest, InitKeepsOthersOut) {
+  const auto mode = [](const std::string& path) {
+    struct stat st {};
+    EXPECT_EQ(stat(path.c_str(), &st), 0) << path;
+    return st.st_mode & 07777;
+  };
+  for (const bool exists : {false, true}) {
+    stdfs::remove_all(path_);
+    if (exists) {
+      ASSERT_EQ(mkdir(path_.c_str(), 0755), 0);
+    }
+    Init();
+    EXPECT_EQ(mode(path_), 0700u);
+    EXPECT_EQ(mode(path_ + "/media/V00001.img"), 0600u);
+  }
+}
+
 TEST_F(VirtualLibraryTest, InitAcceptsAnEmptyDirectory) {
   ASSERT_TRUE(stdfs::create_directory(path_));
   Init();

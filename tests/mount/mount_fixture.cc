@@ -82,7 +82,7 @@ Status MountFixture::Start() {
 }
 
 void MountFixture::Stop() {
-  EXPECT_EQ(Tell("shutdown").err, 0);
+  EXPECT_EQ(Tell("shutdown force=yes").err, 0);
   EXPECT_TRUE(Eventually([this] { return LibraryLock::Take(library()).ok(); }))
       << "the daemon does not end";
   running_ = false;

@@ -97,6 +97,36 @@ TEST_F(SessionTest, UnmountEndsIt) {
   EXPECT_EQ(ReadFileOrDie(At("VOL/file")), "not synced");
 }
 
+TEST_F(SessionTest, ShutdownIsRefusedWhileFilesAreOpen) {
+  Run("format V00001 name=VOL");
+  const int fd =
+      open(At("VOL/file").c_str(), O_CREAT | O_RDWR | O_CLOEXEC, 0644);
+  ASSERT_GE(fd, 0);
+  const Answer refused = Tell("shutdown");
+  EXPECT_EQ(refused.err, EBUSY);
+  EXPECT_NE(refused.json["error"]["message"].get<std::string>().find(
+                mount() + ": files are open on it"),
+            std::string::npos)
+      << refused.json;
+  // Nothing was ended by that.
+  EXPECT_EQ(write(fd, "data", 4), 4);
+  close(fd);
+  // The file of a volume's own mount counts, too.
+  const std::string side = NewDirectory("side");
+  Run("mount VOL dir=" + side);
+  const int other = open((side + "/file").c_str(), O_RDONLY | O_CLOEXEC);
+  ASSERT_GE(other, 0);
+  const Answer again = Tell("shutdown");
+  EXPECT_EQ(again.err, EBUSY);
+  EXPECT_NE(again.json["error"]["message"].get<std::string>().find(side),
+            std::string::npos)
+      << again.json;
+  close(other);
+  EXPECT_EQ(Tell("shutdown").err, 0);
+  ASSERT_TRUE(Ended());
+  running_ = false;
+}
+
 TEST_F(SessionTest, EndsWithFilesOpen) {
   Run("format V00001 name=VOL");
   const int fd =

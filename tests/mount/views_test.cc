@@ -138,6 +138,20 @@ TEST_F(ViewsTest, WrongPlacesAreRefused) {
   EXPECT_EQ(Tell("mount VOL").err, EINVAL);
 }
 
+TEST_F(ViewsTest, D3_AnImageThatADriveHasIsNotMounted) {
+  ImageMountOptions options;
+  options.image = library() + "/media/V00001.img";
+  options.mount_point = view_;
+  EXPECT_EQ(ReadFileOrDie(At("VOL/d/file")), big_);  // it is in a drive
+  const Status busy = MountImage(options);
+  EXPECT_THAT(busy, HasErrc(Errc::kBusy));
+  EXPECT_THAT(busy, MessageHas(options.image));
+  Stop();
+  ASSERT_OK(MountImage(options));
+  ExpectTheTree();
+  ASSERT_EQ(umount2(view_.c_str(), 0), 0);
+}
+
 TEST_F(ViewsTest, AnImageAloneIsMounted) {
   Stop();
   ImageMountOptions options;

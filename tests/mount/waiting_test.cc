@@ -194,7 +194,7 @@ TEST_F(WaitingTest, WaitersAreAnsweredWhenTheDaemonEnds) {
     err = ErrnoAfter(open(At("AWAY/file").c_str(), O_RDONLY | O_CLOEXEC));
   });
   ASSERT_TRUE(Eventually([this] { return Parked() == 1; }));
-  EXPECT_EQ(Tell("shutdown").err, 0);
+  EXPECT_EQ(Tell("shutdown force=yes").err, 0);
   reader.Join();
   EXPECT_NE(err, 0);
   LetGo();

@@ -32,7 +32,7 @@ cleanup() {
   cd /
   for pid in $(jobs -p); do kill "$pid" 2>/dev/null; done
   while read -r mount; do
-    timeout 20 "$VELLUM" unmount "$mount" >/dev/null 2>&1 ||
+    timeout 20 "$VELLUM" unmount --force "$mount" >/dev/null 2>&1 ||
       fusermount3 -uz "$mount" 2>/dev/null || umount -l "$mount" 2>/dev/null
   done < <(mounts_below_work)
   for pid in $(daemons_below_work); do kill -9 "$pid" 2>/dev/null; done
