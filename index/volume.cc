@@ -133,7 +133,20 @@ bool Volume::attached() const {
 
 bool Volume::dirty() const {
   MutexLock lock(&impl_->mu_);
-  return impl_->DirtyLocked();
+  return impl_->DirtyLocked() || impl_->LeftBehindLocked();
+}
+
+Status Volume::CheckNothingToLose() const {
+  MutexLock lock(&impl_->mu_);
+  if (impl_->broken_.ok() || !impl_->attached_) return Status::Ok();
+  if (!impl_->DirtyLocked() && !impl_->LeftBehindLocked()) return Status::Ok();
+  return Status(Errc::kBusy,
+                fmt::format("volume {} has changes since generation {} that "
+                            "cannot be committed ({}) and are lost when it is "
+                            "unloaded: copy them elsewhere, then end the "
+                            "daemon and start it anew",
+                            impl_->record_.id, impl_->committed_,
+                            impl_->broken_.error().message));
 }
 
 VolumeRecord Volume::record() const {
@@ -467,10 +480,26 @@ Status Volume::Impl::Throttle() {
   return CommitUpTo(target, false);
 }
 
-Status Volume::Impl::Run(const std::function<Status()>& operation) {
+Status Volume::Impl::Run(const std::function<Status()>& operation,
+                         uint64_t bytes, HostUse use) {
+  // So much is worth a commit to make the next one small.
+  constexpr uint64_t kMuchWaits = 4ull << 20;
   RETURN_IF_ERROR(Throttle());
   for (int attempt = 0;; ++attempt) {
+    uint64_t waiting = 0;
     Status status;
+    {
+      MutexLock lock(&mu_);
+      status = CheckHost(bytes, use);
+      if (!status.ok()) {
+        if (attempt > 0 || CommitBytes() < kMuchWaits) return status;
+        waiting = active_;
+      }
+    }
+    if (waiting != 0) {
+      RETURN_IF_ERROR(CommitUpTo(waiting, false));
+      continue;
+    }
     {
       OpGuard op(this);
       status = op.Begin();

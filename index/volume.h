@@ -10,7 +10,9 @@
 // the next generation: fsync and Sync force one, a timer bounds what an
 // unsynced crash can lose. A write that returned is visible to every reader;
 // space for it, its metadata and its record is reserved: ENOSPC comes from the
-// operation.
+// operation. So it does when the disk under an image or under the catalog is
+// nearly full; a commit that finds no room there is refused as a whole
+// (kNoSpace), the changes stay, and a later commit takes them.
 //
 // Thread-safety: all methods may be called concurrently. Locks: mu_ guards all
 // state in memory; catalog look-ups may happen under it, device I/O never does.
@@ -109,6 +111,9 @@ enum class CommitStep : uint8_t {
 struct VolumeOptions {
   uint64_t overlay_limit = 1ull << 30;  // bytes that one snapshot may keep
   std::string spool_directory;          // of the overlays; empty: memory only
+  // Bytes that must stay free on the disks under medium and catalog beyond
+  // twice what the next commit writes; half of it for what removes things.
+  uint64_t host_reserve = 16ull << 20;
   // Called at each step of a commit, with no lock held; an error is treated as
   // a failed flush. For tests.
   std::function<Status(CommitStep)> on_commit_step;
@@ -141,8 +146,11 @@ class Volume {
   // stays committed.
   Status Detach();
   bool attached() const;
-  // True when changes wait for a commit.
+  // True when changes wait for a commit, or a failed one has left them behind.
   bool dirty() const;
+  // kBusy, with the reason, when Detach would lose changes: a failed commit has
+  // frozen the volume.
+  Status CheckNothingToLose() const;
 
   // --- Identity
   // ---------------------------------------------------------------

@@ -104,16 +104,19 @@ Status Volume::SetXattr(InodeNumber ino, const std::string& name,
 }
 
 Status Volume::RemoveXattr(InodeNumber ino, const std::string& name) {
-  return impl_->Run([&]() -> Status {
-    MutexLock lock(&impl_->mu_);
-    ASSIGN_OR_RETURN(LiveInode * inode, impl_->Live(ino));
-    if (inode->rec.attr.xattrs.erase(name) == 0) {
-      return Status(Errc::kNoAttribute, fmt::format("no attribute '{}'", name));
-    }
-    inode->rec.attr.ctime = Now();
-    if (!inode->unlinked) impl_->MarkDirty(inode);
-    return Status::Ok();
-  });
+  return impl_->Run(
+      [&]() -> Status {
+        MutexLock lock(&impl_->mu_);
+        ASSIGN_OR_RETURN(LiveInode * inode, impl_->Live(ino));
+        if (inode->rec.attr.xattrs.erase(name) == 0) {
+          return Status(Errc::kNoAttribute,
+                        fmt::format("no attribute '{}'", name));
+        }
+        inode->rec.attr.ctime = Now();
+        if (!inode->unlinked) impl_->MarkDirty(inode);
+        return Status::Ok();
+      },
+      0, HostUse::kRemoval);
 }
 
 }  // namespace vellum

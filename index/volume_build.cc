@@ -348,6 +348,7 @@ Status Volume::Impl::Freeze(bool closing) {
   frozen->regions = std::exchange(regions_, {});
   frozen_ = frozen;
   touched_ = false;
+  moved_bytes_ = 0;  // commit_bytes_ has them now
   for (const InodeNumber ino : frozen->removed) dir_images_.erase(ino);
   // New directories without a name yet have content too: the parent entry.
   std::set<InodeNumber> all = directories;

@@ -21,6 +21,10 @@ bool Volume::Impl::DirtyLocked() const {
          !images_.empty() || !removed_.empty();
 }
 
+bool Volume::Impl::LeftBehindLocked() const {
+  return !broken_.ok() && frozen_ != nullptr && frozen_->number > committed_;
+}
+
 Status Volume::Impl::Step(CommitStep step) {
   if (!options_.on_commit_step) return Status::Ok();
   return options_.on_commit_step(step);
@@ -60,6 +64,7 @@ void Volume::Impl::BecomeCommitter() {
 void Volume::Impl::EndCommitter(const Status& status) {
   MutexLock lock(&mu_);
   committing_ = false;
+  commit_bytes_ = 0;
   if (!status.ok() && broken_.ok()) {
     broken_ = status;
     spdlog::error("volume {} is read-only until it is loaded anew: {}",
@@ -86,6 +91,9 @@ Status Volume::Impl::CommitUpTo(uint64_t target, bool closing) {
         if (!committing_) break;
         changed_.Wait(&mu_);
       }
+      // Nothing is frozen yet: what waits goes on waiting for room.
+      RETURN_IF_ERROR(CheckHost(0, HostUse::kCommit));
+      commit_bytes_ = CommitBytes();
       committing_ = true;
     }
     const Status status = RunCommit(closing);

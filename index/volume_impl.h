@@ -8,13 +8,14 @@
 //
 // Files: volume.cc (identity, metadata), volume_names.cc, volume_rename.cc and
 // volume_attrs.cc (changes of the namespace), volume_data.cc, volume_write.cc,
-// volume_holes.cc (file content), volume_commit.cc (generations),
-// volume_build.cc (from names to sectors), volume_load.cc (attach, detach),
-// volume_scan.cc (medium to catalog), volume_units.cc (media with atomic
-// units), snapshot.cc.
+// volume_holes.cc (file content), volume_host.cc (room below the medium),
+// volume_commit.cc (generations), volume_build.cc (from names to sectors),
+// volume_load.cc (attach, detach), volume_scan.cc (medium to catalog),
+// volume_units.cc (media with atomic units), snapshot.cc.
 #pragma once
 
 #include <array>
+#include <chrono>
 #include <cstdint>
 #include <list>
 #include <map>
@@ -134,6 +135,9 @@ struct SnapshotState {
   std::optional<uint64_t> pinned;  // generation number
 };
 
+// What room on the host's disk is wanted for.
+enum class HostUse : uint8_t { kChange, kRemoval, kCommit };
+
 struct Volume::Impl {
   Impl(Catalog* catalog, VolumeRecord record, VolumeOptions options);
 
@@ -162,8 +166,16 @@ struct Volume::Impl {
   // Commits first when too much waits in memory.
   Status Throttle() EXCLUDES(mu_);
   // Runs `operation`; when it has no space and blocks are waiting for commits,
-  // commits and tries once more.
-  Status Run(const std::function<Status()>& operation) EXCLUDES(mu_);
+  // commits and tries once more. It writes `bytes` of data to the medium.
+  Status Run(const std::function<Status()>& operation, uint64_t bytes = 0,
+             HostUse use = HostUse::kChange) EXCLUDES(mu_);
+
+  // --- volume_host.cc
+  // At most what committing all that waits writes to medium or catalog.
+  uint64_t CommitBytes() const REQUIRES(mu_);
+  // kNoSpace unless the disks below have room for `bytes`, the commit that then
+  // follows and the reserve.
+  Status CheckHost(uint64_t bytes, HostUse use) REQUIRES(mu_);
 
   // --- volume_names.cc, volume_rename.cc
   Result<LiveInode*> LiveDirectory(InodeNumber dir) REQUIRES(mu_);
@@ -217,6 +229,8 @@ struct Volume::Impl {
   Status CommitUpTo(uint64_t target, bool closing) EXCLUDES(mu_);
   Status RunCommit(bool closing) EXCLUDES(mu_);
   bool DirtyLocked() const REQUIRES(mu_);
+  // A commit has failed, and what it froze is on no medium.
+  bool LeftBehindLocked() const REQUIRES(mu_);
   Status Commit(const std::shared_ptr<Frozen>& frozen) EXCLUDES(mu_);
   // The one role of committer; nothing else writes slot or record meanwhile.
   void BecomeCommitter() EXCLUDES(mu_);
@@ -323,6 +337,13 @@ struct Volume::Impl {
   uint64_t name_units_sum_ GUARDED_BY(mu_) = 0;
   std::array<SpillArea, 2> spill_ GUARDED_BY(mu_);
   size_t next_spill_ GUARDED_BY(mu_) = 0;  // the area of the next record
+
+  // Room on the host's disks, so that not every operation asks for it: bytes
+  // that are surely there, and until when that is believed.
+  uint64_t host_room_ GUARDED_BY(mu_) = 0;
+  std::chrono::steady_clock::time_point host_room_until_ GUARDED_BY(mu_);
+  uint64_t moved_bytes_ GUARDED_BY(mu_) = 0;   // directories with new places
+  uint64_t commit_bytes_ GUARDED_BY(mu_) = 0;  // of the commit under way
 
   std::shared_ptr<Frozen> frozen_ GUARDED_BY(mu_);
   bool committing_ GUARDED_BY(mu_) = false;

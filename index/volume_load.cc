@@ -256,6 +256,8 @@ Status Volume::Impl::StartAllocator() {
   dead_names_.clear();
   frozen_.reset();
   touched_ = false;
+  moved_bytes_ = 0;
+  host_room_ = 0;
   next_unique_id_ = record_.next_unique_id;
   files_ = record_.files;
   directories_ = record_.directories;
@@ -412,6 +414,11 @@ Status Volume::Detach() {
   }
   if (close) {
     status = impl.CommitUpTo(target, true);
+    if (!status.ok()) {
+      // Also when it was refused: the changes go with the medium.
+      MutexLock lock(&impl.mu_);
+      if (impl.broken_.ok()) impl.broken_ = status;
+    }
     if (status.ok()) {
       impl.BecomeCommitter();
       status = impl.medium_->Flush();
@@ -458,6 +465,9 @@ Status Volume::Detach() {
   ++impl.tree_version_;
   impl.names_.clear();
   impl.name_changes_ = 0;
+  impl.dirty_inodes_ = 0;
+  impl.touched_ = false;
+  impl.moved_bytes_ = 0;
   impl.frozen_.reset();
   impl.images_.clear();
   impl.fresh_.clear();

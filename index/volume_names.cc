@@ -117,6 +117,7 @@ Status Volume::Impl::EnsureDirSpace(LiveInode* dir, std::string_view name) {
       }
       if (dir->relocation.count != 0) allocator_->Unreserve(dir->relocation);
       dir->relocation = *run;
+      moved_bytes_ += uint64_t{run->count} * kSectorSize;
     }
   }
   dir->dir_bytes = bytes;
@@ -408,50 +409,55 @@ Result<Attr> Volume::Link(InodeNumber ino, InodeNumber dir,
 }
 
 Status Volume::Unlink(InodeNumber dir, std::string_view name) {
-  return impl_->Run([&]() -> Status {
-    RETURN_IF_ERROR(CheckName(name));
-    MutexLock lock(&impl_->mu_);
-    ASSIGN_OR_RETURN(LiveInode * parent, impl_->LiveDirectory(dir));
-    ASSIGN_OR_RETURN(const auto entry, impl_->FindName(dir, name));
-    if (!entry.has_value()) {
-      return Status(Errc::kNotFound, fmt::format("no '{}'", name));
-    }
-    if (entry->type == udf::FileType::kDirectory) {
-      return Status(Errc::kIsDirectory,
-                    fmt::format("'{}' is a directory", name));
-    }
-    ASSIGN_OR_RETURN(LiveInode * inode, impl_->Live(entry->ino));
-    RETURN_IF_ERROR(impl_->RemoveName(parent, name));
-    impl_->DropLink(inode);
-    return Status::Ok();
-  });
+  return impl_->Run(
+      [&]() -> Status {
+        RETURN_IF_ERROR(CheckName(name));
+        MutexLock lock(&impl_->mu_);
+        ASSIGN_OR_RETURN(LiveInode * parent, impl_->LiveDirectory(dir));
+        ASSIGN_OR_RETURN(const auto entry, impl_->FindName(dir, name));
+        if (!entry.has_value()) {
+          return Status(Errc::kNotFound, fmt::format("no '{}'", name));
+        }
+        if (entry->type == udf::FileType::kDirectory) {
+          return Status(Errc::kIsDirectory,
+                        fmt::format("'{}' is a directory", name));
+        }
+        ASSIGN_OR_RETURN(LiveInode * inode, impl_->Live(entry->ino));
+        RETURN_IF_ERROR(impl_->RemoveName(parent, name));
+        impl_->DropLink(inode);
+        return Status::Ok();
+      },
+      0, HostUse::kRemoval);
 }
 
 Status Volume::Rmdir(InodeNumber dir, std::string_view name) {
-  return impl_->Run([&]() -> Status {
-    if (name == ".") return Status(Errc::kInvalidArgument, "'.'");
-    if (name == "..") return Status(Errc::kNotEmpty, "'..'");
-    RETURN_IF_ERROR(CheckName(name));
-    MutexLock lock(&impl_->mu_);
-    ASSIGN_OR_RETURN(LiveInode * parent, impl_->LiveDirectory(dir));
-    ASSIGN_OR_RETURN(const auto entry, impl_->FindName(dir, name));
-    if (!entry.has_value()) {
-      return Status(Errc::kNotFound, fmt::format("no '{}'", name));
-    }
-    if (entry->type != udf::FileType::kDirectory) {
-      return Status(Errc::kNotDirectory,
-                    fmt::format("'{}' is no directory", name));
-    }
-    ASSIGN_OR_RETURN(const bool empty, impl_->IsEmptyDirectory(entry->ino));
-    if (!empty) {
-      return Status(Errc::kNotEmpty, fmt::format("'{}' is not empty", name));
-    }
-    ASSIGN_OR_RETURN(LiveInode * inode, impl_->Live(entry->ino));
-    RETURN_IF_ERROR(impl_->RemoveName(parent, name));
-    --parent->rec.attr.links;
-    impl_->DropLink(inode);
-    return Status::Ok();
-  });
+  return impl_->Run(
+      [&]() -> Status {
+        if (name == ".") return Status(Errc::kInvalidArgument, "'.'");
+        if (name == "..") return Status(Errc::kNotEmpty, "'..'");
+        RETURN_IF_ERROR(CheckName(name));
+        MutexLock lock(&impl_->mu_);
+        ASSIGN_OR_RETURN(LiveInode * parent, impl_->LiveDirectory(dir));
+        ASSIGN_OR_RETURN(const auto entry, impl_->FindName(dir, name));
+        if (!entry.has_value()) {
+          return Status(Errc::kNotFound, fmt::format("no '{}'", name));
+        }
+        if (entry->type != udf::FileType::kDirectory) {
+          return Status(Errc::kNotDirectory,
+                        fmt::format("'{}' is no directory", name));
+        }
+        ASSIGN_OR_RETURN(const bool empty, impl_->IsEmptyDirectory(entry->ino));
+        if (!empty) {
+          return Status(Errc::kNotEmpty,
+                        fmt::format("'{}' is not empty", name));
+        }
+        ASSIGN_OR_RETURN(LiveInode * inode, impl_->Live(entry->ino));
+        RETURN_IF_ERROR(impl_->RemoveName(parent, name));
+        --parent->rec.attr.links;
+        impl_->DropLink(inode);
+        return Status::Ok();
+      },
+      0, HostUse::kRemoval);
 }
 
 }  // namespace vellum

@@ -17,6 +17,7 @@
 #include "index/records.h"
 #include "index/volume.h"
 #include "index/volumes.h"
+#include "media/error.h"
 #include "media/library.h"
 
 namespace vellum {
@@ -60,6 +61,8 @@ struct VolumeSlot {
   bool cancel_request = false;  // the request is not wanted any more
   bool recalled = false;        // the library wants the drive
   std::chrono::steady_clock::time_point loaded_at;
+  // Its last close was refused: the changes found no room on the host's disk.
+  Status close_error;
 
   uint32_t uses = 0;                      // holds included
   std::map<uint64_t, std::string> holds;  // id of the hold -> who

@@ -345,10 +345,12 @@ Result<size_t> Volume::Write(InodeNumber ino, uint64_t offset,
     const ConstByteSpan piece =
         data.subspan(done, std::min(step, data.size() - done));
     bool record_full = false;
-    const Status status = impl_->Run([&]() -> Status {
-      record_full = false;
-      return impl_->WriteOnce(ino, offset + done, piece, &record_full);
-    });
+    const Status status = impl_->Run(
+        [&]() -> Status {
+          record_full = false;
+          return impl_->WriteOnce(ino, offset + done, piece, &record_full);
+        },
+        piece.size());
     if (status.ok()) {
       done += piece.size();
       continue;

@@ -173,6 +173,11 @@ Status Volumes::SyncAll() { return impl_->SyncAll(); }
 
 void Volumes::Shutdown() { impl_->Shutdown(); }
 
+std::vector<std::string> Volumes::lost() const {
+  MutexLock lock(&impl_->mu_);
+  return impl_->lost_;
+}
+
 // --- Impl: the set of volumes
 
 Volumes::Impl::Impl(Catalog* c, Library* l, const VolumesOptions& o)

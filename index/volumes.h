@@ -176,6 +176,8 @@ class Volumes {
   Status SyncAll();
   // Detaches everything; parked operations get kAborted. Idempotent.
   void Shutdown();
+  // Volumes that were closed without their last changes, each with the reason.
+  std::vector<std::string> lost() const;
 
  private:
   friend class VolumeUse;

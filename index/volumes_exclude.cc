@@ -111,6 +111,7 @@ Result<Volumes::Exclusion> Volumes::Impl::Exclude(const Volume& volume,
                    fmt::format("volume {} was removed", volume.id())};
     }
     ++slot->waiting_exclusions;
+    slot->close_error = Status::Ok();  // tried anew for us
     if (!slot->kept()) {
       request = DropRequestLocked(*slot);
       AdvanceLocked(slot);
@@ -159,6 +160,7 @@ Status Volumes::Impl::WaitUnloadedLocked(VolumeSlot& slot,
                     fmt::format("volume {} was removed", slot.id));
     }
     if (slot.kept()) return HeldError(slot);
+    if (!slot.close_error.ok()) return slot.close_error;
     if (slot.phase == SlotPhase::kUnloaded && !slot.excluded &&
         !slot.replacing) {
       return Status::Ok();

@@ -140,6 +140,7 @@ struct Volumes::Impl {
   uint64_t next_hold_ GUARDED_BY(mu_) = 1;
   uint64_t next_reservation_ GUARDED_BY(mu_) = 1;
   uint64_t change_count_ GUARDED_BY(mu_) = 0;
+  std::vector<std::string> lost_ GUARDED_BY(mu_);
   bool shutdown_ GUARDED_BY(mu_) = false;
   bool timer_stop_ GUARDED_BY(mu_) = false;
   // When the first recalled volume may be closed.

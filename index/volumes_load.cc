@@ -172,7 +172,8 @@ void Volumes::Impl::AdvanceLocked(const SlotPtr& slot) {
   if (slot->phase != SlotPhase::kLoaded) return;  // its worker calls again
   if (!slot->parked.empty() && RunnableLocked(*slot)) MakeReadyLocked(slot);
   if (!slot->idle()) return;
-  if (!shutdown_ && slot->waiting_exclusions == 0) {
+  if (!shutdown_ &&
+      (slot->waiting_exclusions == 0 || !slot->close_error.ok())) {
     if (!slot->recalled) return;
     const Clock::time_point close = slot->loaded_at + MinResidency();
     if (Clock::now() < close) {
@@ -389,13 +390,40 @@ void Volumes::Impl::Close(const SlotPtr& slot) {
     MutexLock lock(&mu_);
     volume = slot->volume;
   }
+  if (volume->dirty() && volume->CheckWritable().ok()) {
+    const Status saved = volume->Sync();
+    if (saved.Is(Errc::kNoSpace) && volume->CheckWritable().ok()) {
+      // It keeps its drive until there is room; at the end it cannot.
+      MutexLock lock(&mu_);
+      if (!shutdown_) {
+        if (slot->close_error.ok()) {
+          spdlog::error("volume {}: it stays loaded: {}", slot->id,
+                        saved.ToString());
+        }
+        slot->close_error = saved;
+        slot->loaded_at = Clock::now();
+        slot->phase = SlotPhase::kLoaded;
+        AdvanceLocked(slot);
+        return;
+      }
+    }
+  }
+  const bool dirty = volume->dirty();
+  const uint64_t version = volume->tree_version();
   const Status status = Detach(*volume);
+  const bool lost = dirty && !status.ok() && volume->tree_version() != version;
   if (!status.ok()) {
-    spdlog::error("volume {}: closing it failed: {}", volume->id(),
-                  status.ToString());
+    spdlog::error("volume {}: closing it failed{}: {}", volume->id(),
+                  lost ? ", changes are lost" : "", status.ToString());
   }
   ReleaseLease(slot);
   MutexLock lock(&mu_);
+  if (lost) {
+    lost_.push_back(
+        fmt::format("volume {}: changes since its last commit are lost: {}",
+                    slot->id, status.error().message));
+  }
+  slot->close_error = Status::Ok();
   slot->phase = SlotPhase::kUnloaded;
   AdvanceLocked(slot);
 }

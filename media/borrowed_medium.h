@@ -33,6 +33,7 @@ class BorrowedMedium : public Medium {
   void DropReadCache(uint64_t lba, uint64_t count) override {
     base_->DropReadCache(lba, count);
   }
+  uint64_t HostFreeBytes() const override { return base_->HostFreeBytes(); }
   int DirectFd() const override { return base_->DirectFd(); }
 
  private:

@@ -83,6 +83,7 @@ class FaultMedium : public Medium {
   Status Discard(uint64_t lba, uint64_t count) override;
   Result<SectorRange> NextAllocated(SectorRange from) override;
   void DropReadCache(uint64_t lba, uint64_t count) override;
+  uint64_t HostFreeBytes() const override { return base_->HostFreeBytes(); }
 
  private:
   Status Failed(const char* operation, const FaultPlan::Fault& fault) const;

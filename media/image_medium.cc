@@ -6,6 +6,7 @@
 #include <spdlog/spdlog.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -217,6 +218,21 @@ void ImageMedium::DropReadCache(uint64_t lba, uint64_t count) {
   const uint64_t end = (lba + count) * kSectorSize / kPage * kPage + kPage;
   posix_fadvise(fd_.get(), static_cast<off_t>(begin),
                 static_cast<off_t>(end - begin), POSIX_FADV_DONTNEED);
+}
+
+uint64_t ImageMedium::HostFreeBytes() const {
+  struct stat st {};
+  struct statvfs fs {};
+  // What cannot be asked does not limit: a write that fails says so itself.
+  if (fstat(fd_.get(), &st) != 0 || fstatvfs(fd_.get(), &fs) != 0) {
+    return UINT64_MAX;
+  }
+  constexpr uint64_t kStatBlock = 512;
+  if (static_cast<uint64_t>(st.st_blocks) * kStatBlock >=
+      static_cast<uint64_t>(st.st_size)) {
+    return UINT64_MAX;
+  }
+  return uint64_t{fs.f_bavail} * fs.f_frsize;
 }
 
 std::string DescribeImageProblem(const std::string& path, uint64_t capacity) {

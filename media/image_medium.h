@@ -42,6 +42,8 @@ class ImageMedium : public Medium {
   Status Discard(uint64_t lba, uint64_t count) override;
   Result<SectorRange> NextAllocated(SectorRange from) override;
   void DropReadCache(uint64_t lba, uint64_t count) override;
+  // Of the file's file system; a file without holes needs none.
+  uint64_t HostFreeBytes() const override;
   int DirectFd() const override { return fd_.get(); }
 
  private:

@@ -67,6 +67,11 @@ class Medium {
   // cache, so that a read-back verifies what was written. Call after Flush.
   virtual void DropReadCache(uint64_t lba, uint64_t count) = 0;
 
+  // Bytes that the storage under a virtual medium can still take for sectors
+  // that were never written; UINT64_MAX: nothing but the capacity limits it.
+  // Cheap: no I/O to the medium.
+  virtual uint64_t HostFreeBytes() const { return UINT64_MAX; }
+
   // A descriptor in which byte lba * 2048 is the sector's first byte, for
   // splice; -1 when there is none. Belongs to the medium.
   virtual int DirectFd() const { return -1; }
