@@ -221,13 +221,21 @@ class Library:
 
 
 class ReadOnlyMount:
-    """Context manager: an image file alone, or a volume, at `library.side`."""
+    """Context manager: an image file alone, or a volume, at `library.side`.
+
+    Of an image a copy is shown: a daemon may have it in a drive.
+    """
 
     def __init__(self, library, image=None, volume=None):
         self.library = library
-        self.how = ["--image", image] if image else ["--volume", volume]
+        self.image = image
+        self.copy = library.side + ".img"
+        self.how = ["--image", self.copy] if image else ["--volume", volume]
 
     def __enter__(self):
+        if self.image:
+            subprocess.run(["cp", "--sparse=always", self.image, self.copy],
+                           check=True)
         words = [] if self.how[0] == "--image" else ["--mount",
                                                      self.library.mount]
         self.library.call(*words, "mount", *self.how, self.library.side)
@@ -235,6 +243,8 @@ class ReadOnlyMount:
 
     def __exit__(self, *_):
         self.library.call("unmount", self.library.side)
+        if self.image:
+            os.unlink(self.copy)
 
 
 def describe_tree(root):
