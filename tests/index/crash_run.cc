@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "media/borrowed_medium.h"
 #include "media/udf/journal.h"
 #include "media/udf/reader.h"
 #include "tests/index/volume_fixture.h"
@@ -19,27 +20,10 @@ constexpr int kOperations = 400;
 
 // Flushes nothing: neither before what is put in place, nor behind the sectors
 // that go first (which would make up for it where there are such sectors).
-class NoFlush : public Medium {
+class NoFlush : public BorrowedMedium {
  public:
-  explicit NoFlush(Medium* base) : base_(base) {}
-  MediumInfo Info() const override { return base_->Info(); }
-  Status Read(uint64_t lba, ByteSpan out) override {
-    return base_->Read(lba, out);
-  }
-  Status Write(uint64_t lba, ConstByteSpan data) override {
-    return base_->Write(lba, data);
-  }
+  using BorrowedMedium::BorrowedMedium;
   Status Flush() override { return Status::Ok(); }
-  Status Discard(uint64_t lba, uint64_t count) override {
-    return base_->Discard(lba, count);
-  }
-  Result<SectorRange> NextAllocated(SectorRange from) override {
-    return base_->NextAllocated(from);
-  }
-  void DropReadCache(uint64_t, uint64_t) override {}
-
- private:
-  Medium* const base_;
 };
 
 }  // namespace
