@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-# The sanitizer presets compile several sources at once (CMAKE_UNITY_BUILD): a
-# third of the time. These stay by themselves, because a private name of theirs
-# stands in another source of the same target too.
+# The sanitizer presets compile several sources at once (CMAKE_UNITY_BUILD), so
+# that they read the same headers less often. These stay by themselves, because a
+# private name of theirs stands in another source of the same target too.
 foreach(alone
     "vellum_media;media/udf/fid.cc;media/udf/file_entry.cc"
     "vellum_media;media/udf/lvid.cc;media/udf/record.cc"
