@@ -7,11 +7,14 @@ medium and onto an old backup; the daemon is killed at a random moment of each.
 Right then, with no daemon, the backup's medium alone is the old or the new
 generation, or says that it is incomplete. After the restart the job ends by
 itself, the backup is exactly the new generation, and all media are at home at
-the end; no medium of the pool is lost to a copy that did not end well.
+the end; no medium of the pool is lost to a copy that did not end well. At the
+end a sector of neither generation, and a medium missing from the pool, must be
+noticed.
 VELLUM_ROUNDS (12) copies; VELLUM_SEED repeats the choices, not the moments.
 """
 
 import json
+import mmap
 import os
 import random
 import sys
@@ -138,6 +141,43 @@ class Test:
         for row in self.library.table("media"):
             expect(row["home"] == self.homes[row["medium"]], f"home: {row}")
 
+    def negative_control(self):
+        """What is neither generation, and a lost medium, are noticed."""
+        counts, self.counts = self.counts, Counts()  # not of the claim
+        medium = min(self.backups)
+        self.change()
+        self.copy("image", medium)
+        now = self.backups[medium][1]
+        path = max(now.names, key=lambda p: os.path.getsize(
+            os.path.join(self.writer.root, p)))
+        with open(os.path.join(self.writer.root, path), "rb") as file:
+            content = file.read()
+        sector = next(content[at:at + 2048] for at in range(0, len(content), 2048)
+                      if any(content[at:at + 2048]))
+        self.library.unmount()
+        self.look_at_medium(medium, now)
+        with open(self.library.image(medium), "r+b") as file, \
+                mmap.mmap(file.fileno(), 0) as image:
+            places = [at for at in range(0, len(image), 2048)
+                      if image[at:at + 2048] == sector]
+            expect(places, f"{path} is not on {medium}")
+            for at in places:
+                image[at + 1000] ^= 1
+        self.expect_failure("a sector of neither generation",
+                            lambda: self.look_at_medium(medium, now))
+        self.library.start()
+        del self.backups[max(self.backups)]
+        self.expect_failure("a medium that the pool lost", self.check_media)
+        self.counts = counts
+
+    @staticmethod
+    def expect_failure(what, check):
+        try:
+            check()
+        except Failure:
+            return
+        raise Failure(f"{what} was not noticed")
+
     def check_homes(self):
         self.library.unmount()
         expect(self.library.places() == self.homes,
@@ -165,6 +205,7 @@ def main():
                 raise Failure(f"round {number}, {mode} to {medium}: "
                               f"{failure}") from failure
         test.check_homes()
+        test.negative_control()
         library.unmount()
     c = test.counts
     print(f"interrupted: {c.copies} copies done, {c.resumed} of them killed at "
