@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0
+// Commands about one volume.
+#include <fmt/format.h>
+
+#include <array>
+#include <optional>
+
+#include "copy/operations.h"
+#include "fs/command_group.h"
+#include "fs/service.h"
+#include "fs/tables.h"
+
+namespace vellum {
+namespace {
+
+Result<Json> SyncVolumes(Service& service, const CommandLine& line,
+                         std::stop_token stop) {
+  OptionReader options(line);
+  options.Args(0, 1, "sync [VOL]");
+  RETURN_IF_ERROR(options.Finish());
+  if (line.args.empty()) {
+    RETURN_IF_ERROR(service.volumes().SyncAll());
+    return Json::object();
+  }
+  ASSIGN_OR_RETURN(const std::shared_ptr<Volume> volume,
+                   FindVolume(service, line.args[0]));
+  // A volume that is not loaded was committed when it was detached.
+  if (service.volumes().loaded(*volume)) {
+    ASSIGN_OR_RETURN(VolumeUse use, service.volumes().Use(volume, stop));
+    RETURN_IF_ERROR(use->Sync());
+  }
+  return Json{{"volume", volume->id()},
+              {"generation", GenerationJson(volume->generation())}};
+}
+
+Result<Json> FsckVolume(Service& service, const CommandLine& line,
+                        std::stop_token stop) {
+  udf::FsckOptions request;
+  OptionReader options(line);
+  options.Args(1, 1, "fsck VOL [data=yes]");
+  request.check_data = options.Flag("data", false);
+  RETURN_IF_ERROR(options.Finish());
+  ASSIGN_OR_RETURN(const udf::FsckReport report,
+                   Fsck(service.archive(), line.args[0], request, stop));
+  return FsckJson(report);
+}
+
+Result<Json> Info(Service& service, const CommandLine& line, std::stop_token) {
+  OptionReader options(line);
+  options.Args(1, 1, "info VOL");
+  RETURN_IF_ERROR(options.Finish());
+  ASSIGN_OR_RETURN(const std::shared_ptr<Volume> volume,
+                   FindVolume(service, line.args[0]));
+  return VolumeInfo(service, volume->record());
+}
+
+Result<Json> Threshold(Service& service, const CommandLine& line,
+                       std::stop_token stop) {
+  OptionReader options(line);
+  options.Args(2, 2, "threshold VOL PERCENT");
+  RETURN_IF_ERROR(options.Finish());
+  const std::optional<uint64_t> percent = ParseNumber(line.args[1]);
+  if (!percent || *percent < 1 || *percent > 100) {
+    return InvalidCommand(fmt::format(
+        "threshold: \"{}\" is not a number from 1 to 100", line.args[1]));
+  }
+  ASSIGN_OR_RETURN(const std::shared_ptr<Volume> volume,
+                   FindVolume(service, line.args[0]));
+  if (volume->record().role == udf::Role::kBackup) {
+    return Error{Errc::kNotPermitted,
+                 fmt::format("{} is a BACKUP: its threshold is always 99",
+                             volume->id())};
+  }
+  ASSIGN_OR_RETURN(VolumeUse use, service.volumes().Use(volume, stop));
+  RETURN_IF_ERROR(use->SetThreshold(static_cast<uint32_t>(*percent)));
+  return Json{{"volume", volume->id()}, {"threshold", *percent}};
+}
+
+constexpr std::array<NamedCommand, 4> kVolumeCommands = {{
+    {"fsck", FsckVolume},
+    {"info", Info},
+    {"sync", SyncVolumes},
+    {"threshold", Threshold},
+}};
+
+}  // namespace
+
+std::span<const NamedCommand> VolumeCommands() { return kVolumeCommands; }
+
+}  // namespace vellum
