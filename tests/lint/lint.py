@@ -19,6 +19,7 @@ THIRD_PARTY = [
     (r"^rocksdb/", r"^index/catalog[^/]*\.(cc|h)$|" + TESTS),
     (r"^fuse", r"^fs/(fuse_[^/]*|[^/]*session)\.(cc|h)$|^tests/bench/"),
     (r"^scsi/", r"^media/scsi_device\.cc$"),
+    (r"^iscsi/", TESTS + r"support/iscsi_transport\.cc$"),
     (r"^CLI/", r"^tools/"),
     (r"^systemd/", r"^tools/"),
     (r"^toml\+\+/", r"^media/[^/]*\.cc$|" + TESTS),

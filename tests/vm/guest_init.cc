@@ -13,19 +13,15 @@
 //
 // Then the machine ends.
 #include <dirent.h>
-#include <fcntl.h>
 #include <sys/klog.h>
 #include <sys/mount.h>
-#include <sys/reboot.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
-#include <ctime>
 #include <fstream>
 #include <sstream>
 #include <string>
@@ -33,30 +29,13 @@
 #include <vector>
 
 #include "tests/readers/manifest.h"
+#include "tests/vm/guest_base.h"
 
 namespace {
 
+using vellum::SayOnConsole;
+
 constexpr int kReadWholeLog = 3;  // SYSLOG_ACTION_READ_ALL
-
-// To the console, which the host shows when something fails.
-void Say(const std::string& text) {
-  timespec up{};
-  clock_gettime(CLOCK_BOOTTIME, &up);
-  std::printf("guest: %s (%lld s after the boot)\n", text.c_str(),
-              static_cast<long long>(up.tv_sec));
-  std::fflush(stdout);
-}
-
-void LoadModules() {
-  std::ifstream list("/modules/list");
-  for (std::string name; std::getline(list, name);) {
-    const int fd = open(("/modules/" + name).c_str(), O_RDONLY | O_CLOEXEC);
-    if (fd < 0 || syscall(SYS_finit_module, fd, "", 0) != 0) {
-      if (errno != EEXIST) Say("module " + name + ": " + std::strerror(errno));
-    }
-    if (fd >= 0) close(fd);
-  }
-}
 
 // (serial, device file) of all virtio disks, in the order of their serials.
 std::vector<std::pair<std::string, std::string>> Disks() {
@@ -87,7 +66,8 @@ void ReadVolume(const std::string& name, const std::string& device,
   vellum::ManifestOptions options;
   options.stamps = name.compare(0, 7, "crashed") == 0;
   vellum::WriteManifest("/volume", options, out);
-  if (umount("/volume") != 0) Say("umount: " + std::string(strerror(errno)));
+  if (umount("/volume") != 0)
+    SayOnConsole("umount: " + std::string(strerror(errno)));
   std::fprintf(out, "end %s\n", name.c_str());
 }
 
@@ -106,44 +86,35 @@ void WriteKernelLog(std::FILE* out) {
 }
 
 bool Work() {
-  mkdir("/proc", 0755);
-  mkdir("/sys", 0755);
-  mkdir("/dev", 0755);
   mkdir("/volume", 0755);
-  mount("proc", "/proc", "proc", 0, "");
-  mount("sysfs", "/sys", "sysfs", 0, "");
-  mount("devtmpfs", "/dev", "devtmpfs", 0, "");
-  LoadModules();
   const auto disks = Disks();
   std::FILE* out = nullptr;
   for (const auto& [serial, device] : disks) {
     if (serial == "out") out = std::fopen(device.c_str(), "r+");
   }
   if (out == nullptr) {
-    Say("there is no disk to write to");
+    SayOnConsole("there is no disk to write to");
     return false;
   }
   static std::vector<char> buffer(1 << 20);
   std::setvbuf(out, buffer.data(), _IOFBF, buffer.size());
   for (const auto& [serial, device] : disks) {
     if (serial.compare(0, 4, "udf-") != 0) continue;
-    Say("reading " + serial);
+    SayOnConsole("reading " + serial);
     ReadVolume(serial.substr(4), device, out);
   }
   WriteKernelLog(out);
   std::fprintf(out, "done\n");
   const bool written = std::fflush(out) == 0 && fsync(fileno(out)) == 0;
   std::fclose(out);
-  if (!written) Say("the results could not be written");
+  if (!written) SayOnConsole("the results could not be written");
   return written;
 }
 
 }  // namespace
 
 int main() {
-  Say("begins");
+  vellum::BeginGuest();
   Work();
-  Say("ends");
-  sync();
-  reboot(RB_AUTOBOOT);  // QEMU runs with -no-reboot
+  vellum::EndGuest();
 }
