@@ -21,15 +21,18 @@ struct Command {
   std::vector<uint8_t> cdb;  // 6, 10, 12 or 16 bytes
   ByteSpan in;               // data that the device sends
   ConstByteSpan out;         // data that the device gets
+  // Whole seconds are used, rounded up.
   std::chrono::milliseconds timeout{60'000};
 };
 
 // SAM-5 table 29.
 inline constexpr uint8_t kGood = 0x00;
 inline constexpr uint8_t kCheckCondition = 0x02;
+inline constexpr uint8_t kConditionMet = 0x04;
 inline constexpr uint8_t kBusyStatus = 0x08;
 inline constexpr uint8_t kReservationConflict = 0x18;
 inline constexpr uint8_t kTaskSetFull = 0x28;
+inline constexpr uint8_t kTaskAborted = 0x40;
 
 struct Reply {
   uint8_t status = kGood;
@@ -48,12 +51,18 @@ class Transport {
  public:
   virtual ~Transport() = default;
 
-  // Sends one command and waits for its end, `timeout` at most. Nothing is
-  // retried here. A reply with any status is a success of the transport.
+  // Sends one command and waits for its end, `timeout` at most (and as long as
+  // the system takes to recover the bus after it). Nothing is retried here. A
+  // reply with any status is a success of the transport. Errors, all of which
+  // name the device and the command's code:
   // kTimedOut: no answer in time, the device may still carry the command out;
-  // kOffline: the device is gone; kDeviceError: the transport failed. All name
-  // the device and the command.
+  // kOffline: the device is gone; kDeviceError: the transport failed, the
+  // command may have been carried out; kAccessDenied: not sent, the caller may
+  // not send it; kInvalidArgument: not sent, more data than MaxTransfer().
   virtual Result<Reply> Execute(const Command& command) = 0;
+
+  // Most bytes of data that one command can carry.
+  virtual size_t MaxTransfer() const = 0;
 
   // For messages: "/dev/sg3".
   virtual std::string Name() const = 0;

@@ -18,7 +18,7 @@ TESTS = r"^tests/"
 THIRD_PARTY = [
     (r"^rocksdb/", r"^index/catalog[^/]*\.(cc|h)$|" + TESTS),
     (r"^fuse", r"^fs/(fuse_[^/]*|[^/]*session)\.(cc|h)$|^tests/bench/"),
-    (r"^scsi/", r"^media/scsi_device\.cc$"),
+    (r"^scsi/", r"^media/scsi/sg_transport\.cc$"),
     (r"^iscsi/", TESTS + r"support/iscsi_transport\.cc$"),
     (r"^CLI/", r"^tools/"),
     (r"^systemd/", r"^tools/"),

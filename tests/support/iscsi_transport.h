@@ -26,6 +26,7 @@ class IscsiTransport : public scsi::Transport {
 
   ~IscsiTransport() override;
   Result<scsi::Reply> Execute(const scsi::Command& command) override;
+  size_t MaxTransfer() const override { return 8 << 20; }
   std::string Name() const override { return url_; }
 
  private:
