@@ -154,6 +154,22 @@ TEST(FormatVolume, NeedsClearWhereDataIs) {
   EXPECT_EQ(sector, Sector{}) << "old data must be gone";
 }
 
+TEST(FormatVolume, AllocatesTheRing) {
+  MemoryMedium medium(8192);
+  // On a blank medium, and on one that held a volume.
+  for (const std::string id : {"V1", "V2"}) {
+    FormatOptions options = Options(id);
+    options.clear = true;
+    ASSERT_OK(FormatVolume(medium, options));
+    ASSERT_OK_AND_ASSIGN(const Geometry g, ComputeGeometry(8192));
+    const SectorRange ring{g.ring_first, g.ring_sectors};
+    ASSERT_OK_AND_ASSIGN(const SectorRange allocated,
+                         medium.NextAllocated(ring));
+    EXPECT_EQ(allocated.first, ring.first);
+    EXPECT_EQ(allocated.count, ring.count);
+  }
+}
+
 TEST(ProbeMedium, TellsBlankVellumAndForeign) {
   MemoryMedium medium(8192);
   ASSERT_OK_AND_ASSIGN(MediumContent content, ProbeMedium(medium));
