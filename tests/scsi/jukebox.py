@@ -4,10 +4,9 @@
 
 usage: jukebox.py [--kind disk|cd] [--block-size N] -- COMMAND...
 
-Runs COMMAND with a jukebox on a free port of 127.0.0.1 and VELLUM_SCSI_CHANGER
-and VELLUM_SCSI_DRIVES set (scsi_devices.h says how they look). Exit status is
-COMMAND's. The jukebox is private: folder, socket and port are its own, and it
-dies with this process.
+Runs COMMAND with a jukebox on a free port of 127.0.0.1 and the variables set
+that devices.h reads. Exit status is COMMAND's. The jukebox is private: folder,
+socket and port are its own, and it dies with this process.
 """
 
 import argparse
@@ -86,11 +85,14 @@ class Jukebox:
         return FIRST_DRIVE_LUN + element - FIRST[DRIVE]
 
     def environment(self):
-        """What scsi_devices.h reads."""
+        """What devices.h reads."""
         drives = [f"{FIRST[DRIVE] + n}={self.url(FIRST_DRIVE_LUN + n)}"
                   for n in range(self.drives)]
         return {"VELLUM_SCSI_CHANGER": self.url(CHANGER_LUN),
-                "VELLUM_SCSI_DRIVES": ",".join(drives)}
+                "VELLUM_SCSI_DRIVES": ",".join(drives),
+                "VELLUM_SCSI_MEDIA": self.media,
+                "VELLUM_SCSI_TARGET_PID": str(self.daemon.pid),
+                "TGT_IPC_SOCKET": self._control()}
 
     def start(self):
         """With every medium in its slot, also after kill()."""
@@ -105,7 +107,7 @@ class Jukebox:
     def kill(self):
         if self.daemon is None:
             return
-        self.daemon.kill()
+        self.daemon.kill()  # nothing happens if it died before
         self.daemon.wait()
         self.daemon = None
 
@@ -132,9 +134,13 @@ class Jukebox:
                                f"{done.stderr.strip() or done.returncode}")
         return done.stdout
 
+    def _control(self):
+        return os.path.join(self.folder, "control")
+
     def _daemon_environment(self):
-        return {**os.environ,
-                "TGT_IPC_SOCKET": os.path.join(self.folder, "control")}
+        # Debian's /usr/sbin is not in everybody's PATH.
+        return {**os.environ, "TGT_IPC_SOCKET": self._control(),
+                "PATH": os.environ.get("PATH", "") + ":/usr/sbin"}
 
     def _log(self):
         with open(os.path.join(self.folder, "log"), errors="replace",
