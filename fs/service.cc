@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "fs/commands.h"
+#include "media/library_devices.h"
 
 namespace vellum {
 
@@ -24,7 +25,7 @@ Result<std::unique_ptr<Service>> Service::Open(const ServiceOptions& options,
       service->catalog_,
       Catalog::Open(config.directory + "/catalog", catalog_options));
 
-  ASSIGN_OR_RETURN(VirtualDevices devices, OpenVirtualLibrary(config));
+  ASSIGN_OR_RETURN(LibraryDevices devices, OpenLibraryDevices(config));
   ASSIGN_OR_RETURN(service->library_, Library::Open(std::move(devices.changer),
                                                     std::move(devices.drives)));
 

@@ -19,8 +19,9 @@
 #include "index/volumes.h"
 #include "media/error.h"
 #include "media/library.h"
+#include "media/library_config.h"
+#include "media/library_directory.h"
 #include "media/mutex.h"
-#include "media/virtual_library.h"
 
 namespace vellum {
 

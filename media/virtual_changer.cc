@@ -40,7 +40,7 @@ Result<std::vector<ElementStatus>> VirtualChanger::ReadElementStatus() {
         element.imported = place.imported;
         element.note = DescribeImageProblem(
             VirtualImagePath(state_->config().directory, place.tag),
-            state_->config().geometry.capacity);
+            state_->geometry().capacity);
         element.exception = !element.note.empty();
       }
       result.push_back(std::move(element));

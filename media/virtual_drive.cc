@@ -35,9 +35,9 @@ Result<DriveIdentity> VirtualDrive::Identify() {
 Result<std::unique_ptr<Medium>> VirtualDrive::Open() {
   ASSIGN_OR_RETURN(const VolumeTag tag, state_->BeginUse(address_));
   ImageMediumOptions options;
-  options.capacity = state_->config().geometry.capacity;
+  options.capacity = state_->geometry().capacity;
   options.atomic_sectors =
-      state_->config().geometry.atomic_unit / uint32_t{kSectorSize};
+      state_->geometry().atomic_unit / uint32_t{kSectorSize};
   options.name = fmt::format("{} in drive {}", tag, address_.value);
   options.lock_timeout = kReadyTimeout;
   Result<std::unique_ptr<ImageMedium>> medium = ImageMedium::Open(

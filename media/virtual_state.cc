@@ -146,7 +146,9 @@ Result<VirtualPlaces> ReadVirtualPlaces(const std::string& directory,
 }
 
 VirtualState::VirtualState(const LibraryConfig& config)
-    : config_(config), map_(VirtualElementMap(config.geometry)) {}
+    : config_(config),
+      geometry_(std::get<VirtualLibraryOptions>(config.devices)),
+      map_(VirtualElementMap(geometry_)) {}
 
 Result<std::shared_ptr<VirtualState>> VirtualState::Load(
     const LibraryConfig& config) {
@@ -231,7 +233,7 @@ Status VirtualState::Move(ElementAddress from, ElementAddress to) {
   Status result = written.WithContext(
       fmt::format("move {} from {} to {}", tag, from.value, to.value));
   const Result<VirtualPlaces> truth =
-      ReadVirtualPlaces(config_.directory, config_.geometry);
+      ReadVirtualPlaces(config_.directory, geometry_);
   MutexLock lock(&mu_);
   moving_.clear();
   if (truth.ok()) {
@@ -245,7 +247,7 @@ Status VirtualState::Move(ElementAddress from, ElementAddress to) {
 
 Status VirtualState::Reload() {
   ASSIGN_OR_RETURN(VirtualPlaces places,
-                   ReadVirtualPlaces(config_.directory, config_.geometry));
+                   ReadVirtualPlaces(config_.directory, geometry_));
   MutexLock lock(&mu_);
   places_ = std::move(places);
   return Status::Ok();

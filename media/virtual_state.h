@@ -17,9 +17,10 @@
 
 #include "media/element.h"
 #include "media/error.h"
+#include "media/library_config.h"
 #include "media/mutex.h"
 #include "media/types.h"
-#include "media/virtual_library.h"
+#include "media/virtual_config.h"
 
 namespace vellum {
 
@@ -49,10 +50,12 @@ Result<VirtualPlaces> ReadVirtualPlaces(const std::string& directory,
 // (a second one answers kBusy).
 class VirtualState {
  public:
+  // REQUIRES: config.devices holds VirtualLibraryOptions.
   static Result<std::shared_ptr<VirtualState>> Load(
       const LibraryConfig& config);
 
   const LibraryConfig& config() const { return config_; }
+  const VirtualLibraryOptions& geometry() const { return geometry_; }
   const ElementMap& map() const { return map_; }
 
   VirtualPlaces Places() const;
@@ -76,6 +79,7 @@ class VirtualState {
   bool IsElement(ElementAddress address) const;
 
   const LibraryConfig config_;
+  const VirtualLibraryOptions geometry_;
   const ElementMap map_;
 
   mutable Mutex mu_;  // a leaf; not held while elements.json is written

@@ -1,13 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
-// vellum init: makes a virtual library.
+// vellum init: makes a library, virtual or of SCSI devices.
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <charconv>
 #include <cstdint>
 #include <filesystem>
 #include <memory>
+#include <string>
+#include <system_error>
+#include <utility>
+#include <vector>
 
+#include "media/scsi/scsi_library.h"
 #include "media/virtual_library.h"
 #include "tools/cli.h"
 #include "tools/human.h"
@@ -21,9 +27,56 @@ struct InitArguments {
   VirtualLibraryOptions geometry;
   std::string capacity = "25G";
   std::string atomic_unit = "2Ki";
+  std::string changer;  // empty: a virtual library
+  std::vector<std::string> drives;
 };
 
+// "256=/dev/sg4"
+Result<ScsiDriveOption> ParseDrive(const std::string& text) {
+  const size_t equals = text.find('=');
+  ScsiDriveOption drive;
+  uint16_t& element = drive.element.value;
+  const char* end = text.data() + std::min(equals, text.size());
+  const auto [parsed, error] = std::from_chars(text.data(), end, element);
+  if (equals == std::string::npos || error != std::errc() || parsed != end) {
+    return Error{Errc::kInvalidArgument,
+                 fmt::format("--drive {}: not ELEMENT=DEVICE", text)};
+  }
+  drive.device = text.substr(equals + 1);
+  return drive;
+}
+
+int InitScsi(const Cli& cli, const InitArguments& arguments,
+             const std::string& directory) {
+  ScsiLibraryOptions options;
+  options.changer = arguments.changer;
+  for (const std::string& text : arguments.drives) {
+    Result<ScsiDriveOption> drive = ParseDrive(text);
+    if (!drive.ok()) return cli.Fail(drive.error(), kExitUsage);
+    options.drives.push_back(std::move(*drive));
+  }
+  const Status checked = CheckScsiOptions(options);
+  if (!checked.ok()) return cli.Fail(checked.error(), kExitUsage);
+  const Status status = InitScsiLibrary(directory, options);
+  if (!status.ok()) return cli.Fail(status.error());
+  Json drives = Json::array();
+  for (const ScsiDriveOption& drive : options.drives) {
+    drives.push_back(
+        {{"element", drive.element.value}, {"device", drive.device}});
+  }
+  return cli.Done({{"directory", directory},
+                   {"changer", options.changer},
+                   {"drives", drives}},
+                  [&] {
+                    cli.out() << fmt::format("{}: the library of changer {}\n",
+                                             directory, options.changer);
+                  });
+}
+
 int Init(const Cli& cli, InitArguments& arguments) {
+  const std::string directory =
+      std::filesystem::absolute(arguments.directory).lexically_normal();
+  if (!arguments.changer.empty()) return InitScsi(cli, arguments, directory);
   const Result<uint64_t> capacity = ParseSize(arguments.capacity);
   if (!capacity.ok()) return cli.Fail(capacity.error(), kExitUsage);
   arguments.geometry.capacity = *capacity;
@@ -32,8 +85,6 @@ int Init(const Cli& cli, InitArguments& arguments) {
   // What does not fit is out of bounds anyway.
   arguments.geometry.atomic_unit =
       static_cast<uint32_t>(std::min<uint64_t>(*unit, UINT32_MAX));
-  const std::string directory =
-      std::filesystem::absolute(arguments.directory).lexically_normal();
   const Status status = InitVirtualLibrary(directory, arguments.geometry);
   if (!status.ok()) return cli.Fail(status.error());
   const VirtualLibraryOptions& g = arguments.geometry;
@@ -57,7 +108,8 @@ int Init(const Cli& cli, InitArguments& arguments) {
 
 void AddInit(CLI::App& app, Cli& cli) {
   auto arguments = std::make_shared<InitArguments>();
-  CLI::App* sub = app.add_subcommand("init", "Make a virtual library");
+  CLI::App* sub = app.add_subcommand(
+      "init", "Make a library: a virtual one, or one of SCSI devices");
   sub->add_option("DIR", arguments->directory, "New or empty directory")
       ->required();
   sub->add_option("--slots", arguments->geometry.slots, "Storage elements")
@@ -79,6 +131,19 @@ void AddInit(CLI::App& app, Cli& cli) {
                   "2Ki, 32Ki (DVD-RAM), 64Ki (BD-RE)")
       ->capture_default_str()
       ->type_name("SIZE");
+  CLI::Option* changer =
+      sub->add_option("--changer", arguments->changer,
+                      "The generic SCSI device of a media changer: its "
+                      "library, no virtual one");
+  changer->type_name("/dev/sgN");
+  sub->add_option("--drive", arguments->drives,
+                  "The device of a drive that is not found by itself")
+      ->type_name("ELEMENT=/dev/sgM")
+      ->needs(changer);
+  for (const char* option : {"--slots", "--drives", "--import-export",
+                             "--media", "--capacity", "--atomic-unit"}) {
+    changer->excludes(sub->get_option(option));
+  }
   sub->callback([&cli, arguments] {
     cli.action = [&cli, arguments] { return Init(cli, *arguments); };
   });

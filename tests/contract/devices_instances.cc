@@ -31,7 +31,7 @@ class VirtualHarness : public DevicesHarness {
 
  private:
   TempDir dir_;
-  VirtualDevices devices_;
+  LibraryDevices devices_;
 };
 
 class FakeHarness : public DevicesHarness {

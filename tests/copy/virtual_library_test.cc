@@ -30,7 +30,7 @@ class VirtualLibraryCopyTest : public testing::Test {
   void Open() {
     ASSERT_OK_AND_ASSIGN(const LibraryConfig config,
                          ReadLibraryConfig(dir_.Sub("library")));
-    ASSERT_OK_AND_ASSIGN(VirtualDevices devices, OpenVirtualLibrary(config));
+    ASSERT_OK_AND_ASSIGN(LibraryDevices devices, OpenVirtualLibrary(config));
     ASSERT_OK_AND_ASSIGN(library_, Library::Open(std::move(devices.changer),
                                                  std::move(devices.drives)));
     ASSERT_OK_AND_ASSIGN(catalog_,

@@ -6,7 +6,7 @@
 #include <system_error>
 
 #include "fs/command_line.h"
-#include "media/virtual_config.h"
+#include "media/library_config.h"
 #include "media/virtual_library.h"
 #include "media/virtual_state.h"
 #include "tests/fuzz/input.h"
@@ -56,7 +56,7 @@ void RunCommand(ConstByteSpan data) {
 }
 
 void RunLibraryConfig(ConstByteSpan data) {
-  WriteAnew(VirtualConfigPath(Directory().path()), AsText(data));
+  WriteAnew(LibraryConfigPath(Directory().path()), AsText(data));
   const Result<LibraryConfig> config = ReadLibraryConfig(Directory().path());
   CheckReported(config.status());
   if (!config.ok()) {
@@ -65,15 +65,18 @@ void RunLibraryConfig(ConstByteSpan data) {
                  std::string::npos);
     return;
   }
-  const Status geometry = CheckGeometry(config->geometry);
-  CheckReported(geometry);
-  VirtualElementMap(config->geometry);
-  if (!geometry.ok()) return;
+  const auto* geometry = std::get_if<VirtualLibraryOptions>(&config->devices);
+  const Status options =
+      geometry != nullptr
+          ? CheckGeometry(*geometry)
+          : CheckScsiOptions(std::get<ScsiLibraryOptions>(config->devices));
+  CheckReported(options);
+  if (geometry != nullptr) VirtualElementMap(*geometry);
+  if (!options.ok()) return;
   // What it says can be written and read back.
-  WriteAnew(VirtualConfigPath(Directory().path()), LibraryConfigText(*config));
+  WriteAnew(LibraryConfigPath(Directory().path()), LibraryConfigText(*config));
   const Result<LibraryConfig> again = ReadLibraryConfig(Directory().path());
-  VELLUM_CHECK(again.ok() && again->geometry.slots == config->geometry.slots &&
-               again->geometry.capacity == config->geometry.capacity &&
+  VELLUM_CHECK(again.ok() && again->devices == config->devices &&
                again->copy_end == config->copy_end);
 }
 

@@ -111,7 +111,7 @@ class VolumesTest : public testing::Test {
     OpenAll(options);
   }
   void OpenAll(const VolumesOptions& options = QuickOptions()) {
-    ASSERT_OK_AND_ASSIGN(VirtualDevices devices, OpenVirtualLibrary(config_));
+    ASSERT_OK_AND_ASSIGN(LibraryDevices devices, OpenVirtualLibrary(config_));
     ASSERT_OK_AND_ASSIGN(library_, Library::Open(std::move(devices.changer),
                                                  std::move(devices.drives)));
     ASSERT_OK_AND_ASSIGN(

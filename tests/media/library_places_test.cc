@@ -353,10 +353,10 @@ TEST(LibraryOnVirtualLibrary, AMediumGoesHomeAfterTheDaemonDied) {
                        ReadLibraryConfig(dir.Sub("l")));
   {
     // What a kill leaves behind: the medium is in the drive.
-    ASSERT_OK_AND_ASSIGN(VirtualDevices devices, OpenVirtualLibrary(config));
+    ASSERT_OK_AND_ASSIGN(LibraryDevices devices, OpenVirtualLibrary(config));
     ASSERT_OK(devices.changer->MoveMedium({1025}, {256}));
   }
-  ASSERT_OK_AND_ASSIGN(VirtualDevices devices, OpenVirtualLibrary(config));
+  ASSERT_OK_AND_ASSIGN(LibraryDevices devices, OpenVirtualLibrary(config));
   ASSERT_OK_AND_ASSIGN(auto library, Library::Open(std::move(devices.changer),
                                                    std::move(devices.drives)));
   ASSERT_OK_AND_ASSIGN(const MediumPlace place, library->MediumAt({1025}));

@@ -20,6 +20,7 @@
 #include <thread>
 #include <utility>
 
+#include "media/library_directory.h"
 #include "tests/support/status_matchers.h"
 #include "tests/support/temp_dir.h"
 
@@ -38,10 +39,14 @@ VirtualLibraryOptions Small() {
   return options;
 }
 
+const VirtualLibraryOptions& Geometry(const LibraryConfig& config) {
+  return std::get<VirtualLibraryOptions>(config.devices);
+}
+
 class VirtualLibraryTest : public testing::Test {
  protected:
   void Init() { ASSERT_OK(InitVirtualLibrary(path_, Small())); }
-  VirtualDevices Devices() {
+  LibraryDevices Devices() {
     const auto config = ReadLibraryConfig(path_);
     EXPECT_OK(config);
     auto devices = OpenVirtualLibrary(*config);
@@ -71,7 +76,7 @@ class VirtualLibraryTest : public testing::Test {
 
 TEST_F(VirtualLibraryTest, InitMakesMediaInTheFirstSlots) {
   Init();
-  VirtualDevices devices = Devices();
+  LibraryDevices devices = Devices();
   EXPECT_EQ(devices.drives.size(), 2u);
   EXPECT_EQ(At(*devices.changer, 1024).volume_tag, "V00001");
   EXPECT_EQ(At(*devices.changer, 1026).volume_tag, "V00003");
@@ -176,8 +181,8 @@ TEST_F(VirtualLibraryTest, AtomicUnitIsTheMediums) {
   options.atomic_unit = 65536;
   ASSERT_OK(InitVirtualLibrary(path_, options));
   ASSERT_OK_AND_ASSIGN(const LibraryConfig config, ReadLibraryConfig(path_));
-  EXPECT_EQ(config.geometry.atomic_unit, 65536u);
-  ASSERT_OK_AND_ASSIGN(VirtualDevices devices, OpenVirtualLibrary(config));
+  EXPECT_EQ(Geometry(config).atomic_unit, 65536u);
+  ASSERT_OK_AND_ASSIGN(LibraryDevices devices, OpenVirtualLibrary(config));
   ASSERT_OK(devices.changer->MoveMedium({1024}, {256}));
   ASSERT_OK_AND_ASSIGN(const std::unique_ptr<Medium> medium,
                        devices.drives[0]->Open());
@@ -190,7 +195,7 @@ TEST_F(VirtualLibraryTest, CapacityIsRoundedDownToRegions) {
   ASSERT_OK(InitVirtualLibrary(path_, options));
   EXPECT_EQ(stdfs::file_size(path_ + "/media/V00001.img"), kCapacity);
   ASSERT_OK_AND_ASSIGN(const LibraryConfig config, ReadLibraryConfig(path_));
-  EXPECT_EQ(config.geometry.capacity, kCapacity);
+  EXPECT_EQ(Geometry(config).capacity, kCapacity);
 }
 
 // ---- library.toml
@@ -199,12 +204,12 @@ TEST_F(VirtualLibraryTest, ConfigOfInitReadsBack) {
   Init();
   ASSERT_OK_AND_ASSIGN(const LibraryConfig config, ReadLibraryConfig(path_));
   EXPECT_EQ(config.directory, stdfs::canonical(path_).string());
-  EXPECT_EQ(config.geometry.slots, 6);
-  EXPECT_EQ(config.geometry.drives, 2);
-  EXPECT_EQ(config.geometry.import_export, 1);
-  EXPECT_EQ(config.geometry.media, 3);
-  EXPECT_EQ(config.geometry.capacity, kCapacity);
-  EXPECT_EQ(config.geometry.atomic_unit, 2048u);
+  EXPECT_EQ(Geometry(config).slots, 6);
+  EXPECT_EQ(Geometry(config).drives, 2);
+  EXPECT_EQ(Geometry(config).import_export, 1);
+  EXPECT_EQ(Geometry(config).media, 3);
+  EXPECT_EQ(Geometry(config).capacity, kCapacity);
+  EXPECT_EQ(Geometry(config).atomic_unit, 2048u);
   const LibraryConfig defaults;
   EXPECT_EQ(config.checkpoint_interval_ms, defaults.checkpoint_interval_ms);
   EXPECT_EQ(config.spool_limit, defaults.spool_limit);
@@ -223,9 +228,9 @@ TEST_F(VirtualLibraryTest, ConfigSaysWhatTheOperatorWrote) {
                   "copy_start = 1030\ncopy_end = 1043\n"));
   ASSERT_OK_AND_ASSIGN(const LibraryConfig config, ReadLibraryConfig(path_));
   EXPECT_EQ(config.lib_num, 7u);
-  EXPECT_EQ(config.geometry.slots, 20);
-  EXPECT_EQ(config.geometry.drives, 2);  // left out: the default
-  EXPECT_EQ(config.geometry.capacity, 9'000'000 / kRegionSize * kRegionSize);
+  EXPECT_EQ(Geometry(config).slots, 20);
+  EXPECT_EQ(Geometry(config).drives, 2);  // left out: the default
+  EXPECT_EQ(Geometry(config).capacity, 9'000'000 / kRegionSize * kRegionSize);
   EXPECT_EQ(config.checkpoint_interval_ms, 250u);
   EXPECT_EQ(config.spool_limit, 1000u);
   EXPECT_EQ(config.overlay_limit, 2000u);
@@ -256,7 +261,7 @@ TEST_F(VirtualLibraryTest, ConfigErrorsNameTheFileAndTheLine) {
        "1035, import/export 768 to 768"},
       {"[policy]\ncopy_start = 1030\ncopy_end = 1029\n",
        "library.toml:3: policy.copy_end: 1029"},
-      {"[policy]\ncopy_start = 1030\n", "library.toml: policy.copy_end: 0"},
+      {"[policy]\ncopy_start = 1030\n", "library.toml:1: policy.copy_end: 0"},
   };
   for (const auto& c : cases) {
     const Status status = ConfigError(c.text);
@@ -322,11 +327,11 @@ TEST_F(VirtualLibraryTest, TheLockOutlivesItsTakerInTheChild) {
 TEST_F(VirtualLibraryTest, PlacesSurviveARestart) {
   Init();
   {
-    VirtualDevices devices = Devices();
+    LibraryDevices devices = Devices();
     ASSERT_OK(devices.changer->MoveMedium({1024}, {256}));
     ASSERT_OK(devices.changer->MoveMedium({1025}, {768}));
   }
-  VirtualDevices devices = Devices();
+  LibraryDevices devices = Devices();
   EXPECT_EQ(At(*devices.changer, 256).volume_tag, "V00001");
   EXPECT_EQ(At(*devices.changer, 256).source, ElementAddress{1024});
   EXPECT_EQ(At(*devices.changer, 768).volume_tag, "V00002");
@@ -336,7 +341,7 @@ TEST_F(VirtualLibraryTest, PlacesSurviveARestart) {
 TEST_F(VirtualLibraryTest, AMissingImageIsShownAndFailsItsLoadOnly) {
   Init();
   stdfs::remove(path_ + "/media/V00002.img");
-  VirtualDevices devices = Devices();
+  LibraryDevices devices = Devices();
   EXPECT_TRUE(At(*devices.changer, 1025).exception);
   EXPECT_THAT(At(*devices.changer, 1025).note,
               testing::HasSubstr("V00002.img"));
@@ -352,7 +357,7 @@ TEST_F(VirtualLibraryTest, AMissingImageIsShownAndFailsItsLoadOnly) {
 TEST_F(VirtualLibraryTest, ATruncatedImageIsIncompatible) {
   Init();
   stdfs::resize_file(path_ + "/media/V00001.img", kCapacity - kSectorSize);
-  VirtualDevices devices = Devices();
+  LibraryDevices devices = Devices();
   EXPECT_TRUE(At(*devices.changer, 1024).exception);
   ASSERT_OK(devices.changer->MoveMedium({1024}, {256}));
   const auto opened = devices.drives[0]->Open();
@@ -364,7 +369,7 @@ TEST_F(VirtualLibraryTest, ATruncatedImageIsIncompatible) {
 TEST_F(VirtualLibraryTest, AWriteProtectedImageIsAWriteProtectedMedium) {
   Init();
   ASSERT_EQ(chmod((path_ + "/media/V00001.img").c_str(), 0444), 0);
-  VirtualDevices devices = Devices();
+  LibraryDevices devices = Devices();
   ASSERT_OK(devices.changer->MoveMedium({1024}, {256}));
   ASSERT_OK_AND_ASSIGN(const auto medium, devices.drives[0]->Open());
   EXPECT_TRUE(medium->Info().write_protected);
@@ -372,7 +377,7 @@ TEST_F(VirtualLibraryTest, AWriteProtectedImageIsAWriteProtectedMedium) {
 
 TEST_F(VirtualLibraryTest, H6_ADriveKeepsItsImageLocked) {
   Init();
-  VirtualDevices devices = Devices();
+  LibraryDevices devices = Devices();
   ASSERT_OK(devices.changer->MoveMedium({1024}, {256}));
   const int fd = open((path_ + "/media/V00001.img").c_str(), O_RDONLY);
   ASSERT_GE(fd, 0);
@@ -433,7 +438,7 @@ TEST_F(VirtualLibraryTest, DamagedElementStateIsNamed) {
 
 TEST_F(VirtualLibraryTest, AMoveThatCannotBeRecordedDidNotHappen) {
   Init();
-  VirtualDevices devices = Devices();
+  LibraryDevices devices = Devices();
   // In the way of the temporary file, also for root.
   stdfs::create_directory(path_ + "/state/elements.json.tmp");
   EXPECT_FALSE(devices.changer->MoveMedium({1024}, {256}).ok());
@@ -487,7 +492,7 @@ TEST_F(VirtualLibraryTest, KilledAnywhereEachMediumIsInExactlyOneElement) {
     ASSERT_EQ(waitpid(child, &status, 0), child);
     ASSERT_TRUE(WIFSIGNALED(status));
 
-    VirtualDevices devices = Devices();
+    LibraryDevices devices = Devices();
     ASSERT_OK_AND_ASSIGN(const auto elements,
                          devices.changer->ReadElementStatus());
     std::multiset<VolumeTag> tags;

@@ -13,6 +13,8 @@
 #include <sstream>
 #include <thread>
 
+#include "media/library_config.h"
+#include "tests/support/status_matchers.h"
 #include "tests/support/temp_dir.h"
 
 namespace vellum {
@@ -162,7 +164,14 @@ TEST_F(CliTest, ContradictionsAreUsageErrors) {
            {"mount", "DIR"},
            {"mount", "a", "b", "c"},
            {"mount", "--image", "f", "a", "b"},
-           {"init", "d", "--capacity", "many"}}) {
+           {"init", "d", "--capacity", "many"},
+           {"init", "d", "--changer", "sg3"},
+           {"init", "d", "--changer", "/dev/sg3", "--slots", "3"},
+           {"init", "d", "--drive", "256=/dev/sg4"},
+           {"init", "d", "--changer", "/dev/sg3", "--drive", "/dev/sg4"},
+           {"init", "d", "--changer", "/dev/sg3", "--drive", "x=/dev/sg4"},
+           {"init", "d", "--changer", "/dev/sg3", "--drive", "70000=/dev/s"},
+           {"init", "d", "--changer", "/dev/sg3", "--drive", "256="}}) {
     EXPECT_EQ(Run(words), kExitUsage) << testing::PrintToString(words);
     EXPECT_THAT(err_.str(), HasSubstr("vellum: "));
     EXPECT_EQ(out_.str(), "");
@@ -383,6 +392,21 @@ TEST_F(CliTest, InitMakesALibraryOnce) {
   EXPECT_FALSE(std::filesystem::exists(library + "/media/V00004.img"));
   EXPECT_EQ(Run({"init", library}), kExitFailed);
   EXPECT_THAT(err_.str(), HasSubstr(library));
+}
+
+TEST_F(CliTest, InitWritesDownTheDevicesOfAScsiLibrary) {
+  TempDir dir;
+  const std::string library = dir.Sub("library");
+  EXPECT_EQ(Run({"init", library, "--changer", "/dev/sg3", "--drive",
+                 "256=/dev/sg4", "--drive", "257=/dev/sg5"}),
+            kExitOk)
+      << err_.str();
+  ASSERT_OK_AND_ASSIGN(const LibraryConfig config, ReadLibraryConfig(library));
+  const auto& options = std::get<ScsiLibraryOptions>(config.devices);
+  EXPECT_EQ(options.changer, "/dev/sg3");
+  ASSERT_EQ(options.drives.size(), 2u);
+  EXPECT_EQ(options.drives[1].element.value, 257);
+  EXPECT_EQ(options.drives[1].device, "/dev/sg5");
 }
 
 }  // namespace

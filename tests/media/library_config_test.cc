@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: Apache-2.0
+// library.toml of the kinds that are no virtual library, and what all kinds
+// share. The keys of a virtual one: virtual_library_test.cc.
+#include "media/library_config.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <string>
+
+#include "media/library_directory.h"
+#include "media/scsi/scsi_library.h"
+#include "media/virtual_library.h"
+#include "tests/support/status_matchers.h"
+#include "tests/support/temp_dir.h"
+
+namespace vellum {
+namespace {
+
+class LibraryConfigTest : public testing::Test {
+ protected:
+  Result<LibraryConfig> Read(const std::string& text) {
+    WriteFileOrDie(dir_.Sub("library.toml"), text);
+    return ReadLibraryConfig(dir_.path());
+  }
+
+  TempDir dir_;
+};
+
+constexpr const char* kScsi = "[library]\nkind = \"scsi\"\n";
+
+TEST_F(LibraryConfigTest, AFileWithoutAKindIsAVirtualLibrary) {
+  ASSERT_OK_AND_ASSIGN(const LibraryConfig config, Read("[geometry]\n"));
+  EXPECT_EQ(LibraryKindName(config), "virtual");
+}
+
+TEST_F(LibraryConfigTest, AScsiLibraryNamesItsDevices) {
+  ASSERT_OK_AND_ASSIGN(
+      const LibraryConfig config,
+      Read(std::string(kScsi) +
+           "lib_num = 4\n"
+           "[changer]\ndevice = \"/dev/sg3\"\nserial = \"AB 1\"\n"
+           "[[drive]]\nelement = 256\ndevice = \"/dev/sg4\"\n"
+           "[[drive]]\nelement = 257\ndevice = \"/dev/sg5\"\n"
+           "[policy]\nspool_limit = 9\ncopy_start = 20\ncopy_end = 30\n"));
+  EXPECT_EQ(LibraryKindName(config), "scsi");
+  EXPECT_EQ(config.lib_num, 4u);
+  EXPECT_EQ(config.spool_limit, 9u);
+  EXPECT_EQ(config.copy_end, 30);
+  const auto& options = std::get<ScsiLibraryOptions>(config.devices);
+  EXPECT_EQ(options.changer, "/dev/sg3");
+  EXPECT_EQ(options.serial, "AB 1");
+  EXPECT_THAT(
+      options.drives,
+      testing::ElementsAre(ScsiDriveOption{ElementAddress{256}, "/dev/sg4"},
+                           ScsiDriveOption{ElementAddress{257}, "/dev/sg5"}));
+}
+
+TEST_F(LibraryConfigTest, MistakesCarryFileAndLine) {
+  const std::string changer = "[changer]\ndevice = \"/dev/sg3\"\n";
+  const struct {
+    std::string text;
+    const char* message;
+  } cases[] = {
+      {"[library]\nkind = \"tape\"\n",
+       "library.toml:2: library.kind: \"tape\" is none of \"virtual\", "
+       "\"scsi\""},
+      {"[library]\nkind = 3\n",
+       "library.toml:2: library.kind: must be a text in quotes"},
+      {kScsi, "library.toml: changer.device: the path of a device is missing"},
+      {kScsi + std::string("[changer]\n"),
+       "library.toml:3: changer.device: the path of a device is missing"},
+      {kScsi + std::string("[changer]\n\ndevice = \"sg3\"\n"),
+       "library.toml:5: changer.device: \"sg3\" is no absolute path"},
+      {kScsi + changer + "slots = 3\n",
+       "library.toml:5: unknown key changer.slots"},
+      {kScsi + changer + "[geometry]\n",
+       "library.toml:5: unknown key geometry"},
+      {kScsi + changer + "[drive]\nelement = 1\n",
+       "library.toml:5: drive must be an array of tables: [[drive]]"},
+      {kScsi + changer + "[[drive]]\ndevice = \"/dev/sg4\"\n",
+       "library.toml:5: drive.element: the address of a drive is missing"},
+      {kScsi + changer + "[[drive]]\nelement = 256\n",
+       "library.toml:5: drive.device: the path of a device is missing"},
+      {kScsi + changer + "[[drive]]\nelement = 70000\n",
+       "library.toml:6: drive.element: 70000 is not between 0 and 65535"},
+      {kScsi + changer + "[[drive]]\nelement = 1\ndevice = \"/dev/sg3\"\n",
+       "library.toml:7: drive.device: /dev/sg3 is the changer"},
+      {kScsi + changer + "[[drive]]\nelement = 1\ndevice = \"/dev/sg4\"\n" +
+           "[[drive]]\nelement = 2\ndevice = \"/dev/sg4\"\n",
+       "library.toml:10: drive.device: /dev/sg4 is element 1 already"},
+      {kScsi + changer + "[[drive]]\nelement = 1\ndevice = \"/dev/sg4\"\n" +
+           "[[drive]]\nelement = 1\ndevice = \"/dev/sg5\"\n",
+       "library.toml:10: drive.device: element 1 has /dev/sg4 already"},
+      {kScsi + changer + "[policy]\ncopy_start = 9\ncopy_end = 8\n",
+       "library.toml:7: policy.copy_end: 8 is before copy_start"},
+  };
+  for (const auto& c : cases) {
+    const Status status = Read(c.text).status();
+    EXPECT_THAT(status, HasErrc(Errc::kInvalidArgument)) << c.text;
+    EXPECT_THAT(status, MessageHas(c.message)) << c.text;
+  }
+}
+
+TEST_F(LibraryConfigTest, WhatInitWritesIsReadBack) {
+  ScsiLibraryOptions options;
+  options.changer = "/dev/by-id/odd \"name\\";
+  options.drives = {{ElementAddress{256}, "/dev/sg4"},
+                    {ElementAddress{0}, "/dev/sg5"}};
+  const std::string path = dir_.Sub("library");
+  ASSERT_OK(InitScsiLibrary(path, options));
+  ASSERT_OK_AND_ASSIGN(const LibraryConfig config, ReadLibraryConfig(path));
+  EXPECT_EQ(std::get<ScsiLibraryOptions>(config.devices), options);
+  for (const char* folder : {"state", "catalog", "spool"}) {
+    EXPECT_TRUE(std::filesystem::is_directory(path + "/" + folder)) << folder;
+  }
+  EXPECT_FALSE(std::filesystem::exists(path + "/media"));
+  ASSERT_OK_AND_ASSIGN(LibraryLock lock, LibraryLock::Take(path));
+  EXPECT_THAT(LibraryLock::Take(path), HasErrc(Errc::kBusy));
+}
+
+TEST_F(LibraryConfigTest, InitRefusesWhatCannotBeWithoutATrace) {
+  const std::string path = dir_.Sub("library");
+  ScsiLibraryOptions options;
+  options.changer = "sg3";
+  EXPECT_THAT(InitScsiLibrary(path, options), HasErrc(Errc::kInvalidArgument));
+  options.changer = "/dev/sg3";
+  options.drives = {{ElementAddress{1}, "/dev/sg3"}};
+  EXPECT_THAT(InitScsiLibrary(path, options),
+              MessageHas("drive 1: /dev/sg3 is the changer"));
+  EXPECT_FALSE(std::filesystem::exists(path));
+  options.drives.clear();
+  ASSERT_OK(InitScsiLibrary(path, options));
+  EXPECT_THAT(InitVirtualLibrary(path, {}), HasErrc(Errc::kExists));
+}
+
+}  // namespace
+}  // namespace vellum
