@@ -13,6 +13,7 @@
 #include <chrono>
 #include <thread>
 
+#include "media/library_directory.h"
 #include "media/virtual_library.h"
 
 namespace vellum {

@@ -13,6 +13,7 @@
 #include <fstream>
 #include <string>
 
+#include "media/library_directory.h"
 #include "media/virtual_library.h"
 #include "tests/mount/mount_fixture.h"
 

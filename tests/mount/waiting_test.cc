@@ -15,6 +15,7 @@
 #include <thread>
 #include <vector>
 
+#include "media/library_directory.h"
 #include "media/virtual_library.h"
 #include "tests/mount/mount_fixture.h"
 
