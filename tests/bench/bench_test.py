@@ -1,0 +1,128 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""That the measurements work: every row yields its ratios from right results,
+wrong results are noticed, and nothing is left behind. No number is judged.
+
+  VELLUM_BUILD=build tests/bench/bench_test.py"""
+
+import json
+import math
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import unittest
+import xml.etree.ElementTree
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, HERE)
+sys.dont_write_bytecode = True
+
+from lib import rounds, rows_files  # noqa: E402
+from lib.host import BenchError, mounts_below  # noqa: E402
+
+BUILD = os.path.abspath(os.environ.get("VELLUM_BUILD", "build"))
+ROWS = ["write", "read", "random", "create", "directory", "find", "fsync",
+        "start", "copy", "incremental", "tracking", "together", "rescan"]
+
+
+def processes_with(text):
+    found = []
+    for entry in os.listdir("/proc"):
+        try:
+            with open(f"/proc/{entry}/cmdline", "rb") as file:
+                if entry.isdigit() and text.encode() in file.read():
+                    found.append(entry)
+        except OSError:
+            pass  # no process, or it has ended
+    return [pid for pid in found if int(pid) != os.getpid()]
+
+
+class BenchTest(unittest.TestCase):
+    def setUp(self):
+        # Not in memory: the measurements ask which file system it is.
+        self.folder = tempfile.TemporaryDirectory(prefix="vellum-benchtest.",
+                                                  dir="/var/tmp")
+        self.addCleanup(self.folder.cleanup)
+        self.work = os.path.join(self.folder.name, "work")
+        os.mkdir(self.work)
+
+    def path(self, name):
+        return os.path.join(self.folder.name, name)
+
+    def command(self, *words):
+        return [sys.executable, "-B", os.path.join(HERE, "run"), "--dir",
+                self.work, "--build", BUILD, "--json", self.path("out.json"),
+                "--svg", self.path("out.svg"), *words]
+
+    def expect_nothing_left(self):
+        self.assertEqual(mounts_below(self.work), [])
+        self.assertEqual(processes_with(self.work), [])
+        self.assertEqual(os.listdir(self.work), [])
+
+    def test_every_row_yields_its_ratios(self):
+        done = subprocess.run(
+            self.command("--rounds", "1", "--grow", "0.5,1", "--quiet"),
+            capture_output=True, text=True, check=False)
+        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+        with open(self.path("out.json"), encoding="utf-8") as file:
+            result = json.load(file)
+        self.assertEqual([row["name"] for row in result["rows"]], ROWS)
+        for row in result["rows"]:
+            ratios = [line for line in row["lines"] if "least" in line]
+            self.assertTrue(ratios, row["name"])
+            for line in ratios:
+                self.assertTrue(math.isfinite(line["value"]) and
+                                line["value"] > 0, f"{row['name']}: {line}")
+            self.assertIn(row["name"], done.stdout)
+        # What is counted does not depend on the machine.
+        facts = {line["what"]: line for row in result["rows"]
+                 for line in row["lines"]}
+        self.assertEqual(
+            facts["flushes more with backups than without"]["value"], 0)
+        panels = xml.etree.ElementTree.parse(self.path("out.svg")).getroot()
+        self.assertGreater(len(list(panels.iter(
+            "{http://www.w3.org/2000/svg}polyline"))), 20)
+        self.expect_nothing_left()
+
+    def test_an_interrupted_run_leaves_nothing(self):
+        child = subprocess.Popen(
+            self.command("--rows", "write", "--size", "16", "--rounds", "999",
+                         "--grow", "1"), stderr=subprocess.PIPE, text=True)
+        with child.stderr as lines:
+            for line in lines:
+                if "round 2" in line:
+                    break
+            self.assertEqual(len(mounts_below(self.work)), 3)
+            child.send_signal(signal.SIGINT)
+            lines.read()
+        self.assertEqual(child.wait(120), 128 + signal.SIGINT)
+        self.expect_nothing_left()
+
+
+class ChecksTest(unittest.TestCase):
+    def test_a_wrong_file_is_noticed(self):
+        with tempfile.TemporaryDirectory() as folder:
+            rows_files.make_files(folder, 2, 10, True)
+            rows_files.check_files(folder, 10)
+            with open(os.path.join(folder, "dir00001", "file00000007"), "r+b",
+                      buffering=0) as file:
+                file.write(b"x")
+            with self.assertRaises(BenchError):
+                rows_files.check_files(folder, 10)
+
+    def test_a_missing_file_is_noticed(self):
+        with tempfile.TemporaryDirectory() as folder:
+            rows_files.make_files(folder, 2, 10, True)
+            os.unlink(os.path.join(folder, "dir00000", "file00000003"))
+            with self.assertRaises(BenchError):
+                rows_files.check_files(folder, 10)
+
+    def test_the_slope_of_a_square_is_two(self):
+        self.assertAlmostEqual(
+            rounds.slope([(n, n * n * 3.0) for n in (10, 100, 1000)]), 2)
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,187 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The machine: work folder, mounts, processes, caches. Everything that a run
+makes is below one folder, and Host.close() takes all of it away."""
+
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+
+MIB = 1 << 20
+
+
+class BenchError(Exception):
+    """A measurement that could not be made, or a wrong result."""
+
+
+def expect(condition, text):
+    if not condition:
+        raise BenchError(text)
+
+
+def await_true(condition, text, seconds=120):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        expect(time.monotonic() < deadline, f"{text}: not in {seconds} s")
+        time.sleep(0.005)
+
+
+def run(*words, codes=(0,)):
+    """Runs a program to its end; returns its output."""
+    done = subprocess.run([str(w) for w in words], capture_output=True,
+                          text=True, check=False)
+    expect(done.returncode in codes,
+           f"{' '.join(str(w) for w in words)}: exit code {done.returncode}: "
+           f"{done.stdout[-2000:]}{done.stderr[-2000:]}")
+    return done.stdout
+
+
+def mounts_below(folder):
+    with open("/proc/self/mounts", encoding="utf-8") as file:
+        points = [line.split()[1] for line in file]
+    return [p for p in points if p.startswith(folder + "/")]
+
+
+def fsync_path(path):
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def sync_file_system(path):
+    run("sync", "-f", path)
+
+
+def forget(path):
+    """Drops what is clean of a file, or of all files of a folder, from the
+    page cache: what comes next is read from the disk."""
+    if os.path.isdir(path):
+        for item in os.scandir(path):
+            if item.is_dir(follow_symlinks=False) or item.is_file():
+                forget(item.path)
+        return
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
+    finally:
+        os.close(fd)
+
+
+def resident_mib(pid):
+    with open(f"/proc/{pid}/status", encoding="utf-8") as file:
+        for line in file:
+            if line.startswith("VmRSS:"):
+                return int(line.split()[1]) / 1024
+    raise BenchError(f"process {pid} has no memory")
+
+
+class Clock:
+    """with Clock() as c: ...; c.seconds"""
+
+    def __enter__(self):
+        self.begin = time.monotonic()
+        self.seconds = None
+        return self
+
+    def __exit__(self, *_):
+        self.seconds = time.monotonic() - self.begin
+
+
+class Host:
+    """The programs measured, and the folder that it all happens in."""
+
+    def __init__(self, parent, build, keep_log=None):
+        self.vellum = os.path.join(build, "vellum")
+        self.passthrough = os.path.join(build, "tests", "bench_passthrough")
+        for program in (self.vellum, self.passthrough):
+            expect(os.access(program, os.X_OK), f"{program} is not there")
+        self.work = tempfile.mkdtemp(prefix="vellum-bench.", dir=parent)
+        self.children = []
+        self.keep_log = keep_log
+        self.count = 0
+
+    def folder(self, name):
+        """A new, empty folder."""
+        self.count += 1
+        path = os.path.join(self.work, f"{self.count:03d}-{name}")
+        os.mkdir(path)
+        return path
+
+    def start(self, *words):
+        """A program that stays; ended by stop() or close()."""
+        with open(os.path.join(self.work, "children.log"), "ab") as log:
+            child = subprocess.Popen([str(w) for w in words],
+                                     stdin=subprocess.DEVNULL, stdout=log,
+                                     stderr=log, start_new_session=True)
+        self.children.append(child)
+        return child
+
+    def stop(self, child):
+        if child.poll() is None:
+            child.terminate()
+            try:
+                child.wait(20)
+            except subprocess.TimeoutExpired:
+                child.kill()
+                child.wait()
+        self.children.remove(child)
+
+    def remove(self, path):
+        if os.path.isdir(path):
+            shutil.rmtree(path)
+        else:
+            os.unlink(path)
+
+    def close(self):
+        """Also after a broken-off measurement: nothing is left behind."""
+        for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(signum, signal.SIG_IGN)
+        os.chdir("/")
+        daemons = self.daemons()
+        for point in reversed(mounts_below(self.work)):
+            try:
+                subprocess.run([self.vellum, "unmount", "--force", point],
+                               capture_output=True, check=False, timeout=30)
+            except subprocess.TimeoutExpired:
+                pass
+            subprocess.run(["umount", "-l", point], capture_output=True,
+                           check=False)
+        for child in list(self.children):
+            self.stop(child)
+        deadline = time.monotonic() + 20
+        while any(alive(d) for d in daemons):
+            if time.monotonic() > deadline:
+                for pid in filter(alive, daemons):
+                    os.kill(pid, signal.SIGKILL)
+                break
+            time.sleep(0.01)
+        shutil.rmtree(self.work, ignore_errors=True)
+
+    def daemons(self):
+        """Our daemons: of this program, with a path of ours among the words."""
+        found = []
+        program = os.path.realpath(self.vellum)
+        for entry in os.listdir("/proc"):
+            if not entry.isdigit():
+                continue
+            try:
+                with open(f"/proc/{entry}/cmdline", "rb") as file:
+                    words = file.read()
+                if (self.work.encode() in words and
+                        os.readlink(f"/proc/{entry}/exe") == program):
+                    found.append(int(entry))
+            except OSError:
+                pass  # it has ended
+        return found
+
+
+def alive(pid):
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True

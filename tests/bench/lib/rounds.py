@@ -1,0 +1,131 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Rounds: everybody measures once a round, in turn, so that what the machine
+does beside it hits all alike; then ratios of the same round, and their median.
+"""
+
+import statistics
+from contextlib import ExitStack
+
+from .host import BenchError
+
+
+class Target:
+    """A ratio that counts: seconds of `of` by seconds of `by`, both
+    (contender, metric). With `at_least` more is better, with `at_most` less;
+    with neither it is only told."""
+
+    def __init__(self, text, of, by, at_least=None, at_most=None):
+        self.text = text
+        self.of = of
+        self.by = by
+        self.at_least = at_least
+        self.at_most = at_most
+
+
+class Fact:
+    """What is counted, not timed."""
+
+    def __init__(self, text, value, at_most=None):
+        self.text = text
+        self.value = value
+        self.at_most = at_most
+
+    @property
+    def holds(self):
+        return None if self.at_most is None else self.value <= self.at_most
+
+
+class Row:
+    """A row of the table. Subclasses say `name`, `title`, `sizes` (one number
+    for each scale; the unit is the row's), `grows` (whether it is measured at
+    a hundredth and a tenth of the size as well) and `targets`, and make the
+    contenders."""
+
+    name = ""
+    title = ""
+    sizes = {"small": 1, "full": 1}
+    smallest = 1
+    grows = False
+    targets = ()
+
+    def set_up(self, stack, host, size):
+        """{contender: callable(round) -> {metric: seconds}}; what must be
+        closed goes on the stack."""
+        raise NotImplementedError
+
+    def finish(self):
+        """Checks of the results when all rounds are over; a list of Facts."""
+        return []
+
+
+def slope(points):
+    """Of cost over size on logarithmic axes: 1 is linear."""
+    import math
+    if len(points) < 2:
+        return None
+    x = [math.log(size) for size, _ in points]
+    y = [math.log(max(cost, 1e-9)) for _, cost in points]
+    return statistics.linear_regression(x, y).slope
+
+
+class Measured:
+    """What came out of one row."""
+
+    def __init__(self, row, rounds):
+        self.row = row
+        self.rounds = rounds
+        # size -> contender -> metric -> [seconds of each round]
+        self.seconds = {}
+        self.facts = []
+
+    @property
+    def size(self):
+        return max(self.seconds)
+
+    def ratios(self, target):
+        """Of each round."""
+        times = self.seconds[self.size]
+        of = times[target.of[0]][target.of[1]]
+        by = times[target.by[0]][target.by[1]]
+        return [a / b for a, b in zip(of, by)]
+
+    def growth(self):
+        """(contender, metric) -> [(size, median seconds)]"""
+        out = {}
+        for size in sorted(self.seconds):
+            for contender, metrics in self.seconds[size].items():
+                for metric, values in metrics.items():
+                    out.setdefault((contender, metric), []).append(
+                        (size, statistics.median(values)))
+        return out
+
+
+def sizes_of(row, scale, parts):
+    full = row.sizes[scale]
+    if not row.grows:
+        return [full]
+    return sorted({max(row.smallest, round(full * part)) for part in parts})
+
+
+def measure(row, host, scale, rounds, parts, say):
+    result = Measured(row, rounds)
+    for size in sizes_of(row, scale, parts):
+        times = {}
+        with ExitStack() as stack:
+            contenders = row.set_up(stack, host, size)
+            names = list(contenders)
+            for turn in range(rounds):
+                # Nobody is always the first.
+                at = turn % len(names)
+                for name in names[at:] + names[:at]:
+                    say(f"{row.name}: size {size}, round {turn + 1}, {name}")
+                    for metric, seconds in contenders[name](turn).items():
+                        times.setdefault(name, {}).setdefault(
+                            metric, []).append(seconds)
+            result.seconds[size] = times
+            result.facts = row.finish()
+    for target in row.targets:
+        for contender, metric in (target.of, target.by):
+            if not result.seconds[result.size].get(contender, {}).get(metric):
+                raise BenchError(f"{row.name}: {contender} has no {metric}")
+    return result

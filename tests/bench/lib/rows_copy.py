@@ -1,0 +1,199 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Copies of a volume against copies of its image file by other programs."""
+
+import os
+import random
+
+from .host import MIB, Clock, expect, forget, fsync_path, run
+from .rounds import Fact, Row, Target
+from .rows_data import chunk
+from .systems import Vellum
+
+REGION = 64 << 10
+
+
+def fill_volume(vellum, megabytes):
+    """One file of that size; the volume is a little larger."""
+    path = os.path.join(vellum.root, "file")
+    with open(path, "wb", buffering=0) as file:
+        for i in range(megabytes):
+            file.write(chunk(i))
+        os.fsync(file.fileno())
+    vellum.durable()
+    return path
+
+
+def clear(vellum, medium):
+    """Makes it an empty medium of the pool again."""
+    vellum.call("format", medium, "--name", "SPARE", "--role", "backup",
+                "--clear")
+
+
+def capacity_of(megabytes):
+    return (megabytes * 9 // 8 + 64) * MIB
+
+
+class FullCopy(Row):
+    """Size: MiB of the file on the volume that is copied."""
+
+    name = "copy"
+    title = "image and streaming copy of a whole volume"
+    sizes = {"small": 8, "full": 4096}
+    grows = True
+    peers = {
+        "dd": ("dd", "if={from}", "of={to}", "bs=1M", "conv=sparse,fsync",
+               "status=none"),
+        "cp": ("cp", "--sparse=always", "{from}", "{to}"),
+        "qemu-img": ("qemu-img", "convert", "-f", "raw", "-O", "raw", "{from}",
+                     "{to}"),
+        "ddrescue": ("ddrescue", "-q", "-S", "-f", "{from}", "{to}"),
+    }
+    targets = (
+        Target("streaming, dd with fsync", ("dd", "copy"),
+               ("vellum", "streaming"), at_least=0.9),
+        Target("image, dd with fsync", ("dd", "copy"), ("vellum", "image"),
+               at_least=0.9),
+        Target("streaming with verification, dd + cmp", ("dd", "copy + cmp"),
+               ("vellum", "streaming, verified"), at_least=0.9),
+        Target("image with verification, dd + cmp", ("dd", "copy + cmp"),
+               ("vellum", "image, verified"), at_least=0.9),
+        Target("streaming, cp --sparse", ("cp", "copy"),
+               ("vellum", "streaming")),
+        Target("streaming, qemu-img convert", ("qemu-img", "copy"),
+               ("vellum", "streaming")),
+        Target("streaming, ddrescue", ("ddrescue", "copy"),
+               ("vellum", "streaming")),
+    )
+
+    def set_up(self, stack, host, size):
+        vellum = Vellum(host, capacity=capacity_of(size), media=2)
+        stack.callback(vellum.close)
+        fill_volume(vellum, size)
+        source = vellum.image()
+        folder = host.folder("copies")
+
+        def by_vellum(_):
+            seconds = {}
+            for mode in ("streaming", "image"):
+                for verify in (False, True):
+                    clear(vellum, "V00002")
+                    forget(source)
+                    words = ["copy", "A", "--mode", mode, "--to", "V00002"]
+                    with Clock() as clock:
+                        vellum.job(*words, *([] if verify else ["--no-verify"]))
+                    name = mode + (", verified" if verify else "")
+                    seconds[name] = clock.seconds
+            # The proof, outside the measurement.
+            vellum.compare(vellum.backup_on("V00002"))
+            return seconds
+
+        def by_program(name):
+            to = os.path.join(folder, name)
+            words = [w.format(**{"from": source, "to": to})
+                     for w in self.peers[name]]
+            forget(source)
+            with Clock() as clock:
+                run(*words)
+                fsync_path(to)
+            seconds = {"copy": clock.seconds}
+            if name == "dd":
+                forget(to)
+                with Clock() as compare:
+                    run("cmp", source, to)
+                seconds["copy + cmp"] = clock.seconds + compare.seconds
+            host.remove(to)
+            return seconds
+
+        contenders = {"vellum": by_vellum}
+        for name in self.peers:
+            contenders[name] = lambda _, n=name: by_program(n)
+        return contenders
+
+
+class Incremental(Row):
+    """Size: MiB of the file; 0.1, 1 and 10 % of its regions are changed."""
+
+    name = "incremental"
+    title = "incremental copy of changed regions, against rsync --inplace"
+    sizes = {"small": 16, "full": 4096}
+    points = tuple((percent, how) for percent in (0.1, 1, 10)
+                   for how in ("scattered", "clustered"))
+    targets = tuple(
+        target for percent, how in points for target in (
+            Target(f"{percent} % {how}, share of the full copy",
+                   ("vellum", f"{percent} % {how}"), ("vellum", "full"),
+                   at_most=0.03 if percent == 1 else None),
+            Target(f"{percent} % {how}, rsync --inplace",
+                   ("rsync", f"{percent} % {how}"),
+                   ("vellum", f"{percent} % {how}"), at_least=1.0)))
+
+    def set_up(self, stack, host, size):
+        vellum = Vellum(host, capacity=capacity_of(size), media=3)
+        stack.callback(vellum.close)
+        path = fill_volume(vellum, size)
+        copy = os.path.join(host.folder("rsync"), "image")
+        regions = size * MIB // REGION
+        self.changed = {}
+        vellum.job("copy", "A", "--mode", "streaming", "--to", "V00002")
+        backup = vellum.backup_on("V00002")
+        run("cp", "--sparse=always", vellum.image(), copy)
+
+        def change(percent, how, turn):
+            count = max(1, round(regions * percent / 100))
+            order = random.Random(f"{percent} {how} {turn}")
+            if how == "scattered":
+                picked = sorted(order.sample(range(regions), count))
+            else:
+                first = order.randrange(regions - count + 1)
+                picked = range(first, first + count)
+            data = order.randbytes(REGION)
+            with open(path, "r+b", buffering=0) as file:
+                for region in picked:
+                    os.pwrite(file.fileno(), data, region * REGION)
+            vellum.durable()
+            return count
+
+        def incremental():
+            job = vellum.job("copy", "A", "--mode", "incremental", "--to",
+                             "V00002")
+            expect(job["method"] == "incremental", f"a full copy: {job}")
+
+        def rsync():
+            run("rsync", "--inplace", "--no-whole-file", vellum.image(), copy)
+            fsync_path(copy)
+
+        def once(turn):
+            """Both copy the same changes, each first in every other round."""
+            seconds = {"vellum": {}, "rsync": {}}
+            for percent, how in self.points:
+                name = f"{percent} % {how}"
+                count = change(percent, how, turn)
+                track = [row for row in vellum.table("tracking")
+                         if row["backup_disk"] == backup]
+                self.changed[name] = track[0]["changed_bytes"] / REGION / count
+                both = [("vellum", incremental), ("rsync", rsync)]
+                for who, work in both if turn % 2 == 0 else reversed(both):
+                    with Clock() as clock:
+                        work()
+                    seconds[who][name] = clock.seconds
+                vellum.compare(backup)
+            clear(vellum, "V00003")
+            with Clock() as clock:
+                vellum.job("copy", "A", "--mode", "streaming", "--to", "V00003")
+            seconds["vellum"]["full"] = clock.seconds
+            return seconds
+
+        # One contender drives both: they copy the same changes.
+        kept = {}
+
+        def turn_of(name, turn):
+            if turn not in kept:
+                kept[turn] = once(turn)
+            return kept[turn][name]
+
+        return {name: lambda turn, n=name: turn_of(n, turn)
+                for name in ("vellum", "rsync")}
+
+    def finish(self):
+        return [Fact(f"{name}: regions copied by regions overwritten",
+                     round(value, 2)) for name, value in self.changed.items()]

@@ -1,0 +1,479 @@
+// SPDX-License-Identifier: Apache-2.0
+// The peer of the measurements: a FUSE file system that hands every call on to
+// a directory and does nothing else, as libfuse's passthrough examples do
+// (Debian ships their source only). What it costs is what FUSE costs.
+//
+//   passthrough [--writeback] DIRECTORY MOUNT     stays in the foreground
+//
+// As in those examples: nodes are O_PATH descriptors found by device and inode,
+// data is spliced between file and FUSE device, names and attributes are kept
+// by the kernel, several threads serve. Without --writeback a write has
+// reached the file when it returns, as with Vellum.
+#include <dirent.h>
+#include <fcntl.h>
+#include <fuse3/fuse_lowlevel.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+#include <fstream>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace {
+
+constexpr double kKeep = 3600;
+
+struct Node {
+  int fd = -1;
+  uint64_t lookups = 0;
+  std::pair<dev_t, ino_t> key;
+};
+
+struct FileSystem {
+  std::mutex mu;
+  std::map<std::pair<dev_t, ino_t>, std::unique_ptr<Node>> nodes;
+  Node root;
+  bool writeback = false;
+};
+
+FileSystem& Fs(fuse_req_t req) {
+  return *static_cast<FileSystem*>(fuse_req_userdata(req));
+}
+
+Node* NodeOf(fuse_req_t req, fuse_ino_t ino) {
+  return ino == FUSE_ROOT_ID ? &Fs(req).root : reinterpret_cast<Node*>(ino);
+}
+
+int FdOf(fuse_req_t req, fuse_ino_t ino) { return NodeOf(req, ino)->fd; }
+
+// The path of an O_PATH descriptor, for calls that want no such descriptor.
+std::string PathOf(fuse_req_t req, fuse_ino_t ino) {
+  return "/proc/self/fd/" + std::to_string(FdOf(req, ino));
+}
+
+void Reply(fuse_req_t req, int result) {
+  fuse_reply_err(req, result == 0 ? 0 : errno);
+}
+
+// 0 or an errno.
+int FindNode(fuse_req_t req, int parent, const char* name,
+             fuse_entry_param* entry) {
+  *entry = {};
+  entry->attr_timeout = entry->entry_timeout = kKeep;
+  const int fd = openat(parent, name, O_PATH | O_NOFOLLOW);
+  if (fd < 0) return errno;
+  if (fstatat(fd, "", &entry->attr, AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW) != 0) {
+    const int err = errno;
+    close(fd);
+    return err;
+  }
+  FileSystem& fs = Fs(req);
+  const std::pair<dev_t, ino_t> key(entry->attr.st_dev, entry->attr.st_ino);
+  const std::lock_guard<std::mutex> lock(fs.mu);
+  std::unique_ptr<Node>& node = fs.nodes[key];
+  if (node == nullptr) {
+    node = std::make_unique<Node>();
+    node->fd = fd;
+    node->key = key;
+  } else {
+    close(fd);
+  }
+  ++node->lookups;
+  entry->ino = reinterpret_cast<fuse_ino_t>(node.get());
+  return 0;
+}
+
+void Drop(fuse_req_t req, fuse_ino_t ino, uint64_t count) {
+  FileSystem& fs = Fs(req);
+  Node* const node = NodeOf(req, ino);
+  if (node == &fs.root) return;
+  const std::lock_guard<std::mutex> lock(fs.mu);
+  node->lookups -= count;
+  if (node->lookups > 0) return;
+  close(node->fd);
+  fs.nodes.erase(std::pair(node->key));
+}
+
+void ReplyEntry(fuse_req_t req, fuse_ino_t parent, const char* name) {
+  fuse_entry_param entry;
+  const int err = FindNode(req, FdOf(req, parent), name, &entry);
+  if (err != 0) {
+    fuse_reply_err(req, err);
+  } else {
+    fuse_reply_entry(req, &entry);
+  }
+}
+
+void Init(void* userdata, fuse_conn_info* conn) {
+  const auto want = [conn](unsigned flag) {
+    conn->want |= conn->capable & flag;
+  };
+  want(FUSE_CAP_SPLICE_READ);
+  want(FUSE_CAP_SPLICE_WRITE);
+  want(FUSE_CAP_SPLICE_MOVE);
+  if (static_cast<FileSystem*>(userdata)->writeback) {
+    want(FUSE_CAP_WRITEBACK_CACHE);
+  }
+}
+
+void Lookup(fuse_req_t req, fuse_ino_t parent, const char* name) {
+  fuse_entry_param entry;
+  const int err = FindNode(req, FdOf(req, parent), name, &entry);
+  if (err == ENOENT) {
+    entry.ino = 0;  // the kernel keeps the absence
+    fuse_reply_entry(req, &entry);
+  } else if (err != 0) {
+    fuse_reply_err(req, err);
+  } else {
+    fuse_reply_entry(req, &entry);
+  }
+}
+
+void Forget(fuse_req_t req, fuse_ino_t ino, uint64_t count) {
+  Drop(req, ino, count);
+  fuse_reply_none(req);
+}
+
+void ForgetMulti(fuse_req_t req, size_t count, fuse_forget_data* forgets) {
+  for (size_t i = 0; i < count; ++i) {
+    Drop(req, forgets[i].ino, forgets[i].nlookup);
+  }
+  fuse_reply_none(req);
+}
+
+void GetAttr(fuse_req_t req, fuse_ino_t ino, fuse_file_info*) {
+  struct stat st {};
+  if (fstatat(FdOf(req, ino), "", &st, AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW) !=
+      0) {
+    fuse_reply_err(req, errno);
+    return;
+  }
+  fuse_reply_attr(req, &st, kKeep);
+}
+
+timespec TimeFor(int to_set, int set, int now, timespec value) {
+  if ((to_set & now) != 0) return {0, UTIME_NOW};
+  if ((to_set & set) != 0) return value;
+  return {0, UTIME_OMIT};
+}
+
+void SetAttr(fuse_req_t req, fuse_ino_t ino, struct stat* st, int to_set,
+             fuse_file_info* fi) {
+  const std::string path = PathOf(req, ino);
+  int result = 0;
+  if ((to_set & FUSE_SET_ATTR_MODE) != 0) {
+    result = chmod(path.c_str(), st->st_mode);
+  }
+  if (result == 0 && (to_set & (FUSE_SET_ATTR_UID | FUSE_SET_ATTR_GID)) != 0) {
+    const uid_t uid =
+        (to_set & FUSE_SET_ATTR_UID) != 0 ? st->st_uid : static_cast<uid_t>(-1);
+    const gid_t gid =
+        (to_set & FUSE_SET_ATTR_GID) != 0 ? st->st_gid : static_cast<gid_t>(-1);
+    result = fchownat(FdOf(req, ino), "", uid, gid,
+                      AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW);
+  }
+  if (result == 0 && (to_set & FUSE_SET_ATTR_SIZE) != 0) {
+    result = fi != nullptr ? ftruncate(static_cast<int>(fi->fh), st->st_size)
+                           : truncate(path.c_str(), st->st_size);
+  }
+  if (result == 0 &&
+      (to_set & (FUSE_SET_ATTR_ATIME | FUSE_SET_ATTR_MTIME)) != 0) {
+    const timespec times[2] = {TimeFor(to_set, FUSE_SET_ATTR_ATIME,
+                                       FUSE_SET_ATTR_ATIME_NOW, st->st_atim),
+                               TimeFor(to_set, FUSE_SET_ATTR_MTIME,
+                                       FUSE_SET_ATTR_MTIME_NOW, st->st_mtim)};
+    result = utimensat(AT_FDCWD, path.c_str(), times, 0);
+  }
+  if (result != 0) {
+    fuse_reply_err(req, errno);
+    return;
+  }
+  GetAttr(req, ino, fi);
+}
+
+void MakeNode(fuse_req_t req, fuse_ino_t parent, const char* name, mode_t mode,
+              dev_t device) {
+  if (mknodat(FdOf(req, parent), name, mode, device) != 0) {
+    fuse_reply_err(req, errno);
+    return;
+  }
+  ReplyEntry(req, parent, name);
+}
+
+void MakeDirectory(fuse_req_t req, fuse_ino_t parent, const char* name,
+                   mode_t mode) {
+  if (mkdirat(FdOf(req, parent), name, mode) != 0) {
+    fuse_reply_err(req, errno);
+    return;
+  }
+  ReplyEntry(req, parent, name);
+}
+
+void Unlink(fuse_req_t req, fuse_ino_t parent, const char* name) {
+  Reply(req, unlinkat(FdOf(req, parent), name, 0));
+}
+
+void RemoveDirectory(fuse_req_t req, fuse_ino_t parent, const char* name) {
+  Reply(req, unlinkat(FdOf(req, parent), name, AT_REMOVEDIR));
+}
+
+void Rename(fuse_req_t req, fuse_ino_t parent, const char* name,
+            fuse_ino_t new_parent, const char* new_name, unsigned flags) {
+  Reply(req, renameat2(FdOf(req, parent), name, FdOf(req, new_parent), new_name,
+                       flags));
+}
+
+void OpenDir(fuse_req_t req, fuse_ino_t ino, fuse_file_info* fi) {
+  const int fd = openat(FdOf(req, ino), ".", O_RDONLY | O_DIRECTORY);
+  DIR* const dir = fd < 0 ? nullptr : fdopendir(fd);
+  if (dir == nullptr) {
+    fuse_reply_err(req, errno);
+    return;
+  }
+  fi->fh = reinterpret_cast<uint64_t>(dir);
+  fi->cache_readdir = 1;
+  fuse_reply_open(req, fi);
+}
+
+void List(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
+          fuse_file_info* fi, bool plus) {
+  DIR* const dir = reinterpret_cast<DIR*>(fi->fh);
+  std::vector<char> buffer(size);
+  size_t used = 0;
+  seekdir(dir, offset);
+  for (const dirent* item = nullptr; (item = readdir(dir)) != nullptr;) {
+    char* const at = buffer.data() + used;
+    const size_t room = size - used;
+    const std::string name = item->d_name;
+    fuse_entry_param entry{};
+    entry.attr.st_ino = item->d_ino;
+    entry.attr.st_mode = DTTOIF(item->d_type);
+    const bool look_up = plus && name != "." && name != "..";
+    if (look_up && FindNode(req, FdOf(req, ino), item->d_name, &entry) != 0) {
+      continue;  // removed meanwhile
+    }
+    const size_t need =
+        plus ? fuse_add_direntry_plus(req, at, room, item->d_name, &entry,
+                                      item->d_off)
+             : fuse_add_direntry(req, at, room, item->d_name, &entry.attr,
+                                 item->d_off);
+    if (need > room) {
+      if (look_up) Drop(req, entry.ino, 1);
+      break;
+    }
+    used += need;
+  }
+  fuse_reply_buf(req, buffer.data(), used);
+}
+
+void ReadDir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
+             fuse_file_info* fi) {
+  List(req, ino, size, offset, fi, false);
+}
+
+void ReadDirPlus(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
+                 fuse_file_info* fi) {
+  List(req, ino, size, offset, fi, true);
+}
+
+void ReleaseDir(fuse_req_t req, fuse_ino_t, fuse_file_info* fi) {
+  closedir(reinterpret_cast<DIR*>(fi->fh));
+  fuse_reply_err(req, 0);
+}
+
+// What the file must be opened with so that the kernel's cache can work on it.
+int OpenFlags(fuse_req_t req, int flags) {
+  flags &= ~O_NOFOLLOW;
+  if (!Fs(req).writeback) return flags;
+  if ((flags & O_ACCMODE) == O_WRONLY) flags = (flags & ~O_ACCMODE) | O_RDWR;
+  return flags & ~O_APPEND;
+}
+
+void Open(fuse_req_t req, fuse_ino_t ino, fuse_file_info* fi) {
+  const int fd =
+      open(PathOf(req, ino).c_str(), OpenFlags(req, fi->flags) & ~O_CREAT);
+  if (fd < 0) {
+    fuse_reply_err(req, errno);
+    return;
+  }
+  fi->fh = static_cast<uint64_t>(fd);
+  fi->keep_cache = 1;
+  fuse_reply_open(req, fi);
+}
+
+void Create(fuse_req_t req, fuse_ino_t parent, const char* name, mode_t mode,
+            fuse_file_info* fi) {
+  const int fd = openat(FdOf(req, parent), name,
+                        OpenFlags(req, fi->flags) | O_CREAT, mode);
+  if (fd < 0) {
+    fuse_reply_err(req, errno);
+    return;
+  }
+  fuse_entry_param entry;
+  const int err = FindNode(req, FdOf(req, parent), name, &entry);
+  if (err != 0) {
+    close(fd);
+    fuse_reply_err(req, err);
+    return;
+  }
+  fi->fh = static_cast<uint64_t>(fd);
+  fi->keep_cache = 1;
+  fuse_reply_create(req, &entry, fi);
+}
+
+fuse_bufvec FileBuffer(const fuse_file_info* fi, size_t size, off_t offset) {
+  fuse_bufvec buffer = FUSE_BUFVEC_INIT(size);
+  buffer.buf[0].flags =
+      static_cast<fuse_buf_flags>(FUSE_BUF_IS_FD | FUSE_BUF_FD_SEEK);
+  buffer.buf[0].fd = static_cast<int>(fi->fh);
+  buffer.buf[0].pos = offset;
+  return buffer;
+}
+
+void Read(fuse_req_t req, fuse_ino_t, size_t size, off_t offset,
+          fuse_file_info* fi) {
+  fuse_bufvec buffer = FileBuffer(fi, size, offset);
+  fuse_reply_data(req, &buffer, FUSE_BUF_SPLICE_MOVE);
+}
+
+void WriteBuffer(fuse_req_t req, fuse_ino_t, fuse_bufvec* data, off_t offset,
+                 fuse_file_info* fi) {
+  fuse_bufvec buffer = FileBuffer(fi, fuse_buf_size(data), offset);
+  const ssize_t done =
+      fuse_buf_copy(&buffer, data, static_cast<fuse_buf_copy_flags>(0));
+  if (done < 0) {
+    fuse_reply_err(req, static_cast<int>(-done));
+  } else {
+    fuse_reply_write(req, static_cast<size_t>(done));
+  }
+}
+
+void Release(fuse_req_t req, fuse_ino_t, fuse_file_info* fi) {
+  close(static_cast<int>(fi->fh));
+  fuse_reply_err(req, 0);
+}
+
+void Fsync(fuse_req_t req, fuse_ino_t, int data_only, fuse_file_info* fi) {
+  const int fd = static_cast<int>(fi->fh);
+  Reply(req, data_only != 0 ? fdatasync(fd) : fsync(fd));
+}
+
+void StatFs(fuse_req_t req, fuse_ino_t ino) {
+  struct statvfs st {};
+  if (statvfs(PathOf(req, ino).c_str(), &st) != 0) {
+    fuse_reply_err(req, errno);
+    return;
+  }
+  fuse_reply_statfs(req, &st);
+}
+
+void GetXattr(fuse_req_t req, fuse_ino_t ino, const char* name, size_t size) {
+  std::vector<char> value(size);
+  const ssize_t length =
+      getxattr(PathOf(req, ino).c_str(), name, value.data(), size);
+  if (length < 0) {
+    fuse_reply_err(req, errno);
+  } else if (size == 0) {
+    fuse_reply_xattr(req, static_cast<size_t>(length));
+  } else {
+    fuse_reply_buf(req, value.data(), static_cast<size_t>(length));
+  }
+}
+
+fuse_lowlevel_ops Operations() {
+  fuse_lowlevel_ops o{};
+  o.init = Init;
+  o.lookup = Lookup;
+  o.forget = Forget;
+  o.forget_multi = ForgetMulti;
+  o.getattr = GetAttr;
+  o.setattr = SetAttr;
+  o.mknod = MakeNode;
+  o.mkdir = MakeDirectory;
+  o.unlink = Unlink;
+  o.rmdir = RemoveDirectory;
+  o.rename = Rename;
+  o.opendir = OpenDir;
+  o.readdir = ReadDir;
+  o.readdirplus = ReadDirPlus;
+  o.releasedir = ReleaseDir;
+  o.open = Open;
+  o.create = Create;
+  o.read = Read;
+  o.write_buf = WriteBuffer;
+  o.release = Release;
+  o.fsync = Fsync;
+  o.statfs = StatFs;
+  o.getxattr = GetXattr;
+  return o;
+}
+
+// Each node that the kernel knows keeps a descriptor.
+void RaiseFileLimit() {
+  rlim_t most = 0;
+  std::ifstream("/proc/sys/fs/nr_open") >> most;
+  const rlimit all{most, most};
+  if (most > 0 && setrlimit(RLIMIT_NOFILE, &all) == 0) return;
+  rlimit limit{};
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  limit.rlim_cur = limit.rlim_max;
+  setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+int Serve(FileSystem* fs, const char* mount) {
+  const char* argv[] = {"passthrough", "-o",
+                        "default_permissions,fsname=passthrough"};
+  fuse_args args = FUSE_ARGS_INIT(3, const_cast<char**>(argv));
+  const fuse_lowlevel_ops operations = Operations();
+  fuse_session* const session =
+      fuse_session_new(&args, &operations, sizeof(operations), fs);
+  fuse_opt_free_args(&args);
+  if (session == nullptr) return 1;
+  int result = 1;
+  if (fuse_set_signal_handlers(session) == 0) {
+    if (fuse_session_mount(session, mount) == 0) {
+      fuse_loop_config* const config = fuse_loop_cfg_create();
+      fuse_loop_cfg_set_clone_fd(config, 0);
+      result = fuse_session_loop_mt(session, config) == 0 ? 0 : 1;
+      fuse_loop_cfg_destroy(config);
+      fuse_session_unmount(session);
+    }
+    fuse_remove_signal_handlers(session);
+  }
+  fuse_session_destroy(session);
+  return result;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  FileSystem fs;
+  int at = 1;
+  if (at < argc && std::string(argv[at]) == "--writeback") {
+    fs.writeback = true;
+    ++at;
+  }
+  if (argc - at != 2) {
+    std::fprintf(stderr, "usage: passthrough [--writeback] DIRECTORY MOUNT\n");
+    return 2;
+  }
+  fs.root.fd = open(argv[at], O_PATH | O_DIRECTORY);
+  if (fs.root.fd < 0) {
+    std::fprintf(stderr, "passthrough: %s: %s\n", argv[at],
+                 std::strerror(errno));
+    return 1;
+  }
+  RaiseFileLimit();
+  umask(0);
+  return Serve(&fs, argv[at + 1]);
+}
