@@ -147,14 +147,14 @@ constexpr std::array<const char*, 16> kKeyTexts = {
     "blank check",    "vendor specific", "copy aborted",   "aborted command",
     "reserved",       "volume overflow", "miscompare",     "completed"};
 
-const char* SenseTextOf(const Sense& sense) {
+// nullptr: no text for it.
+const char* SenseTextOf(uint8_t asc, uint8_t ascq) {
   for (const SenseText& entry : kSenseTexts) {
-    if (entry.asc == sense.asc &&
-        (entry.ascq == sense.ascq || entry.ascq < 0)) {
+    if (entry.asc == asc && (entry.ascq == ascq || entry.ascq < 0)) {
       return entry.text;
     }
   }
-  return kKeyTexts[sense.key & 0x0F];
+  return nullptr;
 }
 
 Errc IllegalRequestCode(const Sense& sense) {
@@ -241,11 +241,19 @@ Errc SenseCode(const Sense& sense) {
   }
 }
 
+std::string DescribeCode(uint8_t asc, uint8_t ascq) {
+  const char* text = SenseTextOf(asc, ascq);
+  return fmt::format("{:02X}/{:02X}{}", asc, ascq,
+                     text == nullptr ? "" : fmt::format(" ({})", text));
+}
+
 std::string Describe(const Sense& sense) {
   if (!sense.valid) return "no sense data";
-  std::string text = fmt::format("{}sense {:X}/{:02X}/{:02X} ({})",
-                                 sense.deferred ? "deferred " : "", sense.key,
-                                 sense.asc, sense.ascq, SenseTextOf(sense));
+  const char* known = SenseTextOf(sense.asc, sense.ascq);
+  std::string text = fmt::format(
+      "{}sense {:X}/{:02X}/{:02X} ({})", sense.deferred ? "deferred " : "",
+      sense.key, sense.asc, sense.ascq,
+      known == nullptr ? kKeyTexts[sense.key & 0x0F] : known);
   if (sense.information) {
     text += fmt::format(", information {}", *sense.information);
   }

@@ -64,6 +64,9 @@ bool MeansReset(const Sense& sense);
 // kDeviceError the rest and bytes that are no sense data.
 Errc SenseCode(const Sense& sense);
 
+// "3B/12 (magazine removed)"; vendors' own codes have no text.
+std::string DescribeCode(uint8_t asc, uint8_t ascq);
+
 // "sense 3/11/00 (unrecovered read error), information 4096"
 std::string Describe(const Sense& sense);
 

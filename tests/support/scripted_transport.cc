@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cstring>
 #include <deque>
 #include <map>
@@ -118,6 +119,7 @@ class ScsiScript::State {
     return log_;
   }
   const std::string& name() const { return name_; }
+  std::atomic<size_t> max_transfer{512 * 1024};
 
   Result<scsi::Reply> Execute(const scsi::Command& command) {
     VELLUM_CHECK(!command.cdb.empty());
@@ -176,7 +178,7 @@ class ScsiScript::ScriptedTransport : public scsi::Transport {
   Result<scsi::Reply> Execute(const scsi::Command& command) override {
     return state_->Execute(command);
   }
-  size_t MaxTransfer() const override { return 512 * 1024; }
+  size_t MaxTransfer() const override { return state_->max_transfer; }
   std::string Name() const override { return state_->name(); }
 
  private:
@@ -208,6 +210,11 @@ ScsiScript& ScsiScript::Interrupt(ScsiHandler handler) {
 
 ScsiScript& ScsiScript::AllFail(ScsiHandler handler) {
   state_->AllFail(std::move(handler));
+  return *this;
+}
+
+ScsiScript& ScsiScript::MaxTransfer(size_t bytes) {
+  state_->max_transfer = bytes;
   return *this;
 }
 

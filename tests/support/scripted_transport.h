@@ -69,6 +69,9 @@ class ScsiScript {
   // From now on every command that no Interrupt answers; {} ends it.
   ScsiScript& AllFail(ScsiHandler handler);
 
+  // What the transport tells; 512 KiB unless set before Open().
+  ScsiScript& MaxTransfer(size_t bytes);
+
   // Whether everything of Then and Interrupt was asked for.
   bool Done() const;
   std::vector<SentCommand> Log() const;

@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: Apache-2.0
+// READ ELEMENT STATUS against changers as they are: which form of the command
+// this one understands, and how its answers are put together.
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+#include "media/element.h"
+#include "media/error.h"
+#include "media/scsi/device.h"
+#include "media/scsi/element_status.h"
+
+namespace vellum::scsi {
+
+const ElementRange& RangeOf(const ElementMap& map, ElementType type);
+// Nothing: no element of the map has this address.
+std::optional<ElementType> TypeOf(const ElementMap& map,
+                                  ElementAddress address);
+
+// The elements of `map` in its order, from what the changer reported: the first
+// record of each; one that was not reported is not accessible and says so. The
+// ACCESS bits count only if any element of the records has one (several
+// changers never set them). Pure.
+std::vector<ElementStatus> StatusesOf(
+    const ElementMap& map, const std::vector<ElementRecord>& records);
+
+// Ownership: keeps `device`, which outlives it. Thread-safety: none. It learns
+// what the changer refuses, and does not ask for that again.
+class ElementReader {
+ public:
+  ElementReader(Device* device, std::chrono::milliseconds timeout)
+      : device_(device), timeout_(timeout) {}
+
+  // Records of all elements of the map: all types with one command, or, when
+  // that is refused or the answer does not fit the map, type by type. Elements
+  // outside the map, and repetitions, are left out.
+  Result<std::vector<ElementRecord>> ReadAll(const ElementMap& map);
+
+  // One type; `identify` asks for DVCID. More commands follow where one cannot
+  // carry all.
+  Result<std::vector<ElementRecord>> ReadType(ElementType type,
+                                              const ElementRange& range,
+                                              bool identify);
+
+  // The map, for a changer that does not tell it (page 1Dh): from the least to
+  // the greatest address of each type.
+  Result<ElementMap> Discover();
+
+  bool has_volume_tags() const { return volume_tags_; }
+  bool has_identifiers() const { return identifiers_; }
+  bool answers_all_types() const { return all_types_; }
+
+ private:
+  struct Answer {
+    ElementReport report;
+    bool whole = true;  // all that is available was transferred
+  };
+
+  struct Form {
+    bool tags = true;       // VOLTAG
+    bool identify = false;  // DVCID
+  };
+
+  // `type` 0: all. `expected`: for the first guess of the length.
+  Result<Answer> Ask(uint8_t type, uint16_t first, uint16_t count,
+                     size_t expected, bool identify);
+  Result<Answer> AskOnce(uint8_t type, uint16_t first, uint16_t count,
+                         size_t length, Form form, Sense* sense);
+
+  Device* const device_;
+  const std::chrono::milliseconds timeout_;
+  bool volume_tags_ = true;
+  bool identifiers_ = true;
+  bool all_types_ = true;
+};
+
+}  // namespace vellum::scsi

@@ -1,0 +1,550 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "media/scsi/scsi_changer.h"
+
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+
+#include "tests/support/fake_scsi_changer.h"
+#include "tests/support/status_matchers.h"
+
+namespace vellum::scsi {
+namespace {
+
+using std::chrono::milliseconds;
+using testing::ElementsAre;
+using AllTypes = FakeScsiChangerOptions::AllTypes;
+
+constexpr uint8_t kReadStatus = 0xB8;
+constexpr uint8_t kMove = 0xA5;
+
+ElementAddress A(int address) {
+  return ElementAddress{static_cast<uint16_t>(address)};
+}
+
+ScsiChangerOptions Fast() {
+  ScsiChangerOptions options;
+  options.ready_bound = milliseconds(50);
+  options.patience = {milliseconds(20), milliseconds(20), milliseconds(1),
+                      milliseconds(2)};
+  return options;
+}
+
+// "1024 V1", "1025 -": the elements of the map, without the empty ones that
+// have nothing to say.
+std::vector<std::string> Full(
+    const Result<std::vector<ElementStatus>>& statuses) {
+  if (!statuses.ok()) return {statuses.error().ToString()};
+  std::vector<std::string> lines;
+  for (const ElementStatus& status : *statuses) {
+    if (!status.full && status.note.empty()) continue;
+    std::string line = ToString(status.address) + " " +
+                       (status.volume_tag.empty() ? "-" : status.volume_tag);
+    if (!status.accessible) line += " inaccessible";
+    if (status.imported) line += " imported";
+    if (status.source) line += " from " + ToString(*status.source);
+    if (!status.note.empty()) line += ": " + status.note;
+    lines.push_back(line);
+  }
+  return lines;
+}
+
+class ScsiChangerTest : public testing::Test {
+ protected:
+  void Open(const FakeScsiChangerOptions& options = {}) {
+    fake_ = std::make_unique<FakeScsiChanger>(options);
+    fake_->Put(1024, "V00001L1");
+    fake_->Put(1026, "V00002L1");
+    Connect();
+  }
+  void Connect() {
+    auto changer = ScsiChanger::Open(fake_->Open(), Fast());
+    ASSERT_OK(changer);
+    changer_ = std::move(*changer);
+  }
+  ScsiScript& script() { return fake_->script(); }
+  std::vector<uint8_t> LastMove() {
+    std::vector<uint8_t> cdb;
+    for (const SentCommand& sent : script().Log()) {
+      if (sent.cdb[0] == kMove) cdb = sent.cdb;
+    }
+    return cdb;
+  }
+
+  std::unique_ptr<FakeScsiChanger> fake_;
+  std::unique_ptr<ScsiChanger> changer_;
+};
+
+TEST_F(ScsiChangerTest, TellsWhatItIs) {
+  Open();
+  ASSERT_OK_AND_ASSIGN(const ChangerIdentity identity, changer_->Identify());
+  EXPECT_EQ(identity.vendor, "VELLUM");
+  EXPECT_EQ(identity.product, "FAKE CHANGER");
+  EXPECT_EQ(identity.revision, "0001");
+  EXPECT_EQ(identity.serial, "JB0001");
+  EXPECT_EQ(identity.device, "/dev/fake");
+}
+
+TEST_F(ScsiChangerTest, OpensNothingButAChanger) {
+  ScsiScript disk("/dev/sg1");
+  std::vector<uint8_t> inquiry(36, ' ');
+  inquiry[0] = 0;
+  inquiry[4] = 31;
+  disk.Then(0x12, Data(inquiry)).Then(0x12, Check(5, 0x24, 0x00));
+  const auto changer = ScsiChanger::Open(disk.Open(), Fast());
+  EXPECT_THAT(changer, HasErrc(Errc::kInvalidArgument));
+  EXPECT_THAT(changer, MessageHas("/dev/sg1"));
+}
+
+TEST_F(ScsiChangerTest, ReadsAllTypesWithOneCommand) {
+  Open();
+  EXPECT_THAT(Full(changer_->ReadElementStatus()),
+              ElementsAre("1024 V00001L1", "1026 V00002L1"));
+  EXPECT_EQ(script().Count(kReadStatus), 1u);
+  EXPECT_TRUE(changer_->answers_all_types());
+}
+
+// However a changer answers, the same elements come out.
+TEST_F(ScsiChangerTest, EveryMakeGivesTheSameElements) {
+  FakeScsiChangerOptions refused;
+  refused.all_types = AllTypes::kRefused;
+  FakeScsiChangerOptions tgt;
+  tgt.all_types = AllTypes::kShort;
+  tgt.cut = 8;
+  tgt.access_bits = false;
+  tgt.exchange = tgt.turns = false;
+  FakeScsiChangerOptions few;
+  few.most_elements = 3;
+  FakeScsiChangerOptions no_page;
+  no_page.address_page = false;
+  FakeScsiChangerOptions no_page_refused = refused;
+  no_page_refused.address_page = false;
+  FakeScsiChangerOptions ten;
+  ten.mode_sense_6 = false;
+  for (const auto& options :
+       {refused, tgt, few, no_page, no_page_refused, ten}) {
+    Open(options);
+    ASSERT_OK_AND_ASSIGN(const ElementMap map, changer_->Elements());
+    EXPECT_EQ(map.storage.first, A(1024));
+    EXPECT_EQ(map.storage.count, 8);
+    EXPECT_EQ(map.data_transfer.first, A(256));
+    EXPECT_EQ(map.data_transfer.count, 2);
+    EXPECT_EQ(map.import_export.count, 1);
+    EXPECT_EQ(map.transport.first, A(1));
+    ASSERT_OK_AND_ASSIGN(const auto statuses, changer_->ReadElementStatus());
+    EXPECT_EQ(statuses.size(), 12u);
+    EXPECT_THAT(Full(statuses), ElementsAre("1024 V00001L1", "1026 V00002L1"));
+    EXPECT_TRUE(std::all_of(statuses.begin(), statuses.end(),
+                            [](const auto& s) { return s.accessible; }));
+  }
+}
+
+TEST_F(ScsiChangerTest, LearnsWhatIsRefusedAndAsksForItOnce) {
+  FakeScsiChangerOptions options;
+  options.all_types = AllTypes::kRefused;
+  options.volume_tags = false;
+  options.identifiers = false;
+  Open(options);
+  EXPECT_THAT(Full(changer_->ReadElementStatus()),
+              ElementsAre("1024 -", "1026 -"));
+  const size_t before = script().Count(kReadStatus);
+  EXPECT_THAT(Full(changer_->ReadElementStatus()),
+              ElementsAre("1024 -", "1026 -"));
+  EXPECT_EQ(script().Count(kReadStatus), before + 4);
+  EXPECT_FALSE(changer_->has_volume_tags());
+  ASSERT_OK_AND_ASSIGN(const auto drives, changer_->DriveElements());
+  ASSERT_EQ(drives.size(), 2u);
+  EXPECT_FALSE(drives[0].identifier);
+  EXPECT_FALSE(changer_->has_identifiers());
+}
+
+TEST_F(ScsiChangerTest, TagsAreKeptWhereOnlyIdentifiersAreRefused) {
+  FakeScsiChangerOptions options;
+  options.identifiers = false;
+  Open(options);
+  ASSERT_OK(changer_->DriveElements());
+  EXPECT_TRUE(changer_->has_volume_tags());
+  EXPECT_FALSE(changer_->has_identifiers());
+  options.identifiers = true;
+  options.volume_tags = false;
+  Open(options);
+  ASSERT_OK_AND_ASSIGN(const auto drives, changer_->DriveElements());
+  EXPECT_TRUE(drives[0].identifier);
+  EXPECT_FALSE(changer_->has_volume_tags());
+  EXPECT_TRUE(changer_->has_identifiers());
+}
+
+TEST_F(ScsiChangerTest, MoreElementsThanOneTransferHolds) {
+  FakeScsiChangerOptions options;
+  options.map.storage = {{1024}, 300};
+  Open(options);
+  script().MaxTransfer(1000);
+  fake_->Put(1323, "V00003L1");
+  EXPECT_THAT(Full(changer_->ReadElementStatus()),
+              ElementsAre("1024 V00001L1", "1026 V00002L1", "1323 V00003L1"));
+  for (const SentCommand& sent : script().Log()) {
+    EXPECT_LE(sent.in_size, 1000u);
+  }
+}
+
+TEST_F(ScsiChangerTest, TheFirstGuessOfTheLengthGrows) {
+  FakeScsiChangerOptions options;
+  options.address_page = false;  // nothing tells how many there are
+  options.map.storage = {{1024}, 1000};
+  Open(options);
+  ASSERT_OK_AND_ASSIGN(const ElementMap map, changer_->Elements());
+  EXPECT_EQ(map.storage.count, 1000);
+}
+
+TEST_F(ScsiChangerTest, AnElementThatIsNotReportedIsInaccessible) {
+  Open();
+  fake_->Hide(1031);
+  fake_->Hide(256);
+  EXPECT_THAT(Full(changer_->ReadElementStatus()),
+              ElementsAre("1024 V00001L1", "1026 V00002L1",
+                          "1031 - inaccessible: not reported by the changer",
+                          "256 - inaccessible: not reported by the changer"));
+}
+
+TEST_F(ScsiChangerTest, ExceptionsSayTheirReason) {
+  Open();
+  fake_->SetException(1026, 0x3B, 0x12);
+  EXPECT_THAT(Full(changer_->ReadElementStatus()),
+              ElementsAre("1024 V00001L1",
+                          "1026 V00002L1: exception 3B/12 (magazine removed)"));
+}
+
+TEST_F(ScsiChangerTest, AMediumThatAnOperatorPutInIsImported) {
+  Open();
+  fake_->Put(768, "V00009L1");
+  EXPECT_THAT(
+      Full(changer_->ReadElementStatus()),
+      ElementsAre("1024 V00001L1", "1026 V00002L1", "768 V00009L1 imported"));
+  ASSERT_OK(changer_->MoveMedium(A(768), A(1025)));
+  ASSERT_OK(changer_->MoveMedium(A(1025), A(768)));
+  EXPECT_THAT(
+      Full(changer_->ReadElementStatus()),
+      ElementsAre("1024 V00001L1", "1026 V00002L1", "768 V00009L1 from 1025"));
+}
+
+TEST_F(ScsiChangerTest, MovesWithTheRobotOfTheMap) {
+  Open();
+  ASSERT_OK(changer_->MoveMedium(A(1024), A(257)));
+  EXPECT_THAT(LastMove(), ElementsAre(kMove, 0, 0, 1, 4, 0, 1, 1, 0, 0, 0, 0));
+  EXPECT_EQ(fake_->At(257), "V00001L1");
+  EXPECT_FALSE(fake_->At(1024));
+  for (const SentCommand& sent : script().Log()) {
+    if (sent.cdb[0] == kMove) {
+      EXPECT_GE(sent.timeout, std::chrono::minutes(5));
+    }
+  }
+}
+
+TEST_F(ScsiChangerTest, AFailedMoveNamesTagElementsSenseAndWhatIsThereNow) {
+  Open();
+  const Status full = changer_->MoveMedium(A(1024), A(1026));
+  EXPECT_THAT(full, HasErrc(Errc::kExists));
+  EXPECT_THAT(full, MessageHas("/dev/fake: move V00001L1 from 1024 to 1026: "
+                               "sense 5/3B/0D"));
+  EXPECT_THAT(full, MessageHas("now 1024 holds V00001L1, 1026 holds V00002L1"));
+  const Status empty = changer_->MoveMedium(A(1025), A(1027));
+  EXPECT_THAT(empty, HasErrc(Errc::kNoMedium));
+  EXPECT_THAT(empty, MessageHas("now 1025 is empty, 1027 is empty"));
+  const Status unknown = changer_->MoveMedium(A(1024), A(2000));
+  EXPECT_THAT(unknown, HasErrc(Errc::kNotFound));
+  EXPECT_THAT(unknown, MessageHas("no element 2000"));
+  EXPECT_THAT(changer_->MoveMedium(A(1024), A(1024)), HasErrc(Errc::kExists));
+  EXPECT_THAT(changer_->MoveMedium(A(1025), A(1025)), HasErrc(Errc::kNoMedium));
+}
+
+TEST_F(ScsiChangerTest, TheSenseOfAMoveHasItsCode) {
+  Open();
+  const struct {
+    ScsiHandler handler;
+    Errc code;
+  } kCases[] = {{Check(4, 0x15, 0x01), Errc::kNoMedium},
+                {Check(5, 0x53, 0x02), Errc::kBusy},
+                {Check(4, 0x53, 0x00), Errc::kDeviceError},
+                {Check(2, 0x04, 0x03), Errc::kNotReady},
+                {TimesOut(), Errc::kTimedOut},
+                {IsGone(), Errc::kOffline},
+                {TransportFails(), Errc::kDeviceError}};
+  for (const auto& entry : kCases) {
+    const size_t before = script().Count(kMove);
+    script().Then(kMove, entry.handler);
+    const Status status = changer_->MoveMedium(A(1024), A(256));
+    EXPECT_THAT(status, HasErrc(entry.code));
+    EXPECT_THAT(status, MessageHas("now 1024 holds V00001L1, 256 is empty"));
+    EXPECT_EQ(script().Count(kMove), before + 1) << status.ToString();
+  }
+}
+
+// The robot did it, and the answer got lost.
+TEST_F(ScsiChangerTest, AMoveWithoutAnswerIsReadAgainNotAssumed) {
+  Open();
+  script().Then(kMove, [&](const Command& command) {
+    fake_->Take(1024);
+    fake_->Put(256, "V00001L1");
+    return TimesOut()(command);
+  });
+  const Status status = changer_->MoveMedium(A(1024), A(256));
+  EXPECT_THAT(status, HasErrc(Errc::kTimedOut));
+  EXPECT_THAT(status, MessageHas("now 1024 is empty, 256 holds V00001L1"));
+  EXPECT_EQ(script().Count(kMove), 1u);
+}
+
+TEST_F(ScsiChangerTest, AStatusThatCannotBeReadAfterAFailureIsSaid) {
+  Open();
+  script().Then(kMove, [&](const Command& command) {
+    script().AllFail(IsGone());
+    return IsGone()(command);
+  });
+  const Status status = changer_->MoveMedium(A(1024), A(256));
+  EXPECT_THAT(status, HasErrc(Errc::kOffline));
+  EXPECT_THAT(status, MessageHas("what is there now is not known"));
+}
+
+TEST_F(ScsiChangerTest, AUnitAttentionBeforeAMoveChangesNothing) {
+  Open();
+  script().Then(kMove, Check(6, 0x29, 0x00));
+  EXPECT_OK(changer_->MoveMedium(A(1024), A(256)));
+  // Somebody opened the door, and these elements are as they were.
+  script().Then(kMove, Check(6, 0x28, 0x01));
+  EXPECT_OK(changer_->MoveMedium(A(256), A(1024)));
+  EXPECT_EQ(fake_->At(1024), "V00001L1");
+}
+
+// An operator exchanged the medium: the robot must not take the other one.
+TEST_F(ScsiChangerTest, O16_ASwappedMediumIsNotMoved) {
+  Open();
+  script().Then(kMove, [&](const Command& command) {
+    fake_->Take(1024);
+    fake_->Put(1024, "OTHER1L1");
+    return Check(6, 0x28, 0x00)(command);
+  });
+  const Status status = changer_->MoveMedium(A(1024), A(256));
+  EXPECT_THAT(status, HasErrc(Errc::kAborted));
+  EXPECT_THAT(status, MessageHas("now 1024 holds OTHER1L1, 256 is empty"));
+  EXPECT_EQ(script().Count(kMove), 1u);
+  EXPECT_FALSE(fake_->At(256));
+}
+
+// At any point of the work, any number of unit attentions.
+TEST_F(ScsiChangerTest, UnitAttentionsAtEveryCommandAreSurvived) {
+  for (size_t at = 0; at < 12; ++at) {
+    Open();
+    size_t count = 0;
+    const size_t first = script().Log().size();
+    for (const auto& work :
+         {+[](ScsiChanger& c) { return c.ReadElementStatus().status(); },
+          +[](ScsiChanger& c) { return c.MoveMedium(A(1024), A(256)); },
+          +[](ScsiChanger& c) { return c.DriveElements().status(); },
+          +[](ScsiChanger& c) { return c.InitializeElementStatus(); }}) {
+      if (count++ == at % 4) {
+        script().Interrupt(Check(6, 0x29, 0x00));
+        if (at >= 4) script().Interrupt(Check(6, 0x2A, 0x01));
+        if (at >= 8) script().Interrupt(Check(6, 0x3F, 0x0E));
+      }
+      EXPECT_OK(work(*changer_));
+    }
+    EXPECT_TRUE(script().Done());
+    EXPECT_GT(script().Log().size(), first);
+    EXPECT_EQ(fake_->At(256), "V00001L1");
+  }
+}
+
+TEST_F(ScsiChangerTest, AChangerThatTakesStockIsWaitedFor) {
+  Open();
+  fake_->TakeStock(4);  // only the wait for ready ends it
+  EXPECT_THAT(Full(changer_->ReadElementStatus()),
+              ElementsAre("1024 V00001L1", "1026 V00002L1"));
+}
+
+TEST_F(ScsiChangerTest, AChangerThatNeverGetsReadyFailsInTime) {
+  Open();
+  script().Always(0x00, Check(2, 0x04, 0x01));
+  script().Always(kReadStatus, Check(2, 0x04, 0x01));
+  EXPECT_THAT(changer_->ReadElementStatus(), HasErrc(Errc::kTimedOut));
+  EXPECT_THAT(ScsiChanger::Open(fake_->Open(), Fast()),
+              HasErrc(Errc::kTimedOut));
+}
+
+TEST_F(ScsiChangerTest, AChangerWithItsDoorOpenStillTellsItsElements) {
+  Open();
+  script().Always(0x00, Check(2, 0x04, 0x03));
+  Connect();
+  EXPECT_THAT(Full(changer_->ReadElementStatus()),
+              ElementsAre("1024 V00001L1", "1026 V00002L1"));
+}
+
+TEST_F(ScsiChangerTest, ADeviceThatIsGoneFailsEverything) {
+  Open();
+  script().AllFail(IsGone());
+  EXPECT_THAT(changer_->ReadElementStatus(), HasErrc(Errc::kOffline));
+  EXPECT_THAT(changer_->Elements(), HasErrc(Errc::kOffline));
+  EXPECT_THAT(changer_->Identify(), HasErrc(Errc::kOffline));
+  EXPECT_THAT(changer_->Capabilities(), HasErrc(Errc::kOffline));
+  EXPECT_THAT(changer_->MoveMedium(A(1024), A(256)), HasErrc(Errc::kOffline));
+  EXPECT_THAT(changer_->InitializeElementStatus(), HasErrc(Errc::kOffline));
+}
+
+TEST_F(ScsiChangerTest, O18_TurnsAMediumOver) {
+  Open();
+  ASSERT_OK(changer_->MoveMediumTurned(A(1024), A(256)));
+  EXPECT_EQ(LastMove()[10], 1);
+  EXPECT_TRUE(fake_->IsTurned(256));
+  ASSERT_OK_AND_ASSIGN(const auto records, changer_->ReadRecords());
+  EXPECT_EQ(std::count_if(records.begin(), records.end(),
+                          [](const auto& r) { return r.inverted; }),
+            1);
+  // In its place.
+  ASSERT_OK(changer_->MoveMediumTurned(A(256), A(256)));
+  EXPECT_FALSE(fake_->IsTurned(256));
+  FakeScsiChangerOptions stiff;
+  stiff.turns = false;
+  Open(stiff);
+  EXPECT_THAT(changer_->MoveMediumTurned(A(1024), A(256)),
+              HasErrc(Errc::kNotSupported));
+}
+
+TEST_F(ScsiChangerTest, ExchangesTwoMedia) {
+  Open();
+  ASSERT_OK(changer_->MoveMedium(A(1024), A(256)));
+  ASSERT_OK(changer_->ExchangeMedium(A(1026), A(256), A(1024)));
+  EXPECT_EQ(fake_->At(256), "V00002L1");
+  EXPECT_EQ(fake_->At(1024), "V00001L1");
+  EXPECT_FALSE(fake_->At(1026));
+  const Status status = changer_->ExchangeMedium(A(1026), A(256), A(1024));
+  EXPECT_THAT(status, HasErrc(Errc::kNoMedium));
+  EXPECT_THAT(status, MessageHas("256 holds V00002L1, 1024 holds V00001L1"));
+  FakeScsiChangerOptions without;
+  without.exchange = false;
+  Open(without);
+  EXPECT_THAT(changer_->ExchangeMedium(A(1024), A(1026), A(1024)),
+              HasErrc(Errc::kNotSupported));
+}
+
+TEST_F(ScsiChangerTest, InitializesARangeByWhateverExists) {
+  const auto initialized = [&](bool standard, bool old) {
+    FakeScsiChangerOptions options;
+    options.initialize_range = standard;
+    options.initialize_range_old = old;
+    Open(options);
+    EXPECT_OK(changer_->InitializeElements({A(1024), 3}));
+    std::vector<uint8_t> last;
+    for (const SentCommand& sent : script().Log()) {
+      const uint8_t operation = sent.cdb[0];
+      if (operation == 0x37 || operation == 0xE7 || operation == 0x07) {
+        last = sent.cdb;
+      }
+    }
+    return last;
+  };
+  EXPECT_THAT(initialized(true, false),
+              ElementsAre(0x37, 1, 4, 0, 0, 0, 0, 3, 0, 0));
+  EXPECT_THAT(initialized(false, true),
+              ElementsAre(0xE7, 1, 4, 0, 0, 0, 0, 3, 0, 0));
+  EXPECT_THAT(initialized(false, false), ElementsAre(0x07, 0, 0, 0, 0, 0));
+}
+
+TEST_F(ScsiChangerTest, InitializeWaitsUntilTheChangerHasLooked) {
+  Open();
+  fake_->TakeStock(3);
+  const size_t before = script().Count(0x00);
+  ASSERT_OK(changer_->InitializeElementStatus());
+  EXPECT_EQ(script().Count(0x00), before + 4);
+}
+
+TEST_F(ScsiChangerTest, PreventsAndAllowsRemoval) {
+  Open();
+  ASSERT_OK(changer_->PreventRemoval(true));
+  EXPECT_EQ(script().Log().back().cdb[4], 1);
+  script().Then(0x1E, Check(5, 0x20, 0x00));
+  EXPECT_THAT(changer_->PreventRemoval(false), HasErrc(Errc::kNotSupported));
+}
+
+TEST_F(ScsiChangerTest, TellsWhatItCanDo) {
+  Open();
+  ASSERT_OK_AND_ASSIGN(ChangerCapabilities can, changer_->Capabilities());
+  EXPECT_TRUE(can.known);
+  EXPECT_TRUE(can.turns);
+  EXPECT_TRUE(can.stores[2]);
+  EXPECT_TRUE(can.moves[2][4]);
+  EXPECT_TRUE(can.exchanges[2][4]);
+  EXPECT_FALSE(can.exchanges[2][1]);
+  EXPECT_FALSE(can.exchanges[4][2]);
+  script().Always(0x1A, Check(5, 0x24, 0x00));
+  script().Always(0x5A, Check(5, 0x24, 0x00));
+  ASSERT_OK_AND_ASSIGN(can, changer_->Capabilities());
+  EXPECT_FALSE(can.known);
+}
+
+TEST_F(ScsiChangerTest, TellsWhichDriveIsWhich) {
+  Open();
+  ASSERT_OK(changer_->MoveMedium(A(1024), A(257)));
+  ASSERT_OK_AND_ASSIGN(const auto drives, changer_->DriveElements());
+  ASSERT_EQ(drives.size(), 2u);
+  EXPECT_EQ(drives[1].address, A(257));
+  EXPECT_FALSE(drives[0].full);
+  EXPECT_TRUE(drives[1].full);
+  ASSERT_TRUE(drives[1].identifier);
+  EXPECT_EQ(drives[1].identifier->vendor, "VELLUM");
+  EXPECT_EQ(drives[1].identifier->product, "FAKE DRIVE");
+  EXPECT_EQ(drives[1].identifier->serial, "DRV257");
+}
+
+TEST(ScsiDriveIdentifierTest, MatchesTheSerialNumberOfADrive) {
+  Inquiry drive;
+  drive.vendor = "VELLUM";
+  drive.product = "DRIVE";
+  drive.serial = "DRIVE0000";
+  ElementIdentifier id;
+  id.vendor = "VELLUM";
+  id.product = "DRIVE";
+  id.serial = "DRIVE0000";
+  EXPECT_TRUE(Identifies(id, drive));
+  id.serial = "DRIVE0001";
+  EXPECT_FALSE(Identifies(id, drive));
+  id = {};
+  id.serial = id.text = "DRIVE0000";
+  EXPECT_TRUE(Identifies(id, drive));
+  id.serial = id.text = "VELLUM  DRIVE           DRIVE0000";
+  EXPECT_TRUE(Identifies(id, drive));
+  id.serial = id.text = "VELLUM  DRIVE           DR";
+  EXPECT_FALSE(Identifies(id, drive));
+  drive.serial = "";
+  id = {};
+  EXPECT_FALSE(Identifies(id, drive));
+}
+
+TEST(ModePageTest, FindsAPageInBothForms) {
+  const std::vector<uint8_t> six = {9,    1, 0x80, 2, 0xAA, 0xBB,
+                                    0x1F, 0, 0x9D, 1, 7};
+  ASSERT_OK_AND_ASSIGN(ModePage page, FindModePage(six, false, 0x1D));
+  EXPECT_THAT(page.page, ElementsAre(0x9D, 1));  // the length ends it
+  EXPECT_EQ(page.medium_type, 1);
+  EXPECT_EQ(page.device_specific, 0x80);
+  const std::vector<uint8_t> ten = {0, 9, 3, 0x90, 0, 0, 0, 0, 0x1D, 1, 7};
+  ASSERT_OK_AND_ASSIGN(page, FindModePage(ten, true, 0x1D));
+  EXPECT_THAT(page.page, ElementsAre(0x1D, 1, 7));
+  EXPECT_EQ(page.medium_type, 3);
+  EXPECT_EQ(page.device_specific, 0x90);
+}
+
+TEST(ModePageTest, ShortAnswersAreNotSupportedNotRead) {
+  const std::vector<uint8_t> data = {0xFF, 0, 0, 0xFF, 0x1D};
+  for (size_t size = 0; size <= data.size(); ++size) {
+    for (const bool ten : {false, true}) {
+      const std::vector<uint8_t> cut(data.begin(), data.begin() + size);
+      EXPECT_THAT(FindModePage(cut, ten, 0x1D), HasErrc(Errc::kNotSupported));
+    }
+  }
+  EXPECT_THAT(ParseElementAddressPage(std::vector<uint8_t>(17)),
+              HasErrc(Errc::kDeviceError));
+  EXPECT_FALSE(ParseCapabilitiesPage({}).known);
+  EXPECT_FALSE(ParseCapabilitiesPage(std::vector<uint8_t>(5)).moves[2][4]);
+}
+
+}  // namespace
+}  // namespace vellum::scsi
