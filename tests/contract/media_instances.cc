@@ -8,10 +8,12 @@
 #include "media/borrowed_medium.h"
 #include "media/fault_medium.h"
 #include "media/image_medium.h"
+#include "media/scsi/scsi_drive.h"
 #include "media/virtual_library.h"
 #include "tests/contract/medium_contract.h"
 #include "tests/support/crash_medium.h"
 #include "tests/support/memory_medium.h"
+#include "tests/support/scsi_disk.h"
 #include "tests/support/temp_dir.h"
 
 namespace vellum {
@@ -55,6 +57,24 @@ class BorrowedHarness : public MediumHarness {
   BorrowedMedium medium_{&base_};
 };
 
+// A drive of this type whose medium has blocks of this size.
+template <uint8_t kType, uint32_t kBlockSize, uint16_t kProfile>
+std::unique_ptr<MediumHarness> MakeScsi() {
+  ScsiDiskOptions options;
+  options.device_type = kType;
+  options.transport_limit = 64 << 10;  // so that transfers are split
+  ScsiDisk disk(options);
+  auto cartridge = std::make_shared<ScsiCartridge>(
+      kBlockSize, kSectors * (kSectorSize / kBlockSize));
+  cartridge->profile = kProfile;
+  disk.Insert(cartridge);
+  scsi::ScsiDrive drive(ElementAddress{256},
+                        std::make_shared<scsi::Device>(disk.Open()), {});
+  auto medium = drive.Open();
+  VELLUM_CHECK(medium.ok());
+  return std::make_unique<OwningHarness>(std::move(*medium));
+}
+
 std::unique_ptr<MediumHarness> MakeMemory() {
   return std::make_unique<OwningHarness>(
       std::make_unique<MemoryMedium>(kSectors));
@@ -87,6 +107,14 @@ INSTANTIATE_TEST_SUITE_P(FaultWithoutFaults, MediumContract,
 INSTANTIATE_TEST_SUITE_P(Image, MediumContract, testing::Values(&MakeImage));
 INSTANTIATE_TEST_SUITE_P(Borrowed, MediumContract,
                          testing::Values(&MakeBorrowed));
+INSTANTIATE_TEST_SUITE_P(ScsiDisk512, MediumContract,
+                         testing::Values(&MakeScsi<0, 512, 0>));
+INSTANTIATE_TEST_SUITE_P(ScsiDisk2048, MediumContract,
+                         testing::Values(&MakeScsi<0, 2048, 0>));
+INSTANTIATE_TEST_SUITE_P(ScsiOpticalMemory1024, MediumContract,
+                         testing::Values(&MakeScsi<7, 1024, 0>));
+INSTANTIATE_TEST_SUITE_P(ScsiBlurayRewritable, MediumContract,
+                         testing::Values(&MakeScsi<5, 2048, 0x43>));
 
 }  // namespace
 }  // namespace vellum

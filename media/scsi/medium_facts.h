@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a drive tells about the medium in it, asked once when it is loaded.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+
+#include "media/error.h"
+#include "media/medium.h"
+#include "media/scsi/device.h"
+
+namespace vellum::scsi {
+
+struct MediumFacts {
+  MediumClass medium_class = MediumClass::kRewritable;
+  // "BD-RE", "disk", …
+  std::string kind;
+  uint16_t profile = 0;     // MMC-6 table 95; 0: none
+  uint32_t block_size = 0;  // bytes: 512, 1024 or 2048
+  uint64_t sectors = 0;     // of 2048 bytes
+  uint32_t atomic_sectors = 1;
+  bool write_protected = false;
+  // Write-once and nothing was ever written: sectors counts what can be.
+  bool blank = false;
+  // Most bytes of one transfer, as device and transport say; whole sectors.
+  size_t max_transfer = 0;
+  // Commands may be queued: two in flight keep the device busy.
+  bool queues = false;
+};
+
+// REQUIRES: the device is ready. kIncompatible: blocks of another size (those
+// of 4096 bytes and more hold more than one sector, and a sector is the least
+// that the format writes), no capacity (a medium that was not formatted);
+// kDeviceError and the like as Device::Run says.
+Result<MediumFacts> ReadMediumFacts(Device& device, const Inquiry& inquiry);
+
+}  // namespace vellum::scsi

@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "media/scsi/scsi_drive.h"
+
+#include <fmt/format.h>
+#include <spdlog/spdlog.h>
+
+#include <utility>
+
+#include "media/scsi/scsi_medium.h"
+
+namespace vellum::scsi {
+
+namespace {
+
+constexpr std::chrono::seconds kStartTimeout{120};
+// A medium that is changed again and again while it is looked at.
+constexpr int kMostLooks = 3;
+
+std::string DriveContext(ElementAddress address) {
+  return fmt::format("drive {}", address.value);
+}
+
+}  // namespace
+
+ScsiDrive::ScsiDrive(ElementAddress address, std::shared_ptr<Device> device,
+                     ScsiDriveOptions options)
+    : address_(address),
+      device_(std::move(device)),
+      options_(std::move(options)) {}
+
+ScsiDrive::~ScsiDrive() {
+  if (!open_) return;
+  const Status allowed = AllowRemoval();
+  if (!allowed.ok()) spdlog::warn("{}", allowed.ToString());
+}
+
+Result<DriveIdentity> ScsiDrive::Identify() {
+  ASSIGN_OR_RETURN(const Inquiry inquiry, device_->Inquire());
+  inquiry_ = inquiry;
+  DriveIdentity identity;
+  identity.vendor = inquiry.vendor;
+  identity.product = inquiry.product;
+  identity.revision = inquiry.revision;
+  identity.serial = inquiry.serial;
+  identity.device = device_->Name();
+  return identity;
+}
+
+Status ScsiDrive::MakeReady() {
+  const Status ready = device_->WaitReady(options_.ready);
+  if (!ready.Is(Errc::kNotReady)) return ready;
+  // It waits for a command: 2/04/02. Nothing is loaded or ejected with it.
+  Command start;
+  start.cdb = {0x1B, 0, 0, 0, 1, 0};
+  start.timeout = kStartTimeout;
+  const Result<size_t> started =
+      device_->Run("START STOP UNIT", start, Repeat::kOnlyNotBegun);
+  if (!started.ok()) return started.status();
+  return device_->WaitReady(options_.ready);
+}
+
+Result<MediumFacts> ScsiDrive::LookAtMedium() {
+  for (int look = 0; look < kMostLooks; ++look) {
+    RETURN_IF_ERROR(MakeReady());
+    // What came before belongs to this load.
+    device_->TakeMediumChanged();
+    device_->TakeReset();
+    if (!inquiry_) {
+      ASSIGN_OR_RETURN(inquiry_, device_->Inquire());
+    }
+    const uint8_t type = inquiry_->device_type;
+    if (type != 0x00 && type != 0x05 && type != 0x07) {
+      return Error{Errc::kIncompatible,
+                   fmt::format("{}: a device of type {} is no drive for disks "
+                               "or optical media",
+                               device_->Name(), type)};
+    }
+    const Status prevented = device_->PreventRemoval(true);
+    if (!prevented.ok() && !prevented.Is(Errc::kNotSupported)) {
+      return prevented;
+    }
+    open_ = true;
+    Result<MediumFacts> facts = ReadMediumFacts(*device_, *inquiry_);
+    const bool changed = device_->TakeMediumChanged();
+    const bool reset = device_->TakeReset();  // removal is allowed again
+    if (!changed && !reset) return facts;
+  }
+  return Error{
+      Errc::kNotReady,
+      device_->Name() + ": the medium was changed while it was looked at"};
+}
+
+Result<std::unique_ptr<Medium>> ScsiDrive::Open() {
+  VELLUM_CHECK(!open_);
+  facts_.reset();
+  VolumeTag tag;
+  if (options_.volume_tag) tag = options_.volume_tag();
+  const std::string name = fmt::format(
+      "{} in drive {}", tag.empty() ? "medium" : tag, address_.value);
+  Result<MediumFacts> facts = LookAtMedium();
+  if (!facts.ok()) {
+    const std::string why = facts.error().message;
+    const Status allowed = open_ ? AllowRemoval() : Status::Ok();
+    if (!allowed.ok()) spdlog::warn("{}", allowed.ToString());
+    return Error{facts.error().code, name + ": " + why};
+  }
+  facts_ = *facts;
+  return std::unique_ptr<Medium>(
+      std::make_unique<ScsiMedium>(device_, *facts, name));
+}
+
+Status ScsiDrive::AllowRemoval() {
+  open_ = false;
+  const Status allowed =
+      device_->PreventRemoval(false).WithContext(DriveContext(address_));
+  // An empty drive has nothing to hold back.
+  if (allowed.Is(Errc::kNotSupported) || allowed.Is(Errc::kNoMedium)) {
+    return Status::Ok();
+  }
+  return allowed;
+}
+
+Status ScsiDrive::Close() {
+  const Status allowed = AllowRemoval();
+  if (!allowed.Is(Errc::kOffline)) return allowed;
+  spdlog::warn("{}", allowed.ToString());
+  return Status::Ok();
+}
+
+}  // namespace vellum::scsi

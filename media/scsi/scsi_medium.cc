@@ -1,0 +1,383 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "media/scsi/scsi_medium.h"
+
+#include <fmt/format.h>
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+#include <chrono>
+#include <iterator>
+#include <system_error>
+#include <thread>
+#include <utility>
+
+#include "media/medium_range.h"
+#include "media/scsi/big_endian.h"
+
+namespace vellum::scsi {
+
+namespace {
+
+// A drive that corrects errors takes its time; a whole cache of an optical
+// drive takes longer.
+constexpr std::chrono::seconds kTransferTimeout{120};
+constexpr std::chrono::seconds kFlushTimeout{600};
+
+constexpr uint8_t kFromMedium = 0x18;  // DPO and FUA
+
+// READ and WRITE by the length of the command.
+struct Opcodes {
+  uint8_t read;
+  uint8_t write;
+  uint8_t verify;
+  size_t length;
+};
+constexpr Opcodes kOpcodes[] = {
+    {0x28, 0x2A, 0x2F, 10},
+    {0x88, 0x8A, 0x8F, 16},
+    {0xA8, 0xAA, 0xAF, 12},
+};
+constexpr size_t kLong = 1;
+
+std::vector<uint8_t> BlockCdb(uint8_t opcode, size_t length, uint8_t flags,
+                              uint64_t block, uint64_t blocks) {
+  std::vector<uint8_t> cdb = {opcode, flags};
+  PutBig(&cdb, block, length == 16 ? 8 : 4);
+  if (length == 10) {
+    cdb.push_back(0);
+    PutBig(&cdb, blocks, 2);
+    cdb.push_back(0);
+  } else {
+    PutBig(&cdb, blocks, 4);
+    cdb.resize(length, 0);
+  }
+  return cdb;
+}
+
+bool UnknownCommand(const Sense& sense) {
+  return sense.Is(kIllegalRequest, 0x20, 0x00);
+}
+
+// "Invalid field in CDB": of a bit that the device does not have.
+bool UnknownField(const Sense& sense) {
+  return sense.Is(kIllegalRequest, 0x24, 0x00);
+}
+
+}  // namespace
+
+ScsiMedium::ScsiMedium(std::shared_ptr<Device> device, const MediumFacts& facts,
+                       std::string name)
+    : device_(std::move(device)),
+      facts_(facts),
+      blocks_per_sector_(kSectorSize / facts.block_size),
+      piece_sectors_(std::max<uint64_t>(1, facts.max_transfer / kSectorSize)),
+      name_(std::move(name)) {
+  if (facts.sectors * blocks_per_sector_ > UINT32_MAX) {
+    read_length_ = kLong;
+    write_length_ = kLong;
+  }
+}
+
+MediumInfo ScsiMedium::Info() const {
+  MediumInfo info;
+  info.medium_class = facts_.medium_class;
+  info.sectors = facts_.sectors;
+  info.atomic_sectors = facts_.atomic_sectors;
+  info.write_protected = facts_.write_protected;
+  info.name = name_;
+  return info;
+}
+
+Status ScsiMedium::CheckUsable(const char* operation, bool changes) {
+  if (device_->TakeMediumChanged()) gone_ = true;
+  if (device_->TakeReset()) was_reset_ = true;
+  const auto failed = [&](Errc code, const char* why) {
+    return Status(code, fmt::format("{}: {}: {}", name_, operation, why));
+  };
+  if (gone_) {
+    return failed(Errc::kNoMedium,
+                  "the medium was taken out or changed while it was in use");
+  }
+  if (dead_) {
+    return failed(Errc::kDeviceError,
+                  "the drive did not answer an earlier command");
+  }
+  if (changes && was_reset_) {
+    return failed(Errc::kDeviceError,
+                  "the drive was reset: what it had not yet written is lost");
+  }
+  return Status::Ok();
+}
+
+Status ScsiMedium::Failed(const char* operation, SectorRange range,
+                          const Error& error, const Sense& sense) {
+  // A write that was reported done before, and was not.
+  if (sense.valid && sense.deferred) flush_failed_ = true;
+  if (error.code == Errc::kTimedOut) dead_ = true;
+  if (error.code == Errc::kNoMedium || error.code == Errc::kOffline ||
+      device_->TakeMediumChanged()) {
+    gone_ = true;
+  }
+  uint64_t sector = range.first;
+  if (sense.valid && sense.information && !sense.deferred) {
+    const uint64_t told = *sense.information / blocks_per_sector_;
+    if (told >= range.first && told < range.end()) sector = told;
+  }
+  Errc code = Errc::kDeviceError;
+  if (gone_) {
+    code = Errc::kNoMedium;
+  } else if (error.code == Errc::kWriteProtected ||
+             error.code == Errc::kNoSpace) {
+    code = error.code;
+  }
+  return Status(code, fmt::format("{}: {} at sector {}: {}", name_, operation,
+                                  sector, error.message));
+}
+
+Status ScsiMedium::ForEachPiece(SectorRange range, const Piece& piece) {
+  const auto end_of = [&](uint64_t at) {
+    return std::min(range.end(),
+                    at / piece_sectors_ * piece_sectors_ + piece_sectors_);
+  };
+  if (!facts_.queues || end_of(range.first) == range.end()) {
+    for (uint64_t at = range.first; at < range.end(); at = end_of(at)) {
+      RETURN_IF_ERROR(piece(at, end_of(at) - at));
+    }
+    return Status::Ok();
+  }
+  // Two threads take pieces in turn, until one fails.
+  Mutex mu;
+  uint64_t next = range.first;
+  Status first_error;
+  const auto work = [&] {
+    for (;;) {
+      uint64_t at = 0;
+      {
+        MutexLock lock(&mu);
+        if (next >= range.end() || !first_error.ok()) return;
+        at = next;
+        next = end_of(at);
+      }
+      const Status status = piece(at, end_of(at) - at);
+      MutexLock lock(&mu);
+      if (!status.ok() && first_error.ok()) first_error = status;
+    }
+  };
+  try {
+    const std::jthread second(work);
+    work();
+  } catch (const std::system_error& e) {
+    spdlog::debug("{}: one command at a time: {}", name_, e.what());
+    work();
+  }
+  return first_error;
+}
+
+Status ScsiMedium::Transfer(Direction direction, SectorRange range,
+                            bool from_medium, ByteSpan in, ConstByteSpan out,
+                            Sense* sense) {
+  const bool read = direction == Direction::kRead;
+  std::atomic<size_t>& length = read ? read_length_ : write_length_;
+  const uint64_t block = range.first * blocks_per_sector_;
+  const uint64_t blocks = range.count * blocks_per_sector_;
+  for (;;) {
+    const size_t used = length;
+    const Opcodes& codes = kOpcodes[used];
+    Command command;
+    command.cdb = BlockCdb(read ? codes.read : codes.write, codes.length,
+                           from_medium ? kFromMedium : 0, block, blocks);
+    command.in = in;
+    command.out = out;
+    command.timeout = kTransferTimeout;
+    const Result<size_t> done = device_->Run(
+        fmt::format("{}({}) of blocks {} to {}", read ? "READ" : "WRITE",
+                    codes.length, block, block + blocks - 1),
+        command, Repeat::kOnlyUnchanged, sense);
+    if (done.ok()) {
+      const size_t wanted = in.size() + out.size();
+      if (*done >= wanted) return Status::Ok();
+      return Status(Errc::kDeviceError,
+                    fmt::format("{}: {} of {} bytes were transferred",
+                                device_->Name(), *done, wanted));
+    }
+    const size_t other = used + 1;
+    if (!UnknownCommand(*sense) || other == std::size(kOpcodes) ||
+        (kOpcodes[other].length != 16 && block + blocks > UINT32_MAX)) {
+      return done.status();
+    }
+    size_t expected = used;
+    length.compare_exchange_strong(expected, other);
+  }
+}
+
+Status ScsiMedium::VerifyOnMedium(SectorRange range) {
+  const Opcodes& codes = kOpcodes[read_length_];
+  Command command;
+  command.cdb =
+      BlockCdb(codes.verify, codes.length, 0, range.first * blocks_per_sector_,
+               range.count * blocks_per_sector_);
+  command.timeout = kTransferTimeout;
+  Sense sense;
+  const Result<size_t> done =
+      device_->Run("VERIFY", command, Repeat::kOnlyUnchanged, &sense);
+  if (done.ok()) return Status::Ok();
+  if (UnknownCommand(sense) || UnknownField(sense)) {
+    takes_verify_ = false;
+    return Status::Ok();
+  }
+  return Failed("verify", range, done.error(), sense);
+}
+
+Status ScsiMedium::ReadPiece(uint64_t lba, ByteSpan out) {
+  const SectorRange range{lba, out.size() / kSectorSize};
+  RETURN_IF_ERROR(CheckUsable("read", /*changes=*/false));
+  const bool uncached = TakeUncached(range);
+  Sense sense;
+  if (uncached && takes_fua_) {
+    const Status status =
+        Transfer(Direction::kRead, range, true, out, {}, &sense);
+    if (status.ok()) return status;
+    if (!UnknownField(sense)) {
+      MarkUncached(range);
+      return Failed("read", range, status.error(), sense);
+    }
+    takes_fua_ = false;
+  }
+  if (uncached && takes_verify_) {
+    const Status verified = VerifyOnMedium(range);
+    if (!verified.ok()) {
+      MarkUncached(range);
+      return verified;
+    }
+  }
+  const Status status =
+      Transfer(Direction::kRead, range, false, out, {}, &sense);
+  if (status.ok()) return status;
+  if (uncached) MarkUncached(range);
+  return Failed("read", range, status.error(), sense);
+}
+
+Status ScsiMedium::Read(uint64_t lba, ByteSpan out) {
+  RETURN_IF_ERROR(CheckTransfer(Info(), "read", lba, out.size()));
+  return ForEachPiece(
+      {lba, out.size() / kSectorSize}, [&](uint64_t at, uint64_t count) {
+        return ReadPiece(
+            at, out.subspan((at - lba) * kSectorSize, count * kSectorSize));
+      });
+}
+
+Status ScsiMedium::Write(uint64_t lba, ConstByteSpan data) {
+  const MediumInfo info = Info();
+  RETURN_IF_ERROR(CheckTransfer(info, "write", lba, data.size()));
+  RETURN_IF_ERROR(CheckWritable(info, "write"));
+  return ForEachPiece({lba, data.size() / kSectorSize}, [&](uint64_t at,
+                                                            uint64_t count) {
+    RETURN_IF_ERROR(CheckUsable("write", /*changes=*/true));
+    Sense sense;
+    const Status status = Transfer(
+        Direction::kWrite, {at, count}, false, {},
+        data.subspan((at - lba) * kSectorSize, count * kSectorSize), &sense);
+    if (status.ok()) return status;
+    return Failed("write", {at, count}, status.error(), sense);
+  });
+}
+
+Status ScsiMedium::Flush() {
+  RETURN_IF_ERROR(CheckUsable("flush", /*changes=*/true));
+  if (flush_failed_) {
+    return Status(Errc::kDeviceError,
+                  fmt::format("{}: flush: an earlier write or flush failed, "
+                              "what was written since is not known to be "
+                              "durable",
+                              name_));
+  }
+  if (facts_.write_protected || !has_cache_) return Status::Ok();
+  Command command;
+  command.cdb = BlockCdb(0x35, 10, 0, 0, 0);
+  command.timeout = kFlushTimeout;
+  Sense sense;
+  const Result<size_t> done = device_->Run("SYNCHRONIZE CACHE", command,
+                                           Repeat::kOnlyUnchanged, &sense);
+  if (done.ok()) {
+    // A reset while it was running may have come before it.
+    const Status usable = CheckUsable("flush", /*changes=*/true);
+    if (!usable.ok()) flush_failed_ = true;
+    return usable;
+  }
+  if (UnknownCommand(sense)) {
+    has_cache_ = false;  // then what is written is written
+    return Status::Ok();
+  }
+  flush_failed_ = true;
+  const Status failed = Failed("flush", {0, 0}, done.error(), sense);
+  return Status(failed.code(),
+                fmt::format("{}: flush: {}", name_, done.error().message));
+}
+
+Status ScsiMedium::Discard(uint64_t lba, uint64_t count) {
+  const MediumInfo info = Info();
+  RETURN_IF_ERROR(CheckSectorRange(info, "discard", lba, count));
+  if (count == 0) return Status::Ok();
+  if (facts_.medium_class != MediumClass::kRewritable) {
+    return Status(Errc::kNotSupported,
+                  name_ + ": discard: the medium is written once");
+  }
+  RETURN_IF_ERROR(CheckWritable(info, "discard"));
+  const Bytes zeros(std::min(count, 4 * piece_sectors_) * kSectorSize);
+  for (const uint64_t end = lba + count; lba < end;) {
+    const uint64_t n =
+        std::min<uint64_t>(end - lba, zeros.size() / kSectorSize);
+    RETURN_IF_ERROR(Write(lba, ConstByteSpan(zeros).first(n * kSectorSize)));
+    lba += n;
+  }
+  return Status::Ok();
+}
+
+Result<SectorRange> ScsiMedium::NextAllocated(SectorRange from) {
+  RETURN_IF_ERROR(
+      CheckSectorRange(Info(), "search for data", from.first, from.count));
+  return from;
+}
+
+void ScsiMedium::DropReadCache(uint64_t lba, uint64_t count) {
+  if (count == 0 || !CheckSectorRange(Info(), "drop cache", lba, count).ok()) {
+    return;
+  }
+  MarkUncached({lba, count});
+}
+
+void ScsiMedium::MarkUncached(SectorRange range) {
+  MutexLock lock(&mu_);
+  uint64_t first = range.first;
+  uint64_t end = range.end();
+  auto it = uncached_.upper_bound(first);
+  if (it != uncached_.begin() && std::prev(it)->second >= first) --it;
+  while (it != uncached_.end() && it->first <= end) {
+    first = std::min(first, it->first);
+    end = std::max(end, it->second);
+    it = uncached_.erase(it);
+  }
+  uncached_[first] = end;
+}
+
+// Whether any sector of the range was marked; none is afterwards.
+bool ScsiMedium::TakeUncached(SectorRange range) {
+  MutexLock lock(&mu_);
+  bool found = false;
+  auto it = uncached_.upper_bound(range.first);
+  if (it != uncached_.begin()) --it;
+  while (it != uncached_.end() && it->first < range.end()) {
+    const auto [first, end] = *it;
+    if (end <= range.first) {
+      ++it;
+      continue;
+    }
+    found = true;
+    it = uncached_.erase(it);
+    if (first < range.first) uncached_[first] = range.first;
+    if (end > range.end()) it = uncached_.insert({range.end(), end}).first;
+  }
+  return found;
+}
+
+}  // namespace vellum::scsi

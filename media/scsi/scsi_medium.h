@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: Apache-2.0
+// A medium in a SCSI drive: disk, optical memory, DVD, BD.
+//
+// Commands: READ and WRITE with 10, 16 or 12 bytes, whichever the device takes
+// (16 where addresses need it). One transfer is as long as device and transport
+// allow, at most 1 MiB, and ends at a multiple of the medium's write unit. A
+// call that needs several keeps two in flight on devices that queue commands.
+//
+// Reading back: after DropReadCache the next read of a sector has FUA and DPO
+// set, so that it comes from the medium. Where a device refuses FUA, the range
+// is first given to VERIFY, which reads the medium; where it refuses that, too,
+// it is an ordinary read.
+//
+// Another medium: once the device tells that its medium may have been changed,
+// or is away, every call fails with kNoMedium, for ever. After a reset of the
+// device every write and flush fails, for what it had not yet written is lost.
+// After no answer in time every call fails at once: a dead drive costs one
+// time-out, not one per call.
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "media/error.h"
+#include "media/medium.h"
+#include "media/mutex.h"
+#include "media/scsi/device.h"
+#include "media/scsi/medium_facts.h"
+
+namespace vellum::scsi {
+
+// Ownership: shares the device with the drive that made it. Thread-safety: as
+// Medium; two threads may have a command each with the device.
+class ScsiMedium : public Medium {
+ public:
+  // `name`: for messages. REQUIRES: no other medium is open on the device.
+  ScsiMedium(std::shared_ptr<Device> device, const MediumFacts& facts,
+             std::string name);
+
+  MediumInfo Info() const override;
+  Status Read(uint64_t lba, ByteSpan out) override;
+  Status Write(uint64_t lba, ConstByteSpan data) override;
+  Status Flush() override;
+  // Writes zeros. kNotSupported on write-once media.
+  Status Discard(uint64_t lba, uint64_t count) override;
+  Result<SectorRange> NextAllocated(SectorRange from) override;
+  void DropReadCache(uint64_t lba, uint64_t count) override;
+
+ private:
+  // A piece of a transfer that one command does.
+  using Piece = std::function<Status(uint64_t lba, uint64_t count)>;
+  enum class Direction : uint8_t { kRead, kWrite };
+
+  Status CheckUsable(const char* operation, bool changes);
+  // Splits the range and calls `piece` for each part; the first error.
+  Status ForEachPiece(SectorRange range, const Piece& piece);
+  Status ReadPiece(uint64_t lba, ByteSpan out);
+  Status Transfer(Direction direction, SectorRange range, bool from_medium,
+                  ByteSpan in, ConstByteSpan out, Sense* sense);
+  Status VerifyOnMedium(SectorRange range);
+  // What a failed command means for this medium, and its message.
+  Status Failed(const char* operation, SectorRange range, const Error& error,
+                const Sense& sense);
+
+  bool TakeUncached(SectorRange range);
+  void MarkUncached(SectorRange range);
+
+  const std::shared_ptr<Device> device_;
+  const MediumFacts facts_;
+  const uint32_t blocks_per_sector_;
+  const uint64_t piece_sectors_;
+  const std::string name_;
+
+  std::atomic<bool> gone_{false};
+  std::atomic<bool> dead_{false};
+  std::atomic<bool> was_reset_{false};
+  std::atomic<bool> flush_failed_{false};
+  std::atomic<bool> has_cache_{true};
+  std::atomic<bool> takes_fua_{true};
+  std::atomic<bool> takes_verify_{true};
+  // Index into the lengths of commands that are tried.
+  std::atomic<size_t> read_length_{0};
+  std::atomic<size_t> write_length_{0};
+
+  mutable Mutex mu_;  // a leaf
+  // Sectors to be read from the medium itself: first -> end, apart.
+  std::map<uint64_t, uint64_t> uncached_ GUARDED_BY(mu_);
+};
+
+}  // namespace vellum::scsi

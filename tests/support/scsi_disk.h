@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: Apache-2.0
+// A SCSI drive with media, in memory, that answers commands: disk, optical
+// memory or optical disc drive, with the quirks that a test asks for.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "media/scsi/transport.h"
+
+namespace vellum {
+
+// What is in the drive. Shared with the test.
+struct ScsiCartridge {
+  ScsiCartridge(uint32_t size_of_block, uint64_t count);
+
+  uint32_t block_size;
+  std::vector<std::byte> data;
+  bool write_protected = false;
+  uint16_t profile = 0;           // for optical disc drives
+  bool blank = false;             // write-once: nothing was written
+  std::set<uint64_t> unreadable;  // blocks that answer 3/11/00
+
+  uint64_t blocks() const { return data.size() / block_size; }
+};
+
+struct ScsiDiskOptions {
+  uint8_t device_type = 0;
+  std::string name = "/dev/memory";
+  std::string vendor = "VELLUM";
+  std::string product = "MEMORY DISK";
+  std::string serial = "SN0001";
+  uint8_t physical_exponent = 0;  // of READ CAPACITY(16)
+  uint32_t block_limit = 0;       // Block Limits page; 0: no such page
+  size_t transport_limit = 1 << 20;
+  bool takes_fua = true;
+  std::set<uint8_t> unknown;  // operation codes that answer 5/20/00
+};
+
+struct ScsiDiskCommand {
+  std::vector<uint8_t> cdb;
+  size_t bytes = 0;
+};
+
+// Ownership: a handle; copies and the transports that it opened are one drive.
+// Thread-safety: all methods, and Execute, may be called concurrently.
+//
+// It has a volatile cache: what was written and not yet synchronised is lost
+// by Reset. Reads without FUA are answered from a cache that remembers what was
+// written, reads with FUA and VERIFY from the cartridge.
+class ScsiDisk {
+ public:
+  explicit ScsiDisk(const ScsiDiskOptions& options = {});
+
+  // By robot or hand, also while removal is prevented. Queues 6/28/00 when
+  // `attention`.
+  void Insert(std::shared_ptr<ScsiCartridge> cartridge, bool attention = true);
+  std::shared_ptr<ScsiCartridge> Remove();
+  bool prevented() const;
+
+  void Attention(uint8_t asc, uint8_t ascq);
+  // As a power failure of the drive: 6/29/00, cache lost, removal allowed.
+  void Reset();
+  // No answer to anything; gone altogether.
+  void Hang();
+  void Vanish();
+  // TEST UNIT READY answers 2/04/01 that many times, or 2/04/02 until START
+  // STOP UNIT.
+  void BecomeReadyAfter(int questions);
+  void NeedStart();
+  // The next command with this code fails so, once.
+  void FailNext(uint8_t operation, uint8_t key, uint8_t asc, uint8_t ascq);
+  // Once, as soon as a command of this code has begun, before it is answered.
+  void SwapDuring(uint8_t operation, std::shared_ptr<ScsiCartridge> cartridge);
+
+  std::vector<ScsiDiskCommand> Log() const;
+  size_t Count(uint8_t operation) const;
+  // Most commands that were being answered at one time; each READ and WRITE
+  // waits a moment for another one when `expect` is more than 1.
+  void AwaitOverlap(int expect);
+  int most_at_once() const;
+
+  std::unique_ptr<scsi::Transport> Open() const;
+
+ private:
+  class State;
+  class MemoryTransport;
+  std::shared_ptr<State> state_;
+};
+
+}  // namespace vellum
