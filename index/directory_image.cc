@@ -113,7 +113,7 @@ Status DirectoryImage::Append(std::vector<NameAddition>* additions,
 
 Result<bool> DirectoryImage::Edit(std::vector<NameRemoval> removals,
                                   std::vector<NameAddition>* additions,
-                                  uint32_t first_block) {
+                                  uint32_t first_block, bool keep_padding) {
   ASSIGN_OR_RETURN(const std::vector<size_t> gone, Find(removals));
   // Each run of removed FIDs, with the kept one before it.
   struct Swallow {
@@ -137,7 +137,8 @@ Result<bool> DirectoryImage::Edit(std::vector<NameRemoval> removals,
     if (end_offset(s.end) - offsets_[s.keeper] > kMaxFid) return false;
   }
   const size_t padding = padding_ + removed_bytes;
-  if (padding > 2 * size_t{kSectorSize} && padding > content_.size() / 2) {
+  if (!keep_padding && padding > 2 * size_t{kSectorSize} &&
+      padding > content_.size() / 2) {
     return false;
   }
   std::vector<Bytes> keepers;

@@ -41,10 +41,12 @@ class DirectoryImage {
   // Removes and adds in place: a removed FID is swallowed by the one before
   // it, additions go to the end. Answers false, and has changed nothing, when
   // that cannot be done (a FID would pass 2048 bytes) or is not worth it (more
-  // than half of the directory would be padding). `block_of` is the first block
-  // of the content; additions get tag locations behind it.
+  // than half of the directory would be padding, unless `keep_padding`).
+  // `first_block` is that of the content; additions get tag locations behind
+  // it.
   Result<bool> Edit(std::vector<NameRemoval> removals,
-                    std::vector<NameAddition>* additions, uint32_t first_block);
+                    std::vector<NameAddition>* additions, uint32_t first_block,
+                    bool keep_padding = false);
 
   // The whole directory anew, without padding, in the old order with the
   // additions at the end. `moved(old_offset, new_offset)` for each name kept.

@@ -113,6 +113,7 @@ void Volume::Impl::MarkDirty(LiveInode* inode) {
   inode->dirty = true;
   ++dirty_inodes_;
   NoteEntry(*inode);
+  NoteExtents(inode);
 }
 
 Attr Volume::Impl::ToAttr(const LiveInode& inode) const {
@@ -452,7 +453,7 @@ Status Volume::Impl::BeginOp() {
       return Status(Errc::kNotReady,
                     fmt::format("volume {} is not loaded", record_.id));
     }
-    if (unit_ > 1) RETURN_IF_ERROR(ReserveForOperation());
+    RETURN_IF_ERROR(ReserveForOperation());
   } while (freezing_);
   ++inflight_;
   return Status::Ok();

@@ -179,7 +179,10 @@ Status Volume::Impl::FreezeDirectory(Frozen* frozen, LiveInode* dir,
   const uint64_t old_size = current.count == 0 ? 0 : image->size();
   bool edited = false;
   if (current.count != 0 && dir->relocation.count == 0) {
-    ASSIGN_OR_RETURN(edited, image->Edit(removals, &additions, current.block));
+    // Padding is borne where there is no room to write the directory anew.
+    const bool anew = FitsRecord(old_size) || Spare(Blocks(old_size));
+    ASSIGN_OR_RETURN(edited, image->Edit(removals, &additions, current.block,
+                                         /*keep_padding=*/!anew));
   }
   if (edited) {
     const uint32_t need = Blocks(image->size());
@@ -206,8 +209,11 @@ Status Volume::Impl::FreezeDirectory(Frozen* frozen, LiveInode* dir,
     if (run.count < Blocks(most)) {
       if (run.count != 0) allocator_->Unreserve(run);
       const uint32_t want = Blocks(most);
-      run = allocator_->Allocate(want, want, data_cursor_)
-                .value_or(udf::BlockRun());
+      run = {};
+      if (Spare(want)) {
+        run = allocator_->Allocate(want, want, data_cursor_)
+                  .value_or(udf::BlockRun());
+      }
     }
     const bool in_place = run.count == 0;
     if (in_place) run = current;
@@ -301,36 +307,9 @@ Status Volume::Impl::FreezeInode(Frozen* frozen, LiveInode* inode) {
   out.inline_data = inode->inline_data;
   inode->fresh = false;
   inode->dirty = false;
+  NoteExtents(inode);
   inode->in_commit = true;
   frozen->inodes.push_back(std::move(out));
-  return Status::Ok();
-}
-
-// Room for a record that the ring cannot hold.
-Status Volume::Impl::PickSpill(Frozen* frozen) {
-  size_t images = frozen->data.size() + frozen->inodes.size() +
-                  allocator_->dirty_bitmap().size() + 1;
-  for (const FrozenDirectory& dir : frozen->directories) {
-    images += dir.in_place.size();
-  }
-  for (const FrozenInode& inode : frozen->inodes) {
-    images += inode.old_aeds.size();
-  }
-  if (!journal_->NeedsSpill(images)) return Status::Ok();
-  uint64_t left = udf::Journal::SpillSectors(images);
-  while (left > 0) {
-    const auto run = allocator_->Allocate(
-        static_cast<uint32_t>(std::min<uint64_t>(left, UINT32_MAX)), 1,
-        data_cursor_);
-    if (!run.has_value()) {
-      return Status(Errc::kNoSpace,
-                    fmt::format("volume {}: no room for a commit record of "
-                                "{} sectors",
-                                record_.id, images));
-    }
-    frozen->spill.push_back({Sector(run->block), run->count});
-    left -= run->count;
-  }
   return Status::Ok();
 }
 
@@ -370,8 +349,7 @@ Status Volume::Impl::Freeze(bool closing) {
     if (inode->dirty) RETURN_IF_ERROR(FreezeInode(frozen.get(), inode.get()));
   }
   dirty_inodes_ = 0;
-  RETURN_IF_ERROR(unit_ > 1 ? PickSpillOfUnits(frozen.get())
-                            : PickSpill(frozen.get()));
+  RETURN_IF_ERROR(PickSpill(frozen.get()));
   RETURN_IF_ERROR(allocator_->damage());
   frozen->bitmap = allocator_->Freeze();
   frozen->used_blocks = allocator_->used_blocks();

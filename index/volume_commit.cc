@@ -96,15 +96,18 @@ Status Volume::Impl::CommitUpTo(uint64_t target, bool closing) {
       commit_bytes_ = CommitBytes();
       committing_ = true;
     }
-    const Status status = RunCommit(closing);
-    EndCommitter(status);
+    bool begun = false;
+    const Status status = RunCommit(closing, &begun);
+    // What found no room goes on waiting; nothing of it is lost.
+    EndCommitter(begun ? status : Status::Ok());
     RETURN_IF_ERROR(status);
   }
 }
 
-Status Volume::Impl::RunCommit(bool closing) {
+Status Volume::Impl::RunCommit(bool closing, bool* begun) {
   std::shared_ptr<Frozen> frozen;
   for (;;) {
+    *begun = true;
     RETURN_IF_ERROR(Prefetch());
     MutexLock lock(&mu_);
     freezing_ = true;
@@ -114,7 +117,9 @@ Status Volume::Impl::RunCommit(bool closing) {
       changed_.NotifyAll();
       continue;
     }
-    const Status status = Freeze(closing);
+    Status status = PrepareFreeze();
+    *begun = status.ok();
+    if (status.ok()) status = Freeze(closing);
     frozen = frozen_;
     freezing_ = false;
     changed_.NotifyAll();
@@ -238,16 +243,7 @@ Status Volume::Impl::Commit(const std::shared_ptr<Frozen>& frozen) {
 
 void Volume::Impl::FinishCommit(const Frozen& frozen) {
   MutexLock lock(&mu_);
-  if (unit_ > 1) TrimSpill();
-  for (const SectorRange& range : frozen.spill) {
-    if (unit_ > 1) break;  // stays reserved
-    // Not used before the S4 that it backs is durable: freed like any block.
-    const udf::BlockRun run{
-        static_cast<uint32_t>(range.first - geometry_.partition_first),
-        static_cast<uint32_t>(range.count)};
-    allocator_->Use(run);
-    allocator_->Free(run);
-  }
+  TrimSpill(!frozen.spill.empty());
   for (const FrozenInode& inode : frozen.inodes) {
     const auto it = inodes_.find(inode.ino);
     if (it != inodes_.end()) it->second->in_commit = false;
@@ -266,6 +262,14 @@ Status Volume::Sync() {
     MutexLock lock(&impl_->mu_);
     if (impl_->journal_ == nullptr && impl_->broken_.ok()) {
       return Status::Ok();  // a backup or a write-protected medium
+    }
+    // Whoever asks must hear of it, however often.
+    if (impl_->LeftBehindLocked()) {
+      return Status(Errc::kDeviceError,
+                    fmt::format("volume {}: generation {} could not be "
+                                "committed: {}",
+                                impl_->record_.id, impl_->frozen_->number,
+                                impl_->broken_.error().message));
     }
     target = impl_->DirtyLocked() ? impl_->active_ : impl_->active_ - 1;
   }

@@ -44,6 +44,7 @@ Result<LiveInode*> Volume::Impl::LockContent(InodeNumber ino) {
 
 void Volume::Impl::UnlockContent(LiveInode* inode) {
   MutexLock lock(&mu_);
+  NoteExtents(inode);
   inode->busy = false;
   --inode->users;
   changed_.NotifyAll();
@@ -95,7 +96,7 @@ std::optional<std::vector<udf::BlockRun>> Volume::Impl::AllocateData(
   if (used + count > limit) return std::nullopt;
   auto enough = [&]() REQUIRES(mu_) {
     return allocator_->free_blocks() + inode->reserve.count >=
-           count + MetadataReserve();
+           count + MetadataReserve() + descriptor_blocks_;
   };
   if (!enough()) {
     // What other files have reserved for their growth comes back first.

@@ -190,7 +190,7 @@ Status Volume::Fallocate(InodeNumber ino, int mode, uint64_t offset,
         if (keep_size && offset + length > size) {
           const uint64_t beyond = SectorsFor(offset + length - size);
           if (impl_->allocator_->free_blocks() <
-              beyond + impl_->MetadataReserve()) {
+              beyond + impl_->MetadataReserve() + impl_->descriptor_blocks_) {
             return Status(Errc::kNoSpace,
                           fmt::format("volume {} has no room for {} blocks",
                                       impl_->record_.id, beyond));

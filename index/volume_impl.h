@@ -11,7 +11,8 @@
 // volume_holes.cc (file content), volume_host.cc (room below the medium),
 // volume_commit.cc (generations), volume_build.cc (from names to sectors),
 // volume_load.cc (attach, detach), volume_scan.cc (medium to catalog),
-// volume_units.cc (media with atomic units), snapshot.cc.
+// volume_record.cc (room for the redo record; media with atomic units),
+// snapshot.cc.
 #pragma once
 
 #include <array>
@@ -56,6 +57,7 @@ struct LiveInode {
   uint64_t keep_until = 0;  // unlinked: generation whose application removes it
   bool parent_moved = false;  // directory: the parent FID must be written anew
   udf::BlockRun reserve;      // file: blocks reserved for its growth
+  uint64_t descriptor_blocks = 0;  // that freezing it may need
   // Directories: content length at most, and where it will fit.
   uint64_t dir_bytes = 0;
   udf::BlockRun tail;        // reserved right behind the extent
@@ -118,7 +120,7 @@ struct Frozen {
   udf::Spill spill;
 };
 
-// Regions that nobody else gets: room for a record beyond the ring.
+// Blocks that nobody else gets: room for a record beyond the ring.
 struct SpillArea {
   std::vector<udf::BlockRun> runs;
   uint64_t blocks = 0;
@@ -227,7 +229,8 @@ struct Volume::Impl {
   // --- volume_commit.cc
   // Returns when generation `target` is committed.
   Status CommitUpTo(uint64_t target, bool closing) EXCLUDES(mu_);
-  Status RunCommit(bool closing) EXCLUDES(mu_);
+  // `begun`: whether the generation was frozen, or tried to be.
+  Status RunCommit(bool closing, bool* begun) EXCLUDES(mu_);
   bool DirtyLocked() const REQUIRES(mu_);
   // A commit has failed, and what it froze is on no medium.
   bool LeftBehindLocked() const REQUIRES(mu_);
@@ -249,7 +252,6 @@ struct Volume::Impl {
   Result<std::optional<uint32_t>> BaseOffset(InodeNumber dir, uint64_t cookie,
                                              const std::string& name);
   Status Freeze(bool closing) REQUIRES(mu_);
-  Status PickSpill(Frozen* frozen) REQUIRES(mu_);
   Status FreezeDirectory(Frozen* frozen, LiveInode* dir,
                          const NameChanges& names) REQUIRES(mu_);
   Status FreezeInode(Frozen* frozen, LiveInode* inode) REQUIRES(mu_);
@@ -264,13 +266,22 @@ struct Volume::Impl {
                     const udf::SectorImages& in_place,
                     const VolumeRecord& record, CatalogBatch* batch);
 
-  // --- volume_units.cc: nothing of this does anything when unit_ is 1
+  // --- volume_record.cc
   // Must a write to this block go through the record?
   bool Journaled(uint32_t block) const REQUIRES(mu_);
-  // The active generation changes this entry, names of this directory.
+  // The active generation changes this entry, names of this directory
+  // (`removal`: takes one away), the parent entry of this one.
   void NoteEntry(const LiveInode& inode) REQUIRES(mu_);
-  void NoteNames(const LiveInode& dir) REQUIRES(mu_);
+  void NoteNames(const LiveInode& dir, bool removal = false) REQUIRES(mu_);
+  void NoteParentEntry(const LiveInode& dir) REQUIRES(mu_);
   void ForgetRecordUnits() REQUIRES(mu_);
+  // The extents of the inode are others: counts the blocks that their
+  // descriptors will need when the generation is frozen.
+  void NoteExtents(LiveInode* inode) REQUIRES(mu_);
+  // May `blocks` be taken, so that those are left?
+  bool Spare(uint64_t blocks) const REQUIRES(mu_);
+  // A directory as large as this may be written anew through the record.
+  bool FitsRecord(uint64_t directory_bytes) const REQUIRES(mu_);
   // Images that the active generation will have at most, so far.
   uint64_t RecordSectors(uint64_t more_units) const REQUIRES(mu_);
   bool RecordIsFull() const REQUIRES(mu_);
@@ -279,8 +290,15 @@ struct Volume::Impl {
   Status ReserveForOperation() REQUIRES(mu_);
   void PrepareSpill() EXCLUDES(mu_);
   bool GrowSpill(SpillArea* area, uint64_t sectors) REQUIRES(mu_);
-  void TrimSpill() REQUIRES(mu_);
-  Status PickSpillOfUnits(Frozen* frozen) REQUIRES(mu_);
+  // `spilled`: the newest record stands in a spill area.
+  void TrimSpill(bool spilled) REQUIRES(mu_);
+  // Before anything is frozen: room for all that freezing will need, or
+  // kNoSpace and nothing has changed.
+  Status PrepareFreeze() REQUIRES(mu_);
+  // REQUIRES: before Allocator::Freeze of the generation.
+  Status PickSpill(Frozen* frozen) REQUIRES(mu_);
+  uint64_t ImagesOf(const Frozen& frozen) const REQUIRES(mu_);
+  uint64_t UnitImagesOf(const Frozen& frozen) const REQUIRES(mu_);
   Status MergeUnits(udf::SectorImages* direct, udf::SectorImages* in_place,
                     udf::Record* record) EXCLUDES(mu_);
 
@@ -331,10 +349,11 @@ struct Volume::Impl {
   uint64_t directories_ GUARDED_BY(mu_) = 1;
   uint32_t data_cursor_ GUARDED_BY(mu_) = 0;  // where data goes next
   bool touched_ GUARDED_BY(mu_) = false;  // anything changed in this generation
-  // With atomic units: what the record of the active generation will have.
+  // What the record of the active generation will have.
   std::unordered_set<uint64_t> record_units_ GUARDED_BY(mu_);  // by sector
   std::unordered_map<InodeNumber, uint64_t> name_units_ GUARDED_BY(mu_);
   uint64_t name_units_sum_ GUARDED_BY(mu_) = 0;
+  uint64_t descriptor_blocks_ GUARDED_BY(mu_) = 0;  // sum of the inodes'
   std::array<SpillArea, 2> spill_ GUARDED_BY(mu_);
   size_t next_spill_ GUARDED_BY(mu_) = 0;  // the area of the next record
 

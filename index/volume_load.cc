@@ -244,6 +244,7 @@ Status Volume::Impl::StartAllocator() {
     spdlog::error("volume {}: {}", record_.id, bitmap_damage_.error().message);
   }
   ForgetRecordUnits();
+  descriptor_blocks_ = 0;
   spill_ = {};
   next_spill_ = 0;
   names_.clear();
@@ -271,6 +272,7 @@ Status Volume::Impl::StartAllocator() {
     inode.dirty = inode.in_commit = inode.parent_moved = false;
     inode.keep_until = 0;
     inode.reserve = inode.tail = inode.relocation = {};
+    inode.descriptor_blocks = 0;
     if (inode.unlinked) {
       // Its blocks are free on the medium; they stay its own until the last
       // close, if nobody took them while the medium was away.

@@ -96,7 +96,7 @@ Status Volume::Impl::EnsureDirSpace(LiveInode* dir, std::string_view name) {
     bool grown = false;
     if (current.count != 0 && dir->relocation.count == 0) {
       for (const uint32_t n : {grow, need - here}) {
-        if (allocator_->AllocateAt(end, n)) {
+        if (Spare(n) && allocator_->AllocateAt(end, n)) {
           if (dir->tail.count == 0) dir->tail.block = end;
           dir->tail.count += n;
           grown = true;
@@ -105,8 +105,12 @@ Status Volume::Impl::EnsureDirSpace(LiveInode* dir, std::string_view name) {
       }
     }
     if (!grown) {
-      std::optional<udf::BlockRun> run = allocator_->Allocate(
-          need + std::min<uint32_t>(need, 8192), need, data_cursor_);
+      const uint32_t want = need + std::min<uint32_t>(need, 8192);
+      std::optional<udf::BlockRun> run;
+      if (Spare(want)) run = allocator_->Allocate(want, need, data_cursor_);
+      if (!run.has_value() && Spare(need)) {
+        run = allocator_->Allocate(need, need, data_cursor_);
+      }
       if (!run.has_value()) {
         return Status(
             Errc::kNoSpace,
@@ -153,7 +157,7 @@ Status Volume::Impl::RemoveName(LiveInode* dir, std::string_view name) {
   dir->rec.attr.mtime = now;
   dir->rec.attr.ctime = now;
   MarkDirty(dir);
-  NoteNames(*dir);
+  NoteNames(*dir, /*removal=*/true);
   return Status::Ok();
 }
 
@@ -190,6 +194,7 @@ void Volume::Impl::FreeInode(LiveInode* inode) {
   if (inode->dirty) {
     inode->dirty = false;
     --dirty_inodes_;
+    NoteExtents(inode);
   }
   touched_ = true;
   // The entry stays until the commit that removes the inode from the catalog is
@@ -288,7 +293,7 @@ Result<Attr> Volume::Impl::CreateLocked(InodeNumber dir, std::string_view name,
   const uint64_t used = allocator_->used_blocks();
   const uint64_t limit =
       uint64_t{record_.geometry.partition_blocks} * record_.threshold / 100;
-  if (used + 1 > limit || allocator_->free_blocks() < kNameReserve) {
+  if (used + 1 > limit || !Spare(kNameReserve)) {
     return Error{
         Errc::kNoSpace,
         fmt::format("volume {} is full ({} of {} blocks, threshold "
@@ -313,8 +318,8 @@ Result<Attr> Volume::Impl::CreateLocked(InodeNumber dir, std::string_view name,
       udf::SymlinkNeedsExtent(inode.symlink_target)) {
     const uint32_t need =
         Blocks(udf::EncodeSymlinkData(inode.symlink_target).size());
-    const std::optional<udf::BlockRun> run =
-        allocator_->Allocate(need, need, data_cursor_);
+    std::optional<udf::BlockRun> run;
+    if (Spare(need)) run = allocator_->Allocate(need, need, data_cursor_);
     if (run.has_value()) {
       Segment segment;
       segment.count = need;

@@ -94,6 +94,7 @@ Status Volume::Impl::RenameLocked(InodeNumber from_dir, std::string_view from,
                         if (IsDir(*inode) && old_dir != new_dir) {
                           inode->rec.parent = new_dir->ino;
                           inode->parent_moved = true;
+                          NoteParentEntry(*inode);
                           --old_dir->rec.attr.links;
                           ++new_dir->rec.attr.links;
                         }
@@ -111,6 +112,8 @@ Status Volume::Impl::RenameLocked(InodeNumber from_dir, std::string_view from,
     if (!IsDir(*other)) --files_;
     reparent(moved, source_dir, target_dir);
     reparent(other, target_dir, source_dir);
+    NoteNames(*target_dir, /*removal=*/true);
+    NoteNames(*source_dir, /*removal=*/true);
     return Status::Ok();
   }
   if (other != nullptr) {
@@ -121,6 +124,7 @@ Status Volume::Impl::RenameLocked(InodeNumber from_dir, std::string_view from,
   RETURN_IF_ERROR(RemoveName(source_dir, from));
   if (!IsDir(*moved)) --files_;
   reparent(moved, source_dir, target_dir);
+  if (other != nullptr) NoteNames(*target_dir, /*removal=*/true);
   return Status::Ok();
 }
 

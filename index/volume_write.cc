@@ -152,7 +152,6 @@ Status Volume::Impl::WriteContent(LiveInode* inode, uint64_t offset,
   {
     MutexLock lock(&mu_);
     uint64_t need = 0;
-    uint64_t promised = 0;
     for (const Segment& s : inode->extents.Segments(first, end - first)) {
       Piece piece;
       piece.file_sector = s.file_sector;
@@ -182,7 +181,6 @@ Status Volume::Impl::WriteContent(LiveInode* inode, uint64_t offset,
           if (piece.kind != Piece::Kind::kNew || !piece.was_unwritten) continue;
           piece.kind = Piece::Kind::kImage;
           piece.journaled = true;
-          promised += piece.count;
           need -= piece.count;
         }
         if (need == 0) {
@@ -202,25 +200,24 @@ Status Volume::Impl::WriteContent(LiveInode* inode, uint64_t offset,
       fresh = std::move(*runs);
     }
     pieces = Place(pieces, fresh);
-    bool room = promised == 0 || unit_ > 1 ||
-                images_.size() + promised <= geometry_.ring_sectors / 4;
     if (unit_ > 1) {
       pieces = CutAtUnits(pieces, unit_);
       for (Piece& piece : pieces) {
         piece.journaled = piece.journaled || Journaled(piece.block);
       }
       pieces = Joined(pieces);
-      std::set<uint64_t> units;
-      for (const Piece& piece : pieces) {
-        for (uint32_t i = 0; piece.journaled && i < piece.count; ++i) {
-          const uint64_t unit = Sector(piece.block + i) / unit_;
-          if (record_units_.count(unit) == 0) units.insert(unit);
-        }
-      }
-      room = units.empty() || ReserveForWrite(units.size());
-      if (room) record_units_.insert(units.begin(), units.end());
     }
-    if (!room) {
+    std::set<uint64_t> units;
+    for (const Piece& piece : pieces) {
+      for (uint32_t i = 0; piece.journaled && i < piece.count; ++i) {
+        const uint64_t unit = Sector(piece.block + i) / unit_;
+        if (record_units_.count(unit) == 0) units.insert(unit);
+      }
+    }
+    const bool room = units.empty() || ReserveForWrite(units.size());
+    if (room) {
+      record_units_.insert(units.begin(), units.end());
+    } else {
       for (const udf::BlockRun& run : fresh) allocator_->Unreserve(run);
       if (record_full != nullptr) *record_full = true;
       return Status(Errc::kNoSpace,
