@@ -79,6 +79,7 @@ void Volumes::Reservation::Release() {
 
 Result<Volumes::Exclusion> Volumes::Exclude(
     const std::shared_ptr<Volume>& volume, std::stop_token stop) {
+  RETURN_IF_ERROR(volume->CheckNothingToLose());
   return impl_->Exclude(*volume, std::move(stop));
 }
 
