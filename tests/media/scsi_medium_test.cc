@@ -1,0 +1,327 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a medium in a SCSI drive does beyond the contract of every medium
+// (tests/contract): which commands it sends, and what it makes of answers.
+#include "media/scsi/scsi_medium.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <chrono>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "media/scsi/big_endian.h"
+#include "media/scsi/scsi_drive.h"
+#include "tests/support/scsi_disk.h"
+#include "tests/support/status_matchers.h"
+
+namespace vellum {
+namespace {
+
+constexpr uint8_t kRead10 = 0x28, kRead12 = 0xA8, kRead16 = 0x88;
+constexpr uint8_t kWrite10 = 0x2A, kWrite12 = 0xAA, kWrite16 = 0x8A;
+constexpr uint8_t kVerify10 = 0x2F, kSynchronize = 0x35;
+
+scsi::Patience Impatient() {
+  scsi::Patience patience;
+  patience.busy = std::chrono::milliseconds(50);
+  patience.ready = std::chrono::milliseconds(50);
+  patience.first_pause = std::chrono::milliseconds(1);
+  return patience;
+}
+
+Bytes Filled(size_t sectors, int value) {
+  return Bytes(sectors * kSectorSize, static_cast<std::byte>(value));
+}
+
+class ScsiMediumTest : public testing::Test {
+ protected:
+  // A medium of 8 MiB.
+  void Load(const ScsiDiskOptions& options = {}, uint32_t block_size = 512) {
+    disk_ = ScsiDisk(options);
+    cartridge_ = NewCartridge(block_size);
+    disk_.Insert(cartridge_);
+    drive_ = std::make_unique<scsi::ScsiDrive>(
+        ElementAddress{256},
+        std::make_shared<scsi::Device>(disk_.Open(), Impatient()),
+        scsi::ScsiDriveOptions{std::chrono::milliseconds(100),
+                               [] { return VolumeTag("V00001L1"); }});
+    auto medium = drive_->Open();
+    ASSERT_OK(medium);
+    medium_ = std::move(*medium);
+  }
+  static std::shared_ptr<ScsiCartridge> NewCartridge(uint32_t block_size) {
+    return std::make_shared<ScsiCartridge>(block_size, (8u << 20) / block_size);
+  }
+  Bytes ReadBack(uint64_t lba, size_t sectors) {
+    Bytes data(sectors * kSectorSize);
+    EXPECT_OK(medium_->Read(lba, data));
+    return data;
+  }
+  std::byte OnCartridge(uint64_t lba) const {
+    return cartridge_->data[lba * kSectorSize];
+  }
+  std::vector<ScsiDiskCommand> Sent(uint8_t code) const {
+    std::vector<ScsiDiskCommand> sent;
+    for (const ScsiDiskCommand& command : disk_.Log()) {
+      if (command.cdb[0] == code) sent.push_back(command);
+    }
+    return sent;
+  }
+
+  ScsiDisk disk_;
+  std::shared_ptr<ScsiCartridge> cartridge_;
+  std::unique_ptr<scsi::ScsiDrive> drive_;
+  std::unique_ptr<Medium> medium_;
+};
+
+TEST_F(ScsiMediumTest, SectorsAreBlocksOfTheDevice) {
+  Load({}, 512);
+  ASSERT_OK(medium_->Write(10, Filled(3, 7)));
+  const auto sent = Sent(kWrite10);
+  ASSERT_EQ(sent.size(), 1u);
+  EXPECT_EQ(scsi::GetBig(sent[0].cdb, 2, 4), 40u);
+  EXPECT_EQ(scsi::GetBig(sent[0].cdb, 7, 2), 12u);
+  ASSERT_OK(medium_->Flush());
+  EXPECT_EQ(OnCartridge(10), std::byte{7});
+  EXPECT_EQ(OnCartridge(13), std::byte{0});
+}
+
+TEST_F(ScsiMediumTest, FlushSynchronizesTheCache) {
+  Load();
+  ASSERT_OK(medium_->Write(1, Filled(1, 7)));
+  EXPECT_EQ(OnCartridge(1), std::byte{0});
+  ASSERT_OK(medium_->Flush());
+  EXPECT_EQ(OnCartridge(1), std::byte{7});
+}
+
+TEST_F(ScsiMediumTest, ADeviceWithoutACacheNeedsNoFlush) {
+  ScsiDiskOptions options;
+  options.unknown = {kSynchronize};
+  Load(options);
+  EXPECT_OK(medium_->Flush());
+  EXPECT_OK(medium_->Flush());
+  EXPECT_EQ(disk_.Count(kSynchronize), 1u);
+}
+
+TEST_F(ScsiMediumTest, UsesTheCommandsThatTheDeviceTakes) {
+  ScsiDiskOptions options;
+  options.unknown = {kRead10, kWrite10, kRead16};
+  Load(options);
+  ASSERT_OK(medium_->Write(3, Filled(2, 9)));
+  EXPECT_EQ(ReadBack(3, 2), Filled(2, 9));
+  EXPECT_EQ(ReadBack(4, 1), Filled(1, 9));
+  EXPECT_EQ(disk_.Count(kWrite10), 1u);
+  EXPECT_EQ(disk_.Count(kWrite16), 1u);
+  EXPECT_EQ(disk_.Count(kWrite12), 0u);
+  // Tried once, remembered.
+  EXPECT_EQ(disk_.Count(kRead10), 1u);
+  EXPECT_EQ(disk_.Count(kRead16), 1u);
+  EXPECT_EQ(disk_.Count(kRead12), 2u);
+}
+
+TEST_F(ScsiMediumTest, TransfersAreBoundedByTheDevice) {
+  ScsiDiskOptions options;
+  options.block_limit = 128;  // 64 KiB
+  Load(options);
+  ASSERT_OK(medium_->Write(5, Filled(100, 1)));
+  EXPECT_EQ(ReadBack(5, 100), Filled(100, 1));
+  for (const ScsiDiskCommand& command : Sent(kWrite10)) {
+    EXPECT_LE(command.bytes, 65536u);
+    // But for its ends, each is a multiple of what is written at once.
+    const uint64_t first = scsi::GetBig(command.cdb, 2, 4);
+    EXPECT_TRUE(first == 20 || first % 128 == 0) << first;
+  }
+  EXPECT_EQ(Sent(kWrite10).size(), 4u);
+}
+
+TEST_F(ScsiMediumTest, TransfersAreBoundedByTheTransport) {
+  ScsiDiskOptions options;
+  options.transport_limit = 100'000;
+  Load(options);
+  ASSERT_OK(medium_->Write(0, Filled(96, 1)));
+  EXPECT_EQ(Sent(kWrite10).size(), 2u);  // of 48 sectors
+}
+
+TEST_F(ScsiMediumTest, TwoCommandsAreInFlight) {
+  ScsiDiskOptions options;
+  options.transport_limit = 65536;
+  Load(options);
+  disk_.AwaitOverlap(2);
+  EXPECT_EQ(ReadBack(0, 256), Filled(256, 0));
+  EXPECT_EQ(disk_.most_at_once(), 2);
+}
+
+TEST_F(ScsiMediumTest, AnOpticalDriveGetsOneCommandAtATime) {
+  ScsiDiskOptions options;
+  options.device_type = 7;
+  options.transport_limit = 65536;
+  Load(options, 2048);
+  ASSERT_OK(medium_->Write(0, Filled(256, 3)));
+  EXPECT_EQ(disk_.most_at_once(), 1);
+  uint64_t next = 0;
+  for (const ScsiDiskCommand& command : Sent(kWrite10)) {
+    EXPECT_EQ(scsi::GetBig(command.cdb, 2, 4), next);
+    next += scsi::GetBig(command.cdb, 7, 2);
+  }
+  EXPECT_EQ(next, 256u);
+}
+
+TEST_F(ScsiMediumTest, ReadingBackComesFromTheMediumOnce) {
+  Load();
+  ASSERT_OK(medium_->Write(8, Filled(4, 5)));
+  ASSERT_OK(medium_->Flush());
+  cartridge_->data[9 * kSectorSize] = std::byte{6};  // written wrongly
+  EXPECT_EQ(ReadBack(9, 1)[0], std::byte{5});        // the drive's cache
+  medium_->DropReadCache(8, 4);
+  EXPECT_EQ(ReadBack(9, 1)[0], std::byte{6});
+  EXPECT_EQ(Sent(kRead10).back().cdb[1], 0x18);  // DPO and FUA
+  EXPECT_EQ(ReadBack(8, 1)[0], std::byte{5});
+  EXPECT_EQ(Sent(kRead10).back().cdb[1], 0x18);
+  ReadBack(8, 2);
+  EXPECT_EQ(Sent(kRead10).back().cdb[1], 0);
+  ReadBack(10, 2);
+  EXPECT_EQ(Sent(kRead10).back().cdb[1], 0x18);
+  ReadBack(4, 16);
+  EXPECT_EQ(Sent(kRead10).back().cdb[1], 0);
+}
+
+TEST_F(ScsiMediumTest, WithoutFuaTheMediumIsVerified) {
+  ScsiDiskOptions options;
+  options.takes_fua = false;
+  Load(options);
+  ASSERT_OK(medium_->Write(8, Filled(4, 5)));
+  ASSERT_OK(medium_->Flush());
+  medium_->DropReadCache(8, 4);
+  EXPECT_EQ(ReadBack(8, 4), Filled(4, 5));
+  EXPECT_EQ(disk_.Count(kVerify10), 1u);
+  cartridge_->unreadable = {40};
+  medium_->DropReadCache(8, 4);
+  Bytes data(4 * kSectorSize);
+  // The drive's cache would have answered.
+  for (int i = 0; i < 2; ++i) {
+    EXPECT_THAT(medium_->Read(8, data), HasErrc(Errc::kDeviceError));
+    EXPECT_THAT(medium_->Read(8, data), MessageHas("verify at sector 10"));
+  }
+}
+
+TEST_F(ScsiMediumTest, WithoutFuaAndVerifyItIsReadAsItIs) {
+  ScsiDiskOptions options;
+  options.takes_fua = false;
+  options.unknown = {kVerify10};
+  Load(options);
+  ASSERT_OK(medium_->Write(8, Filled(4, 5)));
+  medium_->DropReadCache(8, 4);
+  EXPECT_EQ(ReadBack(8, 2), Filled(2, 5));
+  EXPECT_EQ(ReadBack(10, 2), Filled(2, 5));
+  EXPECT_EQ(disk_.Count(kVerify10), 1u);
+}
+
+TEST_F(ScsiMediumTest, ErrorsNameTheSectorThatFailed) {
+  Load();
+  cartridge_->unreadable = {4 * 21 + 1};
+  Bytes data(8 * kSectorSize);
+  const Status status = medium_->Read(16, data);
+  EXPECT_THAT(status, HasErrc(Errc::kDeviceError));
+  EXPECT_THAT(status, MessageHas("V00001L1 in drive 256: read at sector 21"));
+  EXPECT_THAT(status, MessageHas("3/11/00"));
+  EXPECT_OK(medium_->Read(0, data));
+}
+
+TEST_F(ScsiMediumTest, WriteProtectionThatComesLaterIsReported) {
+  Load();
+  cartridge_->write_protected = true;
+  EXPECT_THAT(medium_->Write(0, Filled(1, 1)), HasErrc(Errc::kWriteProtected));
+}
+
+TEST_F(ScsiMediumTest, AnotherMediumIsNeverWritten) {
+  Load();
+  ASSERT_OK(medium_->Write(0, Filled(1, 1)));
+  const auto other = NewCartridge(512);
+  disk_.SwapDuring(kWrite10, other);
+  const Status status = medium_->Write(1, Filled(1, 2));
+  EXPECT_THAT(status, HasErrc(Errc::kNoMedium));
+  EXPECT_THAT(status, MessageHas("V00001L1 in drive 256"));
+  Bytes data(kSectorSize);
+  EXPECT_THAT(medium_->Write(1, Filled(1, 2)), HasErrc(Errc::kNoMedium));
+  EXPECT_THAT(medium_->Read(1, data), HasErrc(Errc::kNoMedium));
+  EXPECT_THAT(medium_->Flush(), HasErrc(Errc::kNoMedium));
+  EXPECT_THAT(medium_->Discard(1, 1), HasErrc(Errc::kNoMedium));
+  EXPECT_EQ(disk_.Count(kSynchronize), 0u);
+  disk_.Remove();  // with what it had in its cache
+  EXPECT_EQ(other->data, NewCartridge(512)->data);
+}
+
+TEST_F(ScsiMediumTest, AnotherMediumIsNotReadForTheOldOne) {
+  Load();
+  const auto other = NewCartridge(512);
+  std::fill(other->data.begin(), other->data.end(), std::byte{9});
+  disk_.SwapDuring(kRead10, other);
+  Bytes data(kSectorSize);
+  EXPECT_THAT(medium_->Read(1, data), HasErrc(Errc::kNoMedium));
+  EXPECT_EQ(data, Filled(1, 0));
+}
+
+TEST_F(ScsiMediumTest, ARemovedMediumIsGoneForGood) {
+  Load();
+  const auto same = disk_.Remove();
+  Bytes data(kSectorSize);
+  EXPECT_THAT(medium_->Read(0, data), HasErrc(Errc::kNoMedium));
+  disk_.Insert(same, /*attention=*/false);
+  EXPECT_THAT(medium_->Read(0, data), HasErrc(Errc::kNoMedium));
+  medium_.reset();
+  ASSERT_OK(drive_->Close());
+  ASSERT_OK_AND_ASSIGN(medium_, drive_->Open());
+  EXPECT_OK(medium_->Read(0, data));
+}
+
+TEST_F(ScsiMediumTest, AfterAResetNothingIsCalledDurable) {
+  Load();
+  ASSERT_OK(medium_->Write(0, Filled(1, 1)));
+  disk_.Reset();
+  EXPECT_THAT(medium_->Flush(), HasErrc(Errc::kDeviceError));
+  EXPECT_THAT(medium_->Flush(), MessageHas("reset"));
+  EXPECT_THAT(medium_->Write(1, Filled(1, 1)), HasErrc(Errc::kDeviceError));
+  EXPECT_EQ(ReadBack(0, 1), Filled(1, 0));  // as it was on the medium
+}
+
+TEST_F(ScsiMediumTest, AResetSeenByAReadIsNotForgottenByTheFlush) {
+  Load();
+  ASSERT_OK(medium_->Write(0, Filled(1, 1)));
+  disk_.Reset();
+  ReadBack(5, 1);
+  EXPECT_THAT(medium_->Flush(), HasErrc(Errc::kDeviceError));
+}
+
+TEST_F(ScsiMediumTest, AFailedFlushIsNotRepeated) {
+  Load();
+  disk_.FailNext(kSynchronize, 3, 0x0C, 0x00);
+  EXPECT_THAT(medium_->Flush(), HasErrc(Errc::kDeviceError));
+  EXPECT_THAT(medium_->Flush(), HasErrc(Errc::kDeviceError));
+  EXPECT_EQ(disk_.Count(kSynchronize), 1u);
+}
+
+TEST_F(ScsiMediumTest, ADeadDriveCostsOneTimeOut) {
+  Load();
+  disk_.Hang();
+  Bytes data(kSectorSize);
+  EXPECT_THAT(medium_->Read(0, data), HasErrc(Errc::kDeviceError));
+  const size_t sent = disk_.Log().size();
+  EXPECT_THAT(medium_->Read(0, data), HasErrc(Errc::kDeviceError));
+  EXPECT_THAT(medium_->Write(0, data), HasErrc(Errc::kDeviceError));
+  EXPECT_THAT(medium_->Flush(), HasErrc(Errc::kDeviceError));
+  EXPECT_EQ(disk_.Log().size(), sent);
+}
+
+TEST_F(ScsiMediumTest, ADriveThatVanishedHasNoMedium) {
+  Load();
+  disk_.Vanish();
+  Bytes data(kSectorSize);
+  EXPECT_THAT(medium_->Read(0, data), HasErrc(Errc::kNoMedium));
+  medium_.reset();
+  EXPECT_OK(drive_->Close());
+}
+
+}  // namespace
+}  // namespace vellum
