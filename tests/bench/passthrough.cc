@@ -5,14 +5,14 @@
 //
 //   passthrough [--writeback] DIRECTORY MOUNT     stays in the foreground
 //
-// As in those examples: nodes are O_PATH descriptors found by device and inode,
-// data is spliced between file and FUSE device, names and attributes are kept
-// by the kernel, several threads serve. Without --writeback a write has
-// reached the file when it returns, as with Vellum.
+// As in those examples data is spliced between file and FUSE device, names and
+// attributes are kept by the kernel, and several threads serve. Nodes are
+// names, not descriptors, of which a process cannot have a million. No rename,
+// no links: the measurements make none. Without --writeback a write has reached
+// the file when it returns, as with Vellum.
 #include <dirent.h>
 #include <fcntl.h>
 #include <fuse3/fuse_lowlevel.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <sys/xattr.h>
@@ -21,27 +21,27 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
-#include <fstream>
-#include <map>
-#include <memory>
 #include <mutex>
 #include <string>
-#include <utility>
+#include <unordered_map>
 #include <vector>
 
 namespace {
 
 constexpr double kKeep = 3600;
 
+// A name of a directory that the kernel has looked up. Guarded by
+// FileSystem::mu.
 struct Node {
-  int fd = -1;
+  Node* parent = nullptr;  // null: the root, or removed meanwhile
+  std::string name;
   uint64_t lookups = 0;
-  std::pair<dev_t, ino_t> key;
+  std::unordered_map<std::string, Node*> children;
 };
 
 struct FileSystem {
+  int root_fd = -1;
   std::mutex mu;
-  std::map<std::pair<dev_t, ino_t>, std::unique_ptr<Node>> nodes;
   Node root;
   bool writeback = false;
 };
@@ -50,15 +50,37 @@ FileSystem& Fs(fuse_req_t req) {
   return *static_cast<FileSystem*>(fuse_req_userdata(req));
 }
 
+int RootOf(fuse_req_t req) { return Fs(req).root_fd; }
+
 Node* NodeOf(fuse_req_t req, fuse_ino_t ino) {
   return ino == FUSE_ROOT_ID ? &Fs(req).root : reinterpret_cast<Node*>(ino);
 }
 
-int FdOf(fuse_req_t req, fuse_ino_t ino) { return NodeOf(req, ino)->fd; }
+std::string PathLocked(const FileSystem& fs, const Node* node) {
+  std::string path;
+  for (; node != &fs.root; node = node->parent) {
+    if (node == nullptr) return "";  // removed: no such file
+    path = path.empty() ? node->name : node->name + "/" + path;
+  }
+  return path.empty() ? "." : path;
+}
 
-// The path of an O_PATH descriptor, for calls that want no such descriptor.
+// Of a node, relative to the root; empty, which no call takes, once removed.
 std::string PathOf(fuse_req_t req, fuse_ino_t ino) {
-  return "/proc/self/fd/" + std::to_string(FdOf(req, ino));
+  FileSystem& fs = Fs(req);
+  const std::lock_guard<std::mutex> lock(fs.mu);
+  return PathLocked(fs, NodeOf(req, ino));
+}
+
+std::string PathOf(fuse_req_t req, fuse_ino_t parent, const char* name) {
+  const std::string directory = PathOf(req, parent);
+  return directory.empty() ? "" : directory + "/" + name;
+}
+
+// For the calls that know no directory descriptor.
+std::string FullPath(fuse_req_t req, fuse_ino_t ino) {
+  return "/proc/self/fd/" + std::to_string(RootOf(req)) + "/" +
+         PathOf(req, ino);
 }
 
 void Reply(fuse_req_t req, int result) {
@@ -66,47 +88,56 @@ void Reply(fuse_req_t req, int result) {
 }
 
 // 0 or an errno.
-int FindNode(fuse_req_t req, int parent, const char* name,
+int FindNode(fuse_req_t req, fuse_ino_t parent, const char* name,
              fuse_entry_param* entry) {
   *entry = {};
   entry->attr_timeout = entry->entry_timeout = kKeep;
-  const int fd = openat(parent, name, O_PATH | O_NOFOLLOW);
-  if (fd < 0) return errno;
-  if (fstatat(fd, "", &entry->attr, AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW) != 0) {
-    const int err = errno;
-    close(fd);
-    return err;
+  if (fstatat(RootOf(req), PathOf(req, parent, name).c_str(), &entry->attr,
+              AT_SYMLINK_NOFOLLOW) != 0) {
+    return errno;
   }
   FileSystem& fs = Fs(req);
-  const std::pair<dev_t, ino_t> key(entry->attr.st_dev, entry->attr.st_ino);
   const std::lock_guard<std::mutex> lock(fs.mu);
-  std::unique_ptr<Node>& node = fs.nodes[key];
+  Node* const up = NodeOf(req, parent);
+  Node*& node = up->children[name];
   if (node == nullptr) {
-    node = std::make_unique<Node>();
-    node->fd = fd;
-    node->key = key;
-  } else {
-    close(fd);
+    node = new Node;
+    node->parent = up;
+    node->name = name;
   }
   ++node->lookups;
-  entry->ino = reinterpret_cast<fuse_ino_t>(node.get());
+  entry->ino = reinterpret_cast<fuse_ino_t>(node);
   return 0;
+}
+
+void Detach(Node* node) {
+  if (node->parent != nullptr) node->parent->children.erase(node->name);
+  node->parent = nullptr;
 }
 
 void Drop(fuse_req_t req, fuse_ino_t ino, uint64_t count) {
   FileSystem& fs = Fs(req);
+  const std::lock_guard<std::mutex> lock(fs.mu);
   Node* const node = NodeOf(req, ino);
   if (node == &fs.root) return;
-  const std::lock_guard<std::mutex> lock(fs.mu);
   node->lookups -= count;
   if (node->lookups > 0) return;
-  close(node->fd);
-  fs.nodes.erase(std::pair(node->key));
+  Detach(node);
+  for (const auto& [name, child] : node->children) child->parent = nullptr;
+  delete node;
+}
+
+// The name is gone; who has the file open keeps it.
+void ForgetName(fuse_req_t req, fuse_ino_t parent, const char* name) {
+  const std::lock_guard<std::mutex> lock(Fs(req).mu);
+  auto& children = NodeOf(req, parent)->children;
+  const auto it = children.find(name);
+  if (it != children.end()) Detach(it->second);
 }
 
 void ReplyEntry(fuse_req_t req, fuse_ino_t parent, const char* name) {
   fuse_entry_param entry;
-  const int err = FindNode(req, FdOf(req, parent), name, &entry);
+  const int err = FindNode(req, parent, name, &entry);
   if (err != 0) {
     fuse_reply_err(req, err);
   } else {
@@ -128,7 +159,7 @@ void Init(void* userdata, fuse_conn_info* conn) {
 
 void Lookup(fuse_req_t req, fuse_ino_t parent, const char* name) {
   fuse_entry_param entry;
-  const int err = FindNode(req, FdOf(req, parent), name, &entry);
+  const int err = FindNode(req, parent, name, &entry);
   if (err == ENOENT) {
     entry.ino = 0;  // the kernel keeps the absence
     fuse_reply_entry(req, &entry);
@@ -153,8 +184,8 @@ void ForgetMulti(fuse_req_t req, size_t count, fuse_forget_data* forgets) {
 
 void GetAttr(fuse_req_t req, fuse_ino_t ino, fuse_file_info*) {
   struct stat st {};
-  if (fstatat(FdOf(req, ino), "", &st, AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW) !=
-      0) {
+  if (fstatat(RootOf(req), PathOf(req, ino).c_str(), &st,
+              AT_SYMLINK_NOFOLLOW) != 0) {
     fuse_reply_err(req, errno);
     return;
   }
@@ -169,7 +200,7 @@ timespec TimeFor(int to_set, int set, int now, timespec value) {
 
 void SetAttr(fuse_req_t req, fuse_ino_t ino, struct stat* st, int to_set,
              fuse_file_info* fi) {
-  const std::string path = PathOf(req, ino);
+  const std::string path = FullPath(req, ino);
   int result = 0;
   if ((to_set & FUSE_SET_ATTR_MODE) != 0) {
     result = chmod(path.c_str(), st->st_mode);
@@ -179,8 +210,7 @@ void SetAttr(fuse_req_t req, fuse_ino_t ino, struct stat* st, int to_set,
         (to_set & FUSE_SET_ATTR_UID) != 0 ? st->st_uid : static_cast<uid_t>(-1);
     const gid_t gid =
         (to_set & FUSE_SET_ATTR_GID) != 0 ? st->st_gid : static_cast<gid_t>(-1);
-    result = fchownat(FdOf(req, ino), "", uid, gid,
-                      AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW);
+    result = lchown(path.c_str(), uid, gid);
   }
   if (result == 0 && (to_set & FUSE_SET_ATTR_SIZE) != 0) {
     result = fi != nullptr ? ftruncate(static_cast<int>(fi->fh), st->st_size)
@@ -203,7 +233,8 @@ void SetAttr(fuse_req_t req, fuse_ino_t ino, struct stat* st, int to_set,
 
 void MakeNode(fuse_req_t req, fuse_ino_t parent, const char* name, mode_t mode,
               dev_t device) {
-  if (mknodat(FdOf(req, parent), name, mode, device) != 0) {
+  if (mknodat(RootOf(req), PathOf(req, parent, name).c_str(), mode, device) !=
+      0) {
     fuse_reply_err(req, errno);
     return;
   }
@@ -212,29 +243,34 @@ void MakeNode(fuse_req_t req, fuse_ino_t parent, const char* name, mode_t mode,
 
 void MakeDirectory(fuse_req_t req, fuse_ino_t parent, const char* name,
                    mode_t mode) {
-  if (mkdirat(FdOf(req, parent), name, mode) != 0) {
+  if (mkdirat(RootOf(req), PathOf(req, parent, name).c_str(), mode) != 0) {
     fuse_reply_err(req, errno);
     return;
   }
   ReplyEntry(req, parent, name);
 }
 
+void Remove(fuse_req_t req, fuse_ino_t parent, const char* name, int flags) {
+  const std::string path = PathOf(req, parent, name);
+  if (unlinkat(RootOf(req), path.c_str(), flags) != 0) {
+    fuse_reply_err(req, errno);
+    return;
+  }
+  ForgetName(req, parent, name);
+  fuse_reply_err(req, 0);
+}
+
 void Unlink(fuse_req_t req, fuse_ino_t parent, const char* name) {
-  Reply(req, unlinkat(FdOf(req, parent), name, 0));
+  Remove(req, parent, name, 0);
 }
 
 void RemoveDirectory(fuse_req_t req, fuse_ino_t parent, const char* name) {
-  Reply(req, unlinkat(FdOf(req, parent), name, AT_REMOVEDIR));
-}
-
-void Rename(fuse_req_t req, fuse_ino_t parent, const char* name,
-            fuse_ino_t new_parent, const char* new_name, unsigned flags) {
-  Reply(req, renameat2(FdOf(req, parent), name, FdOf(req, new_parent), new_name,
-                       flags));
+  Remove(req, parent, name, AT_REMOVEDIR);
 }
 
 void OpenDir(fuse_req_t req, fuse_ino_t ino, fuse_file_info* fi) {
-  const int fd = openat(FdOf(req, ino), ".", O_RDONLY | O_DIRECTORY);
+  const int fd =
+      openat(RootOf(req), PathOf(req, ino).c_str(), O_RDONLY | O_DIRECTORY);
   DIR* const dir = fd < 0 ? nullptr : fdopendir(fd);
   if (dir == nullptr) {
     fuse_reply_err(req, errno);
@@ -259,7 +295,7 @@ void List(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
     entry.attr.st_ino = item->d_ino;
     entry.attr.st_mode = DTTOIF(item->d_type);
     const bool look_up = plus && name != "." && name != "..";
-    if (look_up && FindNode(req, FdOf(req, ino), item->d_name, &entry) != 0) {
+    if (look_up && FindNode(req, ino, item->d_name, &entry) != 0) {
       continue;  // removed meanwhile
     }
     const size_t need =
@@ -300,8 +336,8 @@ int OpenFlags(fuse_req_t req, int flags) {
 }
 
 void Open(fuse_req_t req, fuse_ino_t ino, fuse_file_info* fi) {
-  const int fd =
-      open(PathOf(req, ino).c_str(), OpenFlags(req, fi->flags) & ~O_CREAT);
+  const int fd = openat(RootOf(req), PathOf(req, ino).c_str(),
+                        OpenFlags(req, fi->flags) & ~O_CREAT);
   if (fd < 0) {
     fuse_reply_err(req, errno);
     return;
@@ -313,14 +349,14 @@ void Open(fuse_req_t req, fuse_ino_t ino, fuse_file_info* fi) {
 
 void Create(fuse_req_t req, fuse_ino_t parent, const char* name, mode_t mode,
             fuse_file_info* fi) {
-  const int fd = openat(FdOf(req, parent), name,
+  const int fd = openat(RootOf(req), PathOf(req, parent, name).c_str(),
                         OpenFlags(req, fi->flags) | O_CREAT, mode);
   if (fd < 0) {
     fuse_reply_err(req, errno);
     return;
   }
   fuse_entry_param entry;
-  const int err = FindNode(req, FdOf(req, parent), name, &entry);
+  const int err = FindNode(req, parent, name, &entry);
   if (err != 0) {
     close(fd);
     fuse_reply_err(req, err);
@@ -370,7 +406,7 @@ void Fsync(fuse_req_t req, fuse_ino_t, int data_only, fuse_file_info* fi) {
 
 void StatFs(fuse_req_t req, fuse_ino_t ino) {
   struct statvfs st {};
-  if (statvfs(PathOf(req, ino).c_str(), &st) != 0) {
+  if (statvfs(FullPath(req, ino).c_str(), &st) != 0) {
     fuse_reply_err(req, errno);
     return;
   }
@@ -380,7 +416,7 @@ void StatFs(fuse_req_t req, fuse_ino_t ino) {
 void GetXattr(fuse_req_t req, fuse_ino_t ino, const char* name, size_t size) {
   std::vector<char> value(size);
   const ssize_t length =
-      getxattr(PathOf(req, ino).c_str(), name, value.data(), size);
+      lgetxattr(FullPath(req, ino).c_str(), name, value.data(), size);
   if (length < 0) {
     fuse_reply_err(req, errno);
   } else if (size == 0) {
@@ -402,7 +438,6 @@ fuse_lowlevel_ops Operations() {
   o.mkdir = MakeDirectory;
   o.unlink = Unlink;
   o.rmdir = RemoveDirectory;
-  o.rename = Rename;
   o.opendir = OpenDir;
   o.readdir = ReadDir;
   o.readdirplus = ReadDirPlus;
@@ -416,18 +451,6 @@ fuse_lowlevel_ops Operations() {
   o.statfs = StatFs;
   o.getxattr = GetXattr;
   return o;
-}
-
-// Each node that the kernel knows keeps a descriptor.
-void RaiseFileLimit() {
-  rlim_t most = 0;
-  std::ifstream("/proc/sys/fs/nr_open") >> most;
-  const rlimit all{most, most};
-  if (most > 0 && setrlimit(RLIMIT_NOFILE, &all) == 0) return;
-  rlimit limit{};
-  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
-  limit.rlim_cur = limit.rlim_max;
-  setrlimit(RLIMIT_NOFILE, &limit);
 }
 
 int Serve(FileSystem* fs, const char* mount) {
@@ -467,13 +490,12 @@ int main(int argc, char** argv) {
     std::fprintf(stderr, "usage: passthrough [--writeback] DIRECTORY MOUNT\n");
     return 2;
   }
-  fs.root.fd = open(argv[at], O_PATH | O_DIRECTORY);
-  if (fs.root.fd < 0) {
+  fs.root_fd = open(argv[at], O_PATH | O_DIRECTORY);
+  if (fs.root_fd < 0) {
     std::fprintf(stderr, "passthrough: %s: %s\n", argv[at],
                  std::strerror(errno));
     return 1;
   }
-  RaiseFileLimit();
   umask(0);
   return Serve(&fs, argv[at + 1]);
 }
