@@ -21,7 +21,6 @@ constexpr std::array kElementTypes = {
 constexpr size_t kGuessPerElement = 112;
 constexpr size_t kGuessBase = 64;
 constexpr size_t kLongestAllocation = 0xFFFFFF;
-constexpr size_t kGuessUnknown = 256;  // elements, where nothing tells
 constexpr size_t kMostGuessed = 4096;
 
 // A refusal that a simpler form of the command may get around.
@@ -123,26 +122,46 @@ std::vector<ElementStatus> StatusesOf(
 
 Result<std::vector<ElementRecord>> ElementReader::ReadAll(
     const ElementMap& map) {
-  if (all_types_) {
-    Result<Answer> answer = Ask(0, 0, 0xFFFF, TotalOf(map), false);
-    if (answer.ok()) {
-      if (answer->whole && Covers(map, answer->report.records)) {
-        return std::move(answer->report.records);
-      }
-    } else if (!RefusesForm(answer.status())) {
-      return answer.error();
-    }
-    all_types_ = false;
+  if (!by_type_) {
+    Result<std::vector<ElementRecord>> records = ReadAtOnce(map);
+    if (records.ok() || !RefusesForm(records.status())) return records;
+    by_type_ = true;
   }
   std::vector<ElementRecord> all;
+  Status refusal;
   for (const ElementType type : kElementTypes) {
     const ElementRange& range = RangeOf(map, type);
     if (range.count == 0) continue;
-    ASSIGN_OR_RETURN(std::vector<ElementRecord> records,
-                     ReadType(type, range, false));
-    std::move(records.begin(), records.end(), std::back_inserter(all));
+    Result<std::vector<ElementRecord>> records = ReadType(type, range, false);
+    if (records.ok()) {
+      std::move(records->begin(), records->end(), std::back_inserter(all));
+    } else if (RefusesForm(records.status())) {
+      refusal = records.status();
+    } else {
+      return records.error();
+    }
   }
+  if (refusal.ok()) return all;
+  Result<std::vector<ElementRecord>> records = ReadAtOnce(map);
+  if (records.ok()) {
+    by_type_ = false;
+    return records;
+  }
+  if (!RefusesForm(records.status())) return records;
+  if (all.empty()) return refusal;
   return all;
+}
+
+Result<std::vector<ElementRecord>> ElementReader::ReadAtOnce(
+    const ElementMap& map) {
+  ASSIGN_OR_RETURN(Answer answer, Ask(0, 0, 0xFFFF, TotalOf(map), false));
+  if (!answer.whole || !Covers(map, answer.report.records)) {
+    return Error{Errc::kNotSupported,
+                 device_->Name() +
+                     ": READ ELEMENT STATUS of all types does not answer with "
+                     "the elements that there are"};
+  }
+  return std::move(answer.report.records);
 }
 
 Result<std::vector<ElementRecord>> ElementReader::ReadType(
@@ -178,23 +197,47 @@ Result<std::vector<ElementRecord>> ElementReader::ReadType(
   return records;
 }
 
+Result<std::optional<ElementRecord>> ElementReader::ReadOne(
+    const ElementMap& map, ElementAddress address) {
+  Result<std::vector<ElementRecord>> records =
+      by_type_ ? ReadType(*TypeOf(map, address), {address, 1}, false)
+               : ReadAll(map);
+  if (by_type_ && RefusesForm(records.status())) records = ReadAll(map);
+  if (!records.ok()) return records.error();
+  for (ElementRecord& record : *records) {
+    if (record.address == address) return std::optional(std::move(record));
+  }
+  return std::optional<ElementRecord>();
+}
+
+Result<std::vector<ElementRecord>> ElementReader::ReadDrives(
+    const ElementMap& map) {
+  if (map.data_transfer.count == 0) return std::vector<ElementRecord>();
+  Result<std::vector<ElementRecord>> records =
+      ReadType(ElementType::kDataTransfer, map.data_transfer, true);
+  if (!RefusesForm(records.status())) return records;
+  records = ReadAll(map);
+  if (!records.ok()) return records;
+  std::erase_if(*records, [](const ElementRecord& record) {
+    return record.type != ElementType::kDataTransfer;
+  });
+  return records;
+}
+
 Result<ElementMap> ElementReader::Discover() {
   std::vector<ElementRecord> records;
-  Result<Answer> answer = Ask(0, 0, 0xFFFF, kGuessUnknown, false);
-  if (answer.ok() && answer->whole) {
-    records = std::move(answer->report.records);
-  } else if (!answer.ok() && !RefusesForm(answer.status())) {
-    return answer.error();
-  } else {
-    all_types_ = false;
-    for (const ElementType type : kElementTypes) {
-      // A changer refuses types that it does not have.
-      auto some = ReadType(type, ElementRange{{0}, 0xFFFF}, false);
-      if (!some.ok() && !RefusesForm(some.status())) return some.error();
-      if (some.ok()) {
-        std::move(some->begin(), some->end(), std::back_inserter(records));
-      }
+  for (const ElementType type : kElementTypes) {
+    // A changer refuses types that it does not have.
+    auto some = ReadType(type, ElementRange{{0}, 0xFFFF}, false);
+    if (some.ok()) {
+      std::move(some->begin(), some->end(), std::back_inserter(records));
+    } else if (!RefusesForm(some.status())) {
+      return some.error();
     }
+  }
+  if (records.empty()) {
+    ASSIGN_OR_RETURN(Answer answer, Ask(0, 0, 0xFFFF, kMostGuessed, false));
+    records = std::move(answer.report.records);
   }
   const auto range = [&](ElementType type) {
     uint32_t first = 0xFFFF;

@@ -35,9 +35,9 @@ class ElementReader {
   ElementReader(Device* device, std::chrono::milliseconds timeout)
       : device_(device), timeout_(timeout) {}
 
-  // Records of all elements of the map: all types with one command, or, when
-  // that is refused or the answer does not fit the map, type by type. Elements
-  // outside the map, and repetitions, are left out.
+  // Records of all elements of the map: type by type, which every changer is
+  // used to and answers best; all types with one command only where that is
+  // refused. Types that are refused both ways are left out.
   Result<std::vector<ElementRecord>> ReadAll(const ElementMap& map);
 
   // One type; `identify` asks for DVCID. More commands follow where one cannot
@@ -46,13 +46,21 @@ class ElementReader {
                                               const ElementRange& range,
                                               bool identify);
 
+  // One element; nothing: the changer does not report it. REQUIRES: it is in
+  // the map.
+  Result<std::optional<ElementRecord>> ReadOne(const ElementMap& map,
+                                               ElementAddress address);
+
+  // The data transfer elements, with DVCID where it can be had.
+  Result<std::vector<ElementRecord>> ReadDrives(const ElementMap& map);
+
   // The map, for a changer that does not tell it (page 1Dh): from the least to
   // the greatest address of each type.
   Result<ElementMap> Discover();
 
   bool has_volume_tags() const { return volume_tags_; }
   bool has_identifiers() const { return identifiers_; }
-  bool answers_all_types() const { return all_types_; }
+  bool reads_by_type() const { return by_type_; }
 
  private:
   struct Answer {
@@ -65,6 +73,9 @@ class ElementReader {
     bool identify = false;  // DVCID
   };
 
+  // All types with one command. kNotSupported also when the answer does not
+  // hold each element of the map once.
+  Result<std::vector<ElementRecord>> ReadAtOnce(const ElementMap& map);
   // `type` 0: all. `expected`: for the first guess of the length.
   Result<Answer> Ask(uint8_t type, uint16_t first, uint16_t count,
                      size_t expected, bool identify);
@@ -75,7 +86,7 @@ class ElementReader {
   const std::chrono::milliseconds timeout_;
   bool volume_tags_ = true;
   bool identifiers_ = true;
-  bool all_types_ = true;
+  bool by_type_ = true;
 };
 
 }  // namespace vellum::scsi

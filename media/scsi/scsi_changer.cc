@@ -128,11 +128,8 @@ Result<std::vector<ElementStatus>> ScsiChanger::ReadElementStatus() {
 
 Result<std::vector<DriveElement>> ScsiChanger::DriveElements() {
   ASSIGN_OR_RETURN(const ElementMap map, Elements());
+  ASSIGN_OR_RETURN(std::vector<ElementRecord> records, reader_.ReadDrives(map));
   std::vector<DriveElement> drives;
-  if (map.data_transfer.count == 0) return drives;
-  ASSIGN_OR_RETURN(
-      std::vector<ElementRecord> records,
-      reader_.ReadType(ElementType::kDataTransfer, map.data_transfer, true));
   for (ElementRecord& record : records) {
     drives.push_back(
         {record.address, record.full, std::move(record.identifier)});
@@ -177,13 +174,14 @@ Status ScsiChanger::CheckElements(
 Result<ElementStatus> ScsiChanger::ReadElement(ElementAddress address) {
   const ElementType type = *TypeOf(*map_, address);
   const ElementRange one{address, 1};
-  Result<std::vector<ElementRecord>> records =
-      reader_.ReadType(type, one, false);
-  if (records.status().Is(Errc::kNotReady)) {
+  Result<std::optional<ElementRecord>> record = reader_.ReadOne(*map_, address);
+  if (record.status().Is(Errc::kNotReady)) {
     RETURN_IF_ERROR(WaitReady());
-    records = reader_.ReadType(type, one, false);
+    record = reader_.ReadOne(*map_, address);
   }
-  if (!records.ok()) return records.error();
+  if (!record.ok()) return record.error();
+  std::vector<ElementRecord> records;
+  if (*record) records.push_back(std::move(**record));
   ElementMap map;
   switch (type) {
     case ElementType::kTransport:
@@ -199,7 +197,7 @@ Result<ElementStatus> ScsiChanger::ReadElement(ElementAddress address) {
       map.data_transfer = one;
       break;
   }
-  return StatusesOf(map, *records).front();
+  return StatusesOf(map, records).front();
 }
 
 Result<std::vector<ElementStatus>> ScsiChanger::ReadElements(

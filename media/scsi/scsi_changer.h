@@ -88,7 +88,7 @@ class ScsiChanger : public Changer {
   // far as was tried.
   bool has_volume_tags() const { return reader_.has_volume_tags(); }
   bool has_identifiers() const { return reader_.has_identifiers(); }
-  bool answers_all_types() const { return reader_.answers_all_types(); }
+  bool reads_by_type() const { return reader_.reads_by_type(); }
 
  private:
   ScsiChanger(std::unique_ptr<Transport> transport,

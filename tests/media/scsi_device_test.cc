@@ -183,6 +183,10 @@ TEST_F(ScsiDeviceTest, ADeferredErrorIsNeverSwallowed) {
   EXPECT_THAT(result, HasErrc(Errc::kDeviceError));
   EXPECT_THAT(result, MessageHas("deferred sense 3/0C/00"));
   EXPECT_EQ(script_.Count(kRead), 1u);
+  // Of this command it would be a reason to try again.
+  script_.Then(kRead, CheckWith({0x73, 0xB, 0x47, 0x00, 0, 0, 0, 0}));
+  EXPECT_THAT(Run(kRead, Repeat::kIdempotent), HasErrc(Errc::kAborted));
+  EXPECT_EQ(script_.Count(kRead), 2u);
 }
 
 TEST_F(ScsiDeviceTest, AfterADeferredRecoveredErrorTheCommandIsSent) {

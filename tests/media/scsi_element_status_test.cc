@@ -224,7 +224,7 @@ TEST(ElementStatusTest, AlternateTagsAndUnreadableLabels) {
 // with what was in it before.
 TEST(ElementStatusTest, WhatLiesBehindTheCountIsNotRead) {
   EXPECT_EQ(
-      Parsed(Hex("00 00 00 01 00 00 00 18") + Hex("02 00 00 10 00 00 00 10") +
+      Parsed(Hex("00 00 00 02 00 00 00 18") + Hex("02 00 00 10 00 00 00 10") +
              Hex("00 01 09 00 00 00 00 00 00 00 00 00 00 00 00 00") +
              Hex("02 00 00 10 00 00 00 10") +
              Hex("00 02 09 00 00 00 00 00 00 00 00 00 00 00 00 00")),

@@ -206,11 +206,15 @@ Result<scsi::Reply> FakeScsiChanger::ReadStatus(const scsi::Command& command) {
   const bool tags = (command.cdb[1] & 0x10) != 0;
   const bool identify = (command.cdb[6] & 0x01) != 0;
   if ((tags && !options_.volume_tags) || (identify && !options_.identifiers) ||
-      (wanted == 0 && options_.all_types == AllTypes::kRefused)) {
+      (wanted == 0 && options_.all_types == AllTypes::kRefused) ||
+      (wanted != 0 &&
+       (options_.refused_type == wanted || options_.refused_type == 15))) {
     return Check(5, 0x24, 0x00)(command);
   }
   const size_t most =
-      std::min<size_t>(CdbWord(command, 4), options_.most_elements);
+      options_.ignores_count
+          ? 65536
+          : std::min<size_t>(CdbWord(command, 4), options_.most_elements);
   size_t left = most;
   FakeBytes body;
   for (const int type : {1, 2, 3, 4}) {

@@ -27,10 +27,14 @@ struct FakeScsiChangerOptions {
   bool initialize_range_old = false;  // E7h
   // All types in one command: as asked, refused, or 8 bytes short in each page.
   enum class AllTypes { kGood, kRefused, kShort } all_types = AllTypes::kGood;
+  // 0 if none: READ ELEMENT STATUS refuses to be asked for this type alone;
+  // 15: for any.
+  int refused_type = 0;
   // The last bytes of each answer are not sent.
   size_t cut = 0;
   // Elements in one answer, at most.
   size_t most_elements = 65536;
+  bool ignores_count = false;  // it answers with all that follow
   bool access_bits = true;
 };
 
