@@ -258,7 +258,9 @@ Status ScsiChanger::ExchangeMedium(ElementAddress from, ElementAddress to,
                                         from.value, to.value, rest.value);
   RETURN_IF_ERROR(
       CheckElements("exchange a medium " + route, {from, to, rest}));
-  Result<std::vector<ElementStatus>> before = ReadElements({from, to, rest});
+  std::vector<ElementAddress> ends = {from, to};
+  if (rest != from) ends.push_back(rest);
+  Result<std::vector<ElementStatus>> before = ReadElements(ends);
   if (!before.ok()) {
     return before.status().WithContext("before the exchange " + route);
   }

@@ -14,6 +14,7 @@ namespace {
 
 using std::chrono::milliseconds;
 using testing::ElementsAre;
+using testing::Not;
 using AllTypes = FakeScsiChangerOptions::AllTypes;
 
 constexpr uint8_t kReadStatus = 0xB8;
@@ -219,7 +220,7 @@ TEST_F(ScsiChangerTest, MoreElementsThanOneTransferHolds) {
   FakeScsiChangerOptions options;
   options.map.storage = {{1024}, 300};
   Open(options);
-  script().MaxTransfer(990);
+  script().MaxTransfer(8 + 8 + 18 * 52 + 16);
   // Full ones, so that one is cut by the end of each transfer.
   std::vector<std::string> expected;
   for (int slot = 1024; slot < 1324; ++slot) {
@@ -230,7 +231,7 @@ TEST_F(ScsiChangerTest, MoreElementsThanOneTransferHolds) {
   }
   EXPECT_EQ(Full(changer_->ReadElementStatus()), expected);
   for (const SentCommand& sent : script().Log()) {
-    EXPECT_LE(sent.in_size, 990u);
+    EXPECT_LE(sent.in_size, 968u);
   }
 }
 
@@ -470,12 +471,16 @@ TEST_F(ScsiChangerTest, ExchangesTwoMedia) {
   EXPECT_FALSE(fake_->At(1026));
   const Status status = changer_->ExchangeMedium(A(1026), A(256), A(1024));
   EXPECT_THAT(status, HasErrc(Errc::kNoMedium));
-  EXPECT_THAT(status, MessageHas("256 holds V00002L1, 1024 holds V00001L1"));
+  EXPECT_THAT(status, MessageHas("now 1026 is empty, 256 holds V00002L1, 1024 "
+                                 "holds V00001L1"));
   FakeScsiChangerOptions without;
   without.exchange = false;
   Open(without);
-  EXPECT_THAT(changer_->ExchangeMedium(A(1024), A(1026), A(1024)),
-              HasErrc(Errc::kNotSupported));
+  const Status refused = changer_->ExchangeMedium(A(1024), A(1026), A(1024));
+  EXPECT_THAT(refused, HasErrc(Errc::kNotSupported));
+  EXPECT_THAT(refused,
+              MessageHas("now 1024 holds V00001L1, 1026 holds V00002L1"));
+  EXPECT_THAT(refused, Not(MessageHas("V00002L1, 1024")));
 }
 
 TEST_F(ScsiChangerTest, InitializesARangeByWhateverExists) {
