@@ -18,7 +18,7 @@ using testing::Not;
 using AllTypes = FakeScsiChangerOptions::AllTypes;
 
 constexpr uint8_t kReadStatus = 0xB8;
-constexpr uint8_t kMove = 0xA5;
+constexpr uint8_t kMoveMedium = 0xA5;
 
 ElementAddress A(int address) {
   return ElementAddress{static_cast<uint16_t>(address)};
@@ -68,7 +68,7 @@ class ScsiChangerTest : public testing::Test {
   std::vector<uint8_t> LastMove() {
     std::vector<uint8_t> cdb;
     for (const SentCommand& sent : script().Log()) {
-      if (sent.cdb[0] == kMove) cdb = sent.cdb;
+      if (sent.cdb[0] == kMoveMedium) cdb = sent.cdb;
     }
     return cdb;
   }
@@ -285,11 +285,12 @@ TEST_F(ScsiChangerTest, AMediumThatAnOperatorPutInIsImported) {
 TEST_F(ScsiChangerTest, MovesWithTheRobotOfTheMap) {
   Open();
   ASSERT_OK(changer_->MoveMedium(A(1024), A(257)));
-  EXPECT_THAT(LastMove(), ElementsAre(kMove, 0, 0, 1, 4, 0, 1, 1, 0, 0, 0, 0));
+  EXPECT_THAT(LastMove(),
+              ElementsAre(kMoveMedium, 0, 0, 1, 4, 0, 1, 1, 0, 0, 0, 0));
   EXPECT_EQ(fake_->At(257), "V00001L1");
   EXPECT_FALSE(fake_->At(1024));
   for (const SentCommand& sent : script().Log()) {
-    if (sent.cdb[0] == kMove) {
+    if (sent.cdb[0] == kMoveMedium) {
       EXPECT_GE(sent.timeout, std::chrono::minutes(5));
     }
   }
@@ -325,19 +326,19 @@ TEST_F(ScsiChangerTest, TheSenseOfAMoveHasItsCode) {
                 {IsGone(), Errc::kOffline},
                 {TransportFails(), Errc::kDeviceError}};
   for (const auto& entry : kCases) {
-    const size_t before = script().Count(kMove);
-    script().Then(kMove, entry.handler);
+    const size_t before = script().Count(kMoveMedium);
+    script().Then(kMoveMedium, entry.handler);
     const Status status = changer_->MoveMedium(A(1024), A(256));
     EXPECT_THAT(status, HasErrc(entry.code));
     EXPECT_THAT(status, MessageHas("now 1024 holds V00001L1, 256 is empty"));
-    EXPECT_EQ(script().Count(kMove), before + 1) << status.ToString();
+    EXPECT_EQ(script().Count(kMoveMedium), before + 1) << status.ToString();
   }
 }
 
 // The robot did it, and the answer got lost.
 TEST_F(ScsiChangerTest, AMoveWithoutAnswerIsReadAgainNotAssumed) {
   Open();
-  script().Then(kMove, [&](const Command& command) {
+  script().Then(kMoveMedium, [&](const Command& command) {
     fake_->Take(1024);
     fake_->Put(256, "V00001L1");
     return TimesOut()(command);
@@ -345,12 +346,12 @@ TEST_F(ScsiChangerTest, AMoveWithoutAnswerIsReadAgainNotAssumed) {
   const Status status = changer_->MoveMedium(A(1024), A(256));
   EXPECT_THAT(status, HasErrc(Errc::kTimedOut));
   EXPECT_THAT(status, MessageHas("now 1024 is empty, 256 holds V00001L1"));
-  EXPECT_EQ(script().Count(kMove), 1u);
+  EXPECT_EQ(script().Count(kMoveMedium), 1u);
 }
 
 TEST_F(ScsiChangerTest, AStatusThatCannotBeReadAfterAFailureIsSaid) {
   Open();
-  script().Then(kMove, [&](const Command& command) {
+  script().Then(kMoveMedium, [&](const Command& command) {
     script().AllFail(IsGone());
     return IsGone()(command);
   });
@@ -361,10 +362,10 @@ TEST_F(ScsiChangerTest, AStatusThatCannotBeReadAfterAFailureIsSaid) {
 
 TEST_F(ScsiChangerTest, AUnitAttentionBeforeAMoveChangesNothing) {
   Open();
-  script().Then(kMove, Check(6, 0x29, 0x00));
+  script().Then(kMoveMedium, Check(6, 0x29, 0x00));
   EXPECT_OK(changer_->MoveMedium(A(1024), A(256)));
   // Somebody opened the door, and these elements are as they were.
-  script().Then(kMove, Check(6, 0x28, 0x01));
+  script().Then(kMoveMedium, Check(6, 0x28, 0x01));
   EXPECT_OK(changer_->MoveMedium(A(256), A(1024)));
   EXPECT_EQ(fake_->At(1024), "V00001L1");
 }
@@ -372,7 +373,7 @@ TEST_F(ScsiChangerTest, AUnitAttentionBeforeAMoveChangesNothing) {
 // An operator exchanged the medium: the robot must not take the other one.
 TEST_F(ScsiChangerTest, O16_ASwappedMediumIsNotMoved) {
   Open();
-  script().Then(kMove, [&](const Command& command) {
+  script().Then(kMoveMedium, [&](const Command& command) {
     fake_->Take(1024);
     fake_->Put(1024, "OTHER1L1");
     return Check(6, 0x28, 0x00)(command);
@@ -380,7 +381,7 @@ TEST_F(ScsiChangerTest, O16_ASwappedMediumIsNotMoved) {
   const Status status = changer_->MoveMedium(A(1024), A(256));
   EXPECT_THAT(status, HasErrc(Errc::kAborted));
   EXPECT_THAT(status, MessageHas("now 1024 holds OTHER1L1, 256 is empty"));
-  EXPECT_EQ(script().Count(kMove), 1u);
+  EXPECT_EQ(script().Count(kMoveMedium), 1u);
   EXPECT_FALSE(fake_->At(256));
 }
 
