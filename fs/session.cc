@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "fs/session.h"
 
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <spdlog/sinks/rotating_file_sink.h>
 #include <spdlog/spdlog.h>
@@ -8,6 +9,8 @@
 
 #include <chrono>
 #include <memory>
+#include <string>
+#include <string_view>
 #include <thread>
 #include <utility>
 
@@ -55,6 +58,37 @@ class MountFile {
   const std::string path_;
 };
 
+// DIR/state/outcome: how the last service ended, for `vellum unmount`. Made at
+// the start with its full size, so that a full disk does not keep the end from
+// being written.
+class OutcomeFile {
+ public:
+  static Result<std::unique_ptr<OutcomeFile>> Write(
+      const std::string& library) {
+    const std::string path = library + "/state/outcome";
+    RETURN_IF_ERROR(ReplaceFile(path, std::string(kSize, ' ')));
+    return std::unique_ptr<OutcomeFile>(new OutcomeFile(path));
+  }
+  void Set(std::string text) const {
+    constexpr std::string_view kMore = " (more: daemon.log)";
+    if (text.size() > kSize) {
+      text.resize(kSize - kMore.size());
+      text += kMore;
+    }
+    text.resize(kSize, ' ');
+    const UniqueFd fd(open(path_.c_str(), O_WRONLY | O_CLOEXEC));
+    if (!fd.valid() || pwrite(fd.get(), text.data(), kSize, 0) !=
+                           static_cast<ssize_t>(kSize)) {
+      spdlog::error("{}: could not be written", path_);
+    }
+  }
+
+ private:
+  static constexpr size_t kSize = 4096;
+  explicit OutcomeFile(std::string path) : path_(std::move(path)) {}
+  const std::string path_;
+};
+
 // Everything of one served library, in the order in which it is made; the
 // reverse is the order of the end.
 class LibrarySession {
@@ -63,12 +97,12 @@ class LibrarySession {
       : options_(options), config_(std::move(config)) {}
 
   Status Open(LibraryLock lock);
-  // Serves until the end.
-  void Run(const std::function<void()>& ready);
+  // Serves until the end. kAborted: changes were lost, of which volumes.
+  Status Run(const std::function<void()>& ready);
 
  private:
   void SetHooks();
-  void End(Serving::Reason reason);
+  Status End(Serving::Reason reason);
 
   const MountOptions options_;
   const LibraryConfig config_;
@@ -81,6 +115,7 @@ class LibrarySession {
   std::unique_ptr<VolumeMounts> mounts_;
   std::unique_ptr<FuseLoop> loop_;
   std::unique_ptr<Invalidator> invalidator_;
+  std::unique_ptr<OutcomeFile> outcome_;
   std::unique_ptr<MountFile> mount_file_;
 };
 
@@ -125,6 +160,7 @@ Status LibrarySession::Open(LibraryLock lock) {
   fs_.forget_attributes = [this](uint64_t ino) {
     loop_->ForgetAttributes(ino);
   };
+  ASSIGN_OR_RETURN(outcome_, OutcomeFile::Write(config_.directory));
   ASSIGN_OR_RETURN(mount_file_,
                    MountFile::Write(config_.directory, options_.mount_point));
   return Status::Ok();
@@ -148,7 +184,7 @@ void LibrarySession::SetHooks() {
   service_->SetHooks(std::move(hooks));
 }
 
-void LibrarySession::Run(const std::function<void()>& ready) {
+Status LibrarySession::Run(const std::function<void()>& ready) {
   loop_->Start([this] { serving_->NoteEnded(); });
   const Serving::Reason reason = serving_->Wait([&] {
     loop_->RaiseReadahead();
@@ -157,10 +193,10 @@ void LibrarySession::Run(const std::function<void()>& ready) {
     if (options_.on_ready) options_.on_ready();
   });
   if (options_.on_stopping) options_.on_stopping();
-  End(reason);
+  return End(reason);
 }
 
-void LibrarySession::End(Serving::Reason reason) {
+Status LibrarySession::End(Serving::Reason reason) {
   if (reason == Serving::Reason::kShutdown) {
     // Whoever wrote the command may read its answer and close the file first,
     // but not keep us from ending.
@@ -183,6 +219,13 @@ void LibrarySession::End(Serving::Reason reason) {
   service_->SetHooks({});
   invalidator_.reset();
   loop_->Stop();
+  std::string lost;
+  for (const std::string& line : service_->volumes().lost()) {
+    lost += lost.empty() ? line : "; " + line;
+  }
+  if (lost.empty()) return Status::Ok();
+  outcome_->Set(lost);
+  return Status(Errc::kAborted, lost);
 }
 
 Status ServeLibrary(const MountOptions& options, const LibraryConfig& config,
@@ -191,8 +234,7 @@ Status ServeLibrary(const MountOptions& options, const LibraryConfig& config,
   if (!options.foreground) LogToFile(config.directory);
   LibrarySession session(options, config);
   RETURN_IF_ERROR(session.Open(std::move(lock)));
-  session.Run(ready);
-  return Status::Ok();
+  return session.Run(ready);
 }
 
 }  // namespace

@@ -336,6 +336,10 @@ Table AlertsTable(const Service& service) {
     if (drive.online) continue;
     AddAlert(&table, "error", "drive " + ToString(drive.address), "offline");
   }
+  const Status catalog = service.catalog().CheckWrite(0);
+  if (!catalog.ok()) {
+    AddAlert(&table, "error", "catalog", catalog.error().message);
+  }
   const std::vector<std::shared_ptr<Volume>> volumes = service.volumes().List();
   if (volumes.empty()) {
     AddAlert(&table, "warning", "catalog",
@@ -435,6 +439,9 @@ Json VolumeInfo(const Service& service, const VolumeRecord& record) {
   info["location"] = TextOrNull(record.location);
   info["loaded"] = volume && service.volumes().loaded(*volume);
   info["uncommitted"] = volume && volume->dirty();
+  const Status losing = volume ? volume->CheckNothingToLose() : Status::Ok();
+  info["uncommitted_reason"] =
+      losing.ok() ? Json() : Json(losing.error().message);
   info["threshold"] = record.threshold;
   info["capacity_bytes"] = record.geometry.sectors * kSectorSize;
   info["used_bytes"] = record.used_blocks * kSectorSize;

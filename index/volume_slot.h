@@ -68,7 +68,8 @@ struct VolumeSlot {
   std::map<uint64_t, std::string> holds;  // id of the hold -> who
   std::list<ParkedOperation> parked;      // wait for a load
   std::list<ParkedOperation> ready;       // loaded: wait for a worker
-  bool checkpointing = false;  // the timer's commit is queued or runs
+  bool checkpointing = false;      // the timer's commit is queued or runs
+  bool checkpoint_failed = false;  // the last one did, and has been told of
 
   uint32_t waiting_exclusions = 0;
   bool excluded = false;

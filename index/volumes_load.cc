@@ -468,19 +468,25 @@ void Volumes::Impl::TimerMain() {
 
 void Volumes::Impl::Checkpoint(const SlotPtr& slot) {
   std::shared_ptr<Volume> volume;
+  bool told = false;
   {
     MutexLock lock(&mu_);
     volume = slot->volume;
+    told = slot->checkpoint_failed;
   }
   // A frozen volume has said so once; its next load starts anew.
-  if (volume->dirty() && volume->CheckWritable().ok()) {
-    const Status status = volume->Sync();
-    if (!status.ok()) {
-      spdlog::error("volume {}: the timed commit failed: {}", volume->id(),
-                    status.ToString());
-    }
+  Status status;
+  const bool writable = volume->CheckWritable().ok();
+  if (writable && volume->dirty()) status = volume->Sync();
+  // What finds no room is tried again each time, and told of once.
+  if (!status.ok() && !told) {
+    spdlog::error("volume {}: the timed commit failed: {}", volume->id(),
+                  status.ToString());
+  } else if (status.ok() && told && writable) {
+    spdlog::info("volume {}: what waited is committed", volume->id());
   }
   MutexLock lock(&mu_);
+  slot->checkpoint_failed = !status.ok();
   slot->checkpointing = false;
   --slot->uses;
   AdvanceLocked(slot);

@@ -41,8 +41,25 @@ Result<std::optional<VellumMount>> FindTarget(const DaemonAddress& address,
   return found;
 }
 
+// What the daemon could not keep, as it said at its end (fs/session.cc).
+Status ReadOutcome(const std::string& library) {
+  const Result<std::string> text = ReadWholeFile(library + "/state/outcome");
+  if (!text.ok()) {
+    // Not ours to read: the mount is gone, more cannot be known.
+    const Errc code = text.error().code;
+    if (code == Errc::kAccessDenied || code == Errc::kNotFound) {
+      return Status::Ok();
+    }
+    return text.status();
+  }
+  const size_t end = text->find_last_not_of(" \n");
+  if (end == std::string::npos) return Status::Ok();
+  return Status(Errc::kAborted, text->substr(0, end + 1));
+}
+
 // The daemon goes on after its mount is gone: it commits volumes and sends
-// media home. It holds state/lock until that is done.
+// media home. It holds state/lock until that is done. Fails when it lost
+// changes.
 Status WaitForDaemon(const std::string& library) {
   const std::string path = library + "/state/lock";
   const UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
@@ -57,7 +74,8 @@ Status WaitForDaemon(const std::string& library) {
     }
     std::this_thread::sleep_for(kPoll);
   }
-  return Status::Ok();
+  // While no other daemon can begin and blank it.
+  return ReadOutcome(library);
 }
 
 Status WaitUntilUnmounted(const DaemonAddress& address,

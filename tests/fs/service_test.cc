@@ -5,8 +5,10 @@
 #include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 
 #include <algorithm>
+#include <csignal>
 #include <filesystem>
 #include <fstream>
 #include <string>
@@ -257,6 +259,49 @@ TEST_F(ServiceTest, FsckInventoryMoveAndSync) {
   EXPECT_EQ(RowOf(media, "medium", "V00002")["found"], "blank");
   Run("sync");
   EXPECT_EQ(Run("sync VOL-A")["volume"], "VOL-A");
+}
+
+// No file grows, or is written to, beyond that many bytes while this lives.
+class FileSizeLimit {
+ public:
+  explicit FileSizeLimit(rlim_t bytes) {
+    signal(SIGXFSZ, SIG_IGN);  // EFBIG instead
+    EXPECT_EQ(getrlimit(RLIMIT_FSIZE, &before_), 0);
+    const rlimit limit{bytes, before_.rlim_max};
+    EXPECT_EQ(setrlimit(RLIMIT_FSIZE, &limit), 0);
+  }
+  ~FileSizeLimit() {
+    EXPECT_EQ(setrlimit(RLIMIT_FSIZE, &before_), 0);
+    signal(SIGXFSZ, SIG_DFL);
+  }
+  FileSizeLimit(const FileSizeLimit&) = delete;
+  FileSizeLimit& operator=(const FileSizeLimit&) = delete;
+
+ private:
+  rlimit before_{};
+};
+
+TEST_F(ServiceTest, AVolumeWhoseChangesCannotBeCommittedIsNotMoved) {
+  Run("format V00001 name=VOL-A");
+  EXPECT_EQ(Run("info VOL-A")["uncommitted_reason"], Json());
+  const std::shared_ptr<Volume> volume = service_->volumes().Find("VOL-A");
+  {
+    ASSERT_OK_AND_ASSIGN(VolumeUse use, service_->volumes().Use(volume));
+    ASSERT_OK(use->Create(use->root(), "file", NewInode()));
+    // Below the control slots.
+    const FileSizeLimit limit(400 << 10);
+    ASSERT_THAT(use->Sync(), HasErrc(Errc::kDeviceError));
+  }
+  const Json info = Run("info VOL-A");
+  EXPECT_EQ(info["uncommitted"], true);
+  const std::string reason = info["uncommitted_reason"];
+  EXPECT_NE(reason.find("volume VOL-A has changes since generation"),
+            std::string::npos)
+      << reason;
+  EXPECT_THAT(service_->Execute("move VOL-A 1029"), HasErrc(Errc::kBusy));
+  EXPECT_TRUE(service_->volumes().loaded(*volume));
+  EXPECT_EQ(RowOf(CatJson("alerts.json"), "object", "volume VOL-A")["severity"],
+            "error");
 }
 
 TEST_F(ServiceTest, EveryTableIsThereTwice) {

@@ -105,9 +105,13 @@ class VolumesTest : public testing::Test {
     geometry.capacity = 16 << 20;
     ASSERT_OK(InitVirtualLibrary(dir_.Sub("library"), geometry));
     ASSERT_OK_AND_ASSIGN(config_, ReadLibraryConfig(dir_.Sub("library")));
-    Catalog::Options in_memory;
-    in_memory.in_memory = true;
-    ASSERT_OK_AND_ASSIGN(catalog_, Catalog::Open("catalog", in_memory));
+    Catalog::Options catalog;
+    catalog.in_memory = catalog_env_ == nullptr;
+    catalog.env = catalog_env_;
+    ASSERT_OK_AND_ASSIGN(
+        catalog_,
+        Catalog::Open(catalog.in_memory ? "catalog" : dir_.Sub("catalog"),
+                      catalog));
     OpenAll(options);
   }
   void OpenAll(const VolumesOptions& options = QuickOptions()) {
@@ -175,6 +179,7 @@ class VolumesTest : public testing::Test {
   }
 
   TempDir dir_;
+  std::shared_ptr<rocksdb::Env> catalog_env_;  // of Start; null: in memory
   LibraryConfig config_;
   std::unique_ptr<Catalog> catalog_;
   std::unique_ptr<Library> library_;

@@ -111,11 +111,17 @@ TEST_F(TreeReplacedTest, WhatAFrozenVolumeLosesIsTold) {
     fail_at_ = std::nullopt;
   }
   EXPECT_EQ(volumes_->change_count(), count);
+  const Status losing = volume->CheckNothingToLose();
+  EXPECT_THAT(losing, HasErrc(Errc::kBusy));
+  EXPECT_NE(losing.error().message.find("volume ALPHA"), std::string::npos);
   // Nobody unloads it on purpose as long as there is something to lose; the
   // only drive is taken from it when another volume needs it.
   EXPECT_THAT(volumes_->Exclude(volume), HasErrc(Errc::kBusy));
   EXPECT_OK(volume->Lookup(volume->root(), "lost"));
+  EXPECT_TRUE(volumes_->lost().empty());
   ASSERT_OK(volumes_->Use(other));
+  EXPECT_EQ(volumes_->lost().size(), 1u);
+  EXPECT_OK(volume->CheckNothingToLose());
   EXPECT_THAT(volume->Lookup(volume->root(), "lost"), HasErrc(Errc::kNotFound));
   EXPECT_EQ(volumes_->change_count(), count + 1);
 }

@@ -171,15 +171,96 @@ check "init" vellum init "$disk/library" --media 2 --capacity 64M
 check "mount" vellum mount "$disk/library" "$mnt"
 check "format" vellum format V00001 --name ORIG
 dd if="$work/data" of="$mnt/ORIG/data" bs=1M conv=fsync status=none
-refuses 1 "space|error|read-only" dd if=/dev/urandom of="$mnt/ORIG/filler" \
+refuses 1 "space" dd if=/dev/urandom of="$mnt/ORIG/filler" \
   bs=1M count=60 conv=fsync status=none
 check "what was durable can be read" cmp "$work/data" "$mnt/ORIG/data"
-vellum unmount "$mnt" || true
+check "what was written before is committed" vellum unmount "$mnt"
 [[ -z $(ls -A "$mnt") ]] || fail "the daemon did not end on a full disk"
 mount -o remount,size=200m "$disk"
 check "with room again: mount" vellum mount "$disk/library" "$mnt"
 check "what was durable is there" cmp "$work/data" "$mnt/ORIG/data"
 check "fsck" vellum fsck ORIG
 check "it can be written" cp "$work/data" "$mnt/ORIG/data2"
+check "unmount" vellum unmount "$mnt"
+umount "$disk"
+
+# fill_disk ROOM: so much of the disk stays free.
+fill_disk() {
+  head -c 600M /dev/zero >>"$disk/filler" 2>/dev/null || true
+  truncate -s "-$1" "$disk/filler"
+}
+
+section "a full host disk that gets room again"
+mount -t tmpfs -o size=400m vellum-test "$disk"
+check "init" vellum init "$disk/library" --media 3 --slots 4 --capacity 100M
+# Nothing is committed by itself: what waits is known.
+sed -i 's/^checkpoint_interval_ms = .*/checkpoint_interval_ms = 600000/' \
+  "$disk/library/library.toml"
+check "mount" vellum mount "$disk/library" "$mnt"
+check "format" vellum format V00001 --name P
+echo kept >"$mnt/P/kept"
+check "sync" vellum sync
+check "copy" vellum copy P -2 --wait
+echo waits >"$mnt/P/waits"
+fill_disk 100K
+refuses 1 "space" vellum copy P --mode incremental
+# shellcheck disable=SC2016  # the inner shell expands
+refuses 1 "space" bash -c 'echo no >"$1"' _ "$mnt/P/no"
+grep -q 'no space in' "$mnt/.vellum/alerts" || fail "no alert of the full disk"
+refuses 1 "space|full" vellum sync P
+# What waits cannot be committed now, and must not be dropped either.
+refuses 1 "P" vellum move P 1027
+check "what waits is there" grep -q waits "$mnt/P/waits"
+rm "$disk/filler"
+check "sync" vellum sync
+echo after >"$mnt/P/after"
+check "copy" vellum copy P --mode incremental --wait
+check "move" vellum move P 1027
+for name in kept waits after; do
+  check "$name is there" grep -q "$name" "$mnt/P/$name"
+done
+
+section "files made while the host disk is full"
+# The volume stops 32 MiB before the end; then somebody else takes the rest.
+mkdir "$mnt/P/many"
+fill_disk 34M
+made=0
+for i in $(seq 400); do
+  { head -c 4000 "$work/data" >"$mnt/P/many/$i"; } 2>/dev/null || break
+  made=$i
+done
+[[ $made -gt 0 ]] || fail "nothing can be made with 34 MiB free"
+[[ $made -lt 400 ]] || fail "a full host disk refuses nothing"
+rm -f "$mnt/P/many/$((made + 1))"
+fill_disk 100K
+refuses 1 "P" vellum move P 1024
+check "it says what waits" grep -q '"uncommitted": true' \
+  <(vellum info P --json)
+rm "$disk/filler"
+check "move" vellum move P 1024
+for i in $(seq "$made"); do
+  check "file $i" cmp <(head -c 4000 "$work/data") "$mnt/P/many/$i"
+done
+check "the directory is there" test -d "$mnt/P/many"
+check "unmount" vellum unmount "$mnt"
+check "mount" vellum mount "$disk/library" "$mnt"
+check "the directory is there" test -d "$mnt/P/many"
+for i in $(seq "$made"); do
+  check "file $i" cmp <(head -c 4000 "$work/data") "$mnt/P/many/$i"
+done
+check "fsck" vellum fsck P --data
+
+section "the end on a full host disk, and a start"
+echo lost >"$mnt/P/lost"
+fill_disk 100K
+refuses 1 "volume P" vellum unmount "$mnt"
+refuses 1 "no space in $disk/library/catalog" \
+  vellum mount "$disk/library" "$mnt"
+! mountpoint -q "$mnt" || fail "a mount is left"
+rm "$disk/filler"
+check "mount" vellum mount "$disk/library" "$mnt"
+check "what was committed is there" grep -q after "$mnt/P/after"
+errno_is ENOENT stat "$mnt/P/lost"
+check "fsck" vellum fsck P --data
 check "unmount" vellum unmount "$mnt"
 umount "$disk"
