@@ -114,12 +114,16 @@ Status Catalog::Impl::CheckFamilies(const rocksdb::DBOptions& options) {
   return Status::Ok();
 }
 
-Status Catalog::Impl::CheckRoom(const std::string& directory,
-                                uint64_t bytes) const {
+uint64_t Catalog::Impl::FreeBytes(const std::string& directory) const {
   rocksdb::Env* const e = env != nullptr ? env.get() : rocksdb::Env::Default();
   uint64_t free = 0;
   // In memory, or a file system that does not tell: the write will.
-  if (!e->GetFreeSpace(directory, &free).ok()) return Status::Ok();
+  return e->GetFreeSpace(directory, &free).ok() ? free : UINT64_MAX;
+}
+
+Status Catalog::Impl::CheckRoom(const std::string& directory,
+                                uint64_t bytes) const {
+  const uint64_t free = FreeBytes(directory);
   const uint64_t need = disk_reserve + bytes;
   if (free >= need) return Status::Ok();
   return Status(Errc::kNoSpace,
@@ -128,14 +132,17 @@ Status Catalog::Impl::CheckRoom(const std::string& directory,
                             directory, free, need));
 }
 
-Status Catalog::Impl::CheckWrite(uint64_t bytes) const {
+Status Catalog::Impl::CheckAlive() const {
   const Status failure = watch->failure();
-  if (!failure.ok()) {
-    return Status(failure.code(),
-                  fmt::format("catalog {}: takes no changes until the daemon "
-                              "is restarted: {}",
-                              path, failure.error().message));
-  }
+  if (failure.ok()) return Status::Ok();
+  return Status(failure.code(),
+                fmt::format("catalog {}: takes no changes until the daemon is "
+                            "restarted: {}",
+                            path, failure.error().message));
+}
+
+Status Catalog::Impl::CheckWrite(uint64_t bytes) const {
+  RETURN_IF_ERROR(CheckAlive());
   return CheckRoom(path, bytes);
 }
 
@@ -295,6 +302,13 @@ Catalog::~Catalog() = default;
 
 Status Catalog::CheckWrite(uint64_t bytes) const {
   return impl_->CheckWrite(bytes);
+}
+
+Result<uint64_t> Catalog::Room() const {
+  RETURN_IF_ERROR(impl_->CheckAlive());
+  const uint64_t free = impl_->FreeBytes(impl_->path);
+  if (free == UINT64_MAX) return free;
+  return free - std::min(free, impl_->disk_reserve);
 }
 
 Status Catalog::Write(const CatalogBatch& batch, Sync sync) {

@@ -113,6 +113,10 @@ class Catalog {
   // kNoSpace when a write of `bytes` would be refused; the error that refuses
   // all of them. Cheap: one statvfs(2).
   Status CheckWrite(uint64_t bytes) const;
+  // Bytes that it takes before it is full; UINT64_MAX: nothing is known to
+  // limit them. Fails when it takes nothing until it is opened anew. Asks the
+  // file system: not under a lock.
+  Result<uint64_t> Room() const;
   Status Write(const CatalogBatch& batch, Sync sync);
   // Makes everything written so far durable.
   Status SyncLog();

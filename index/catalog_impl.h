@@ -79,6 +79,9 @@ struct Catalog::Impl {
   }
   // Room for `bytes` beyond the reserve on the file system of `directory`.
   Status CheckRoom(const std::string& directory, uint64_t bytes) const;
+  // UINT64_MAX: nobody knows.
+  uint64_t FreeBytes(const std::string& directory) const;
+  Status CheckAlive() const;
   Status CheckWrite(uint64_t bytes) const;
   Status Open(const Options& options);
   Status CheckFamilies(const rocksdb::DBOptions& options);

@@ -459,8 +459,10 @@ Status Volume::Impl::BeginOp() {
   return Status::Ok();
 }
 
-void Volume::Impl::EndOp() {
+void Volume::Impl::EndOp(bool begun, uint64_t pledged) {
   MutexLock lock(&mu_);
+  host_landed_ += pledged;
+  if (!begun) return;
   VELLUM_CHECK(inflight_ > 0);
   if (options_.break_reuse) allocator_->ReclaimAgainstTheRules();
   if (--inflight_ == 0) changed_.NotifyAll();
@@ -487,22 +489,20 @@ Status Volume::Impl::Run(const std::function<Status()>& operation,
   constexpr uint64_t kMuchWaits = 4ull << 20;
   RETURN_IF_ERROR(Throttle());
   for (int attempt = 0;; ++attempt) {
-    uint64_t waiting = 0;
-    Status status;
-    {
-      MutexLock lock(&mu_);
-      status = CheckHost(bytes, use);
-      if (!status.ok()) {
-        if (attempt > 0 || CommitBytes() < kMuchWaits) return status;
+    const Result<uint64_t> pledged = PledgeHost(bytes, use);
+    if (!pledged.ok()) {
+      uint64_t waiting = 0;
+      {
+        MutexLock lock(&mu_);
+        if (attempt > 0 || CommitBytes() < kMuchWaits) return pledged.status();
         waiting = active_;
       }
-    }
-    if (waiting != 0) {
       RETURN_IF_ERROR(CommitUpTo(waiting, false));
       continue;
     }
+    Status status;
     {
-      OpGuard op(this);
+      OpGuard op(this, *pledged);
       status = op.Begin();
       if (status.ok()) status = operation();
     }

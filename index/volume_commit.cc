@@ -74,6 +74,7 @@ void Volume::Impl::EndCommitter(const Status& status) {
 }
 
 Status Volume::Impl::CommitUpTo(uint64_t target, bool closing) {
+  std::optional<HostFigures> figures;
   for (;;) {
     {
       MutexLock lock(&mu_);
@@ -89,13 +90,21 @@ Status Volume::Impl::CommitUpTo(uint64_t target, bool closing) {
                         fmt::format("volume {} is not loaded", record_.id));
         }
         if (!committing_) break;
+        figures.reset();  // old when that commit is done
         changed_.Wait(&mu_);
       }
-      // Nothing is frozen yet: what waits goes on waiting for room.
-      RETURN_IF_ERROR(CheckHost(0, HostUse::kCommit));
-      commit_bytes_ = CommitBytes();
-      committing_ = true;
+      if (figures) {
+        // Nothing is frozen yet: what waits goes on waiting for room.
+        RETURN_IF_ERROR(CheckHost(*figures, 0, HostUse::kCommit));
+        commit_bytes_ = CommitBytes();
+        committing_ = true;
+      }
     }
+    if (!figures) {
+      figures = AskHost();
+      continue;
+    }
+    figures.reset();
     bool begun = false;
     const Status status = RunCommit(closing, &begun);
     // What found no room goes on waiting; nothing of it is lost.

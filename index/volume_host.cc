@@ -4,6 +4,7 @@
 // be known to find room there.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <chrono>
 
 #include "index/volume.h"
@@ -32,42 +33,77 @@ uint64_t Volume::Impl::CommitBytes() const {
          name_changes_ * kPerName + moved_bytes_ + commit_bytes_;
 }
 
-Status Volume::Impl::CheckHost(uint64_t bytes, HostUse use) {
-  // Those are refused for another reason.
-  if (!attached_ || medium_ == nullptr || !CheckWritableLocked().ok()) {
-    return Status::Ok();
-  }
-  const auto now = std::chrono::steady_clock::now();
+bool Volume::Impl::HostCounts() const {
+  return attached_ && medium_ != nullptr && CheckWritableLocked().ok();
+}
+
+Result<uint64_t> Volume::Impl::PledgeHost(uint64_t bytes, HostUse use) {
   const uint64_t cost = bytes + 2 * kPerOperation;
-  if (use != HostUse::kCommit && now < host_room_until_ && host_room_ >= cost) {
-    host_room_ -= cost;
-    return Status::Ok();
+  {
+    MutexLock lock(&mu_);
+    const bool counts = HostCounts();
+    if (!counts || (host_room_ >= cost &&
+                    std::chrono::steady_clock::now() < host_room_until_)) {
+      if (counts) host_room_ -= cost;
+      host_pledged_ += cost;
+      return cost;
+    }
   }
+  const HostFigures figures = AskHost();
+  MutexLock lock(&mu_);
+  RETURN_IF_ERROR(CheckHost(figures, cost, use));
+  host_pledged_ += cost;
+  return cost;
+}
+
+HostFigures Volume::Impl::AskHost() {
+  HostFigures figures;
+  figures.asked = std::chrono::steady_clock::now();
+  {
+    MutexLock lock(&mu_);
+    figures.landed = host_landed_;
+  }
+  figures.medium = medium_->HostFreeBytes();
+  figures.catalog = catalog_->Room();
+  return figures;
+}
+
+Status Volume::Impl::CheckHost(const HostFigures& figures, uint64_t cost,
+                               HostUse use) {
+  if (!HostCounts()) return Status::Ok();
   uint64_t need = options_.host_reserve;
   switch (use) {
     case HostUse::kChange:
-      need += 2 * CommitBytes() + cost;
+      need += 2 * CommitBytes();
       break;
     case HostUse::kRemoval:
-      need = need / 2 + CommitBytes() + cost;
+      need = need / 2 + CommitBytes();
       break;
     case HostUse::kCommit:
       need = need / 4 + CommitBytes();
       break;
   }
+  need += cost + (host_pledged_ - figures.landed);
   host_room_ = 0;
-  const uint64_t free = medium_->HostFreeBytes();
-  if (free < need) {
+  if (figures.medium < need) {
     return Status(Errc::kNoSpace,
                   fmt::format("host disk of volume {}'s image is full: {} "
                               "bytes free, {} needed",
-                              record_.id, free, need));
+                              record_.id, figures.medium, need));
   }
-  RETURN_IF_ERROR(catalog_->CheckWrite(need).WithContext(
-      fmt::format("volume {}", record_.id)));
-  if (free - need >= kPlenty && catalog_->CheckWrite(need + kPlenty).ok()) {
+  if (!figures.catalog.ok()) {
+    return figures.catalog.status().WithContext(
+        fmt::format("volume {}", record_.id));
+  }
+  if (*figures.catalog < need) {
+    return Status(Errc::kNoSpace,
+                  fmt::format("volume {}: no space for the catalog: {} bytes "
+                              "free beyond its reserve, {} needed",
+                              record_.id, *figures.catalog, need));
+  }
+  if (std::min(figures.medium, *figures.catalog) - need >= kPlenty) {
     host_room_ = kPlenty;
-    host_room_until_ = now + kBelieved;
+    host_room_until_ = figures.asked + kBelieved;
   }
   return Status::Ok();
 }

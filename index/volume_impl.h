@@ -137,8 +137,16 @@ struct SnapshotState {
   std::optional<uint64_t> pinned;  // generation number
 };
 
-// What room on the host's disk is wanted for.
+// What room on the host's disks is wanted for.
 enum class HostUse : uint8_t { kChange, kRemoval, kCommit };
+
+// What the host's disks have free, asked for with no lock held.
+struct HostFigures {
+  std::chrono::steady_clock::time_point asked;
+  uint64_t landed = 0;           // host_landed_ before they were asked for
+  uint64_t medium = 0;           // bytes free for the medium's image
+  Result<uint64_t> catalog = 0;  // bytes that the catalog takes, or why none
+};
 
 struct Volume::Impl {
   Impl(Catalog* catalog, VolumeRecord record, VolumeOptions options);
@@ -164,7 +172,7 @@ struct Volume::Impl {
   // --- operations in flight
   // Waits while a commit freezes; fails when the volume takes no changes.
   Status BeginOp() EXCLUDES(mu_);
-  void EndOp() EXCLUDES(mu_);
+  void EndOp(bool begun, uint64_t pledged) EXCLUDES(mu_);
   // Commits first when too much waits in memory.
   Status Throttle() EXCLUDES(mu_);
   // Runs `operation`; when it has no space and blocks are waiting for commits,
@@ -175,9 +183,18 @@ struct Volume::Impl {
   // --- volume_host.cc
   // At most what committing all that waits writes to medium or catalog.
   uint64_t CommitBytes() const REQUIRES(mu_);
-  // kNoSpace unless the disks below have room for `bytes`, the commit that then
-  // follows and the reserve.
-  Status CheckHost(uint64_t bytes, HostUse use) REQUIRES(mu_);
+  // Lets an operation in that writes `bytes` of data, and answers what it may
+  // cost: until EndOp, nobody else counts on that room. kNoSpace unless the
+  // disks below have room for it, the commit that then follows and the reserve.
+  Result<uint64_t> PledgeHost(uint64_t bytes, HostUse use) EXCLUDES(mu_);
+  // REQUIRES: attached.
+  HostFigures AskHost() EXCLUDES(mu_);
+  // The check itself. What was let in and had not ended when the figures were
+  // asked for may not be in them: it counts as still to be written.
+  Status CheckHost(const HostFigures& figures, uint64_t cost, HostUse use)
+      REQUIRES(mu_);
+  // False: what writes is refused for another reason.
+  bool HostCounts() const REQUIRES(mu_);
 
   // --- volume_names.cc, volume_rename.cc
   Result<LiveInode*> LiveDirectory(InodeNumber dir) REQUIRES(mu_);
@@ -360,6 +377,8 @@ struct Volume::Impl {
   // Room on the host's disks, so that not every operation asks for it: bytes
   // that are surely there, and until when that is believed.
   uint64_t host_room_ GUARDED_BY(mu_) = 0;
+  uint64_t host_pledged_ GUARDED_BY(mu_) = 0;  // of all operations let in
+  uint64_t host_landed_ GUARDED_BY(mu_) = 0;   // of those that have ended
   std::chrono::steady_clock::time_point host_room_until_ GUARDED_BY(mu_);
   uint64_t moved_bytes_ GUARDED_BY(mu_) = 0;   // directories with new places
   uint64_t commit_bytes_ GUARDED_BY(mu_) = 0;  // of the commit under way
@@ -385,6 +404,10 @@ struct Volume::Impl {
 inline uint64_t SectorsFor(uint64_t bytes) {
   return (bytes + kSectorSize - 1) / kSectorSize;
 }
+// The same, of what fits a partition.
+inline uint32_t BlocksFor(uint64_t bytes) {
+  return static_cast<uint32_t>(SectorsFor(bytes));
+}
 // UDF 2.01: 16-bit link counts. A directory's counts its subdirectories + 1.
 inline constexpr uint32_t kMaxLinks = 65535;
 inline bool IsDir(const LiveInode& inode) {
@@ -395,13 +418,12 @@ Status CheckName(std::string_view name);
 // kIsDirectory, kInvalidArgument: has no content to read or write.
 Status CheckRegular(const LiveInode& inode);
 
-// Keeps an operation "in flight" for its scope.
+// Keeps an operation "in flight" for its scope, and what PledgeHost answered.
 class OpGuard {
  public:
-  explicit OpGuard(Volume::Impl* impl) : impl_(impl) {}
-  ~OpGuard() {
-    if (begun_) impl_->EndOp();
-  }
+  OpGuard(Volume::Impl* impl, uint64_t pledged)
+      : impl_(impl), pledged_(pledged) {}
+  ~OpGuard() { impl_->EndOp(begun_, pledged_); }
   OpGuard(const OpGuard&) = delete;
   OpGuard& operator=(const OpGuard&) = delete;
   Status Begin() {
@@ -412,6 +434,7 @@ class OpGuard {
 
  private:
   Volume::Impl* const impl_;
+  const uint64_t pledged_;
   bool begun_ = false;
 };
 

@@ -4,8 +4,14 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <chrono>
+#include <functional>
+#include <future>
 #include <memory>
+#include <mutex>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "index/volume.h"
 #include "media/borrowed_medium.h"
@@ -15,12 +21,25 @@ namespace vellum {
 namespace {
 
 constexpr uint64_t kMiB = 1ull << 20;
+// Who has not got a lock by then waits for its holder.
+constexpr std::chrono::seconds kBlocked{10};
 
 class HostedMedium : public BorrowedMedium {
  public:
   using BorrowedMedium::BorrowedMedium;
-  uint64_t HostFreeBytes() const override { return free_; }
+  uint64_t HostFreeBytes() const override {
+    if (on_asked) on_asked();
+    return free_;
+  }
+  Status Write(uint64_t lba, ConstByteSpan data) override {
+    if (on_write) on_write();
+    return BorrowedMedium::Write(lba, data);
+  }
   void SetFree(uint64_t bytes) { free_ = bytes; }
+
+  // Called before the method does anything.
+  std::function<void()> on_asked;
+  std::function<void()> on_write;
 
  private:
   std::atomic<uint64_t> free_{UINT64_MAX};
@@ -43,6 +62,7 @@ class VolumeHostTest : public testing::Test {
     return volume_->Create(volume_->root(), name, {}).status();
   }
 
+  std::vector<std::future<Generation>> others_;  // ask volume_
   MemoryMedium memory_{32768};
   HostedMedium medium_{&memory_};
   std::unique_ptr<Catalog> catalog_ = MemoryCatalog();
@@ -83,6 +103,55 @@ TEST_F(VolumeHostTest, AWriteNeedsRoomForItsBytes) {
   EXPECT_OK(volume_->Write(file.ino, 0, Bytes(kMiB)));
   EXPECT_THAT(volume_->Write(file.ino, 0, Bytes(8 * kMiB)),
               HasErrc(Errc::kNoSpace));
+}
+
+// statvfs(2) of a network disk may take its time.
+TEST_F(VolumeHostTest, NobodyWaitsWhileTheHostIsAsked) {
+  std::atomic<int> waited = 0;
+  std::atomic<int> asked = 0;
+  medium_.on_asked = [&] {
+    ++asked;
+    std::future<Generation> other = std::async(
+        std::launch::async, [this] { return volume_->generation(); });
+    if (other.wait_for(kBlocked) != std::future_status::ready) ++waited;
+    // The lock that it waits for may be free only after this call.
+    others_.push_back(std::move(other));
+  };
+  EXPECT_OK(Create("file"));
+  EXPECT_GT(asked.exchange(0), 0);
+  EXPECT_OK(volume_->Sync());
+  EXPECT_GT(asked, 0);
+  EXPECT_EQ(waited, 0);
+  medium_.on_asked = nullptr;
+  others_.clear();
+}
+
+TEST_F(VolumeHostTest, RoomForAWriteUnderWayIsNotGivenTwice) {
+  ASSERT_OK_AND_ASSIGN(const Attr first,
+                       volume_->Create(volume_->root(), "first", {}));
+  ASSERT_OK_AND_ASSIGN(const Attr second,
+                       volume_->Create(volume_->root(), "second", {}));
+  medium_.SetFree(28 * kMiB);
+  const Bytes data(8 * kMiB);
+  std::promise<void> writes;
+  std::promise<void> go_on;
+  std::once_flag once;
+  medium_.on_write = [&] {
+    std::call_once(once, [&] {
+      writes.set_value();
+      go_on.get_future().wait();
+    });
+  };
+  std::future<Status> under_way = std::async(std::launch::async, [&] {
+    return volume_->Write(first.ino, 0, data).status();
+  });
+  writes.get_future().wait();
+  EXPECT_THAT(volume_->Write(second.ino, 0, data), HasErrc(Errc::kNoSpace));
+  go_on.set_value();
+  EXPECT_OK(under_way.get());
+  // What has ended is in the figure.
+  EXPECT_OK(volume_->Write(second.ino, 0, data));
+  medium_.on_write = nullptr;
 }
 
 TEST_F(VolumeHostTest, ACommitWaitsForRoomAndKeepsTheChanges) {
