@@ -8,11 +8,11 @@
 
 #include "media/round_up.h"
 #include "media/types.h"
+#include "media/udf/space_bitmap.h"
 
 namespace vellum::udf {
 namespace {
 
-constexpr uint32_t kBitmapHeader = 24;  // of the space bitmap descriptor
 constexpr uint32_t kReserveDistance = 288;
 
 uint32_t WholeRegions(uint64_t sectors) {
