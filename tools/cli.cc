@@ -97,6 +97,7 @@ int RunVellum(const std::string& name,
   AddVolumeCommands(app, cli);
   AddFsck(app, cli);
   AddDumpCatalog(app, cli);
+  AddDoctor(app, cli);
 
   // The parser takes its words from the back.
   std::vector<std::string> words(arguments.rbegin(), arguments.rend());

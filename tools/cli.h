@@ -17,11 +17,12 @@ namespace vellum {
 
 enum ExitCode : int {
   kExitOk = 0,
-  kExitFailed = 1,       // the operation failed; the message is on stderr
-  kExitUsage = 2,        // the command line is wrong
-  kExitNoDaemon = 3,     // no daemon serves the library
-  kExitDifferences = 4,  // compare found differences, fsck found damage
-  kExitJobFailed = 5,    // the job that was waited for failed or was cancelled
+  kExitFailed = 1,    // the operation failed; the message is on stderr
+  kExitUsage = 2,     // the command line is wrong
+  kExitNoDaemon = 3,  // no daemon serves the library
+  // compare found differences, fsck found damage, doctor found a problem
+  kExitDifferences = 4,
+  kExitJobFailed = 5,  // the job that was waited for failed or was cancelled
 };
 
 // Injected, so that tests run commands in their own process.
@@ -68,6 +69,7 @@ void AddJobCommands(CLI::App& app, Cli& cli);    // jobs, cancel
 void AddVolumeCommands(CLI::App& app, Cli& cli);  // info, threshold, sync
 void AddFsck(CLI::App& app, Cli& cli);            // fsck
 void AddDumpCatalog(CLI::App& app, Cli& cli);     // dump-catalog
+void AddDoctor(CLI::App& app, Cli& cli);          // doctor
 
 // The whole program: parses `arguments` (without the program's name), runs the
 // subcommand and answers the exit code. `name` is what the program was called
