@@ -24,8 +24,9 @@ constexpr uint8_t kMultimedia = 0x05;
 
 enum class Use : uint8_t { kOverwrite, kOnce, kReadOnly };
 
-// MMC-6 table 95: what can be done with the medium that is in the drive, and
-// the sectors of one ECC block.
+// MMC-6 table 95: what is done with the medium that is in the drive, and the
+// sectors of one ECC block. CD-R, CD-RW and DVD-R need write parameters (mode
+// page 05h) and are only read.
 struct Profile {
   uint16_t number;
   const char* name;
@@ -41,11 +42,11 @@ constexpr Profile kProfiles[] = {
     {0x0009, "CD-R", Use::kReadOnly, 1},
     {0x000A, "CD-RW", Use::kReadOnly, 1},
     {0x0010, "DVD-ROM", Use::kReadOnly, 16},
-    {0x0011, "DVD-R", Use::kOnce, 16},
+    {0x0011, "DVD-R", Use::kReadOnly, 16},
     {0x0012, "DVD-RAM", Use::kOverwrite, 16},
     {0x0013, "DVD-RW", Use::kOverwrite, 16},
     {0x0014, "DVD-RW (sequential)", Use::kReadOnly, 16},
-    {0x0015, "DVD-R DL", Use::kOnce, 16},
+    {0x0015, "DVD-R DL", Use::kReadOnly, 16},
     {0x001A, "DVD+RW", Use::kOverwrite, 16},
     {0x001B, "DVD+R", Use::kOnce, 16},
     {0x002A, "DVD+RW DL", Use::kOverwrite, 16},
@@ -138,12 +139,15 @@ size_t LargestTransfer(Device& device, const Inquiry& inquiry,
   return std::max<size_t>(largest / kSectorSize, 1) * kSectorSize;
 }
 
+Result<std::vector<uint8_t>> AskDisc(Device& device) {
+  return Ask(device, "READ DISC INFORMATION",
+             {0x51, 0, 0, 0, 0, 0, 0, 0, 34, 0}, 34);
+}
+
 // Blank write-once discs say what can be written, the others that they are
 // full.
 Status ReadDisc(Device& device, MediumFacts* facts, uint64_t* blocks) {
-  ASSIGN_OR_RETURN(const std::vector<uint8_t> disc,
-                   Ask(device, "READ DISC INFORMATION",
-                       {0x51, 0, 0, 0, 0, 0, 0, 0, 34, 0}, 34));
+  ASSIGN_OR_RETURN(const std::vector<uint8_t> disc, AskDisc(device));
   facts->write_protected = true;
   if (disc.size() < 3 || (disc[2] & 0x03) != 0) return Status::Ok();
   ASSIGN_OR_RETURN(const std::vector<uint8_t> track,
@@ -182,6 +186,11 @@ Status ReadOptical(Device& device, MediumFacts* facts, uint64_t* blocks) {
 }
 
 }  // namespace
+
+Result<bool> ReadDiscComplete(Device& device) {
+  ASSIGN_OR_RETURN(const std::vector<uint8_t> disc, AskDisc(device));
+  return disc.size() >= 3 && (disc[2] & 0x03) == 2;
+}
 
 Result<MediumFacts> ReadMediumFacts(Device& device, const Inquiry& inquiry) {
   MediumFacts facts;

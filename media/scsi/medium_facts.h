@@ -35,4 +35,7 @@ struct MediumFacts {
 // kDeviceError and the like as Device::Run says.
 Result<MediumFacts> ReadMediumFacts(Device& device, const Inquiry& inquiry);
 
+// Whether nothing more can be written on the disc: READ DISC INFORMATION.
+Result<bool> ReadDiscComplete(Device& device);
+
 }  // namespace vellum::scsi

@@ -23,7 +23,12 @@ namespace {
 constexpr std::chrono::seconds kTransferTimeout{120};
 constexpr std::chrono::seconds kFlushTimeout{600};
 
+constexpr std::chrono::seconds kCloseTimeout{3600};
+
 constexpr uint8_t kFromMedium = 0x18;  // DPO and FUA
+// CLOSE TRACK SESSION (MMC-6 6.3.2.3).
+constexpr uint8_t kCloseTrack = 1;
+constexpr uint8_t kFinalizeDisc = 6;
 
 // READ and WRITE by the length of the command.
 struct Opcodes {
@@ -83,7 +88,7 @@ MediumInfo ScsiMedium::Info() const {
   info.medium_class = facts_.medium_class;
   info.sectors = facts_.sectors;
   info.atomic_sectors = facts_.atomic_sectors;
-  info.write_protected = facts_.write_protected;
+  info.write_protected = facts_.write_protected || finalized_;
   info.name = name_;
   return info;
 }
@@ -259,17 +264,85 @@ Status ScsiMedium::ReadPiece(uint64_t lba, ByteSpan out) {
 
 Status ScsiMedium::Read(uint64_t lba, ByteSpan out) {
   RETURN_IF_ERROR(CheckTransfer(Info(), "read", lba, out.size()));
-  return ForEachPiece(
-      {lba, out.size() / kSectorSize}, [&](uint64_t at, uint64_t count) {
-        return ReadPiece(
-            at, out.subspan((at - lba) * kSectorSize, count * kSectorSize));
-      });
+  const uint64_t sectors = out.size() / kSectorSize;
+  const uint64_t written = std::max(lba, std::min(Written(), lba + sectors));
+  std::fill(out.begin() + static_cast<ptrdiff_t>((written - lba) * kSectorSize),
+            out.end(), std::byte{0});
+  if (written == lba) return CheckUsable("read", /*changes=*/false);
+  return ForEachPiece({lba, written - lba}, [&](uint64_t at, uint64_t count) {
+    return ReadPiece(
+        at, out.subspan((at - lba) * kSectorSize, count * kSectorSize));
+  });
 }
 
 Status ScsiMedium::Write(uint64_t lba, ConstByteSpan data) {
   const MediumInfo info = Info();
   RETURN_IF_ERROR(CheckTransfer(info, "write", lba, data.size()));
   RETURN_IF_ERROR(CheckWritable(info, "write"));
+  return facts_.blank ? WriteOnce(lba, data) : WritePieces(lba, data);
+}
+
+uint64_t ScsiMedium::Written() const {
+  if (!facts_.blank) return facts_.sectors;
+  MutexLock lock(&mu_);
+  return next_;
+}
+
+Status ScsiMedium::WriteOnce(uint64_t lba, ConstByteSpan data) {
+  {
+    MutexLock lock(&mu_);
+    if (lba != next_ || writing_) {
+      return Status(Errc::kInvalidArgument,
+                    fmt::format("{}: write at sector {}: a write-once medium "
+                                "is written in order, next is sector {}",
+                                name_, lba, next_));
+    }
+    writing_ = true;
+  }
+  const Status written = WritePieces(lba, data);
+  MutexLock lock(&mu_);
+  // After an error the place where the drive would go on is not known: no
+  // other write is let through.
+  if (!written.ok()) return written;
+  writing_ = false;
+  next_ += data.size() / kSectorSize;
+  return written;
+}
+
+Status ScsiMedium::CloseDisc(uint8_t function) {
+  Command command;
+  command.cdb = {0x5B, 0, function, 0, 0, 1, 0, 0, 0, 0};
+  command.timeout = kCloseTimeout;
+  Sense sense;
+  const Result<size_t> done = device_->Run("CLOSE TRACK SESSION", command,
+                                           Repeat::kOnlyUnchanged, &sense);
+  if (done.ok()) return Status::Ok();
+  return Failed("close", {0, 1}, done.error(), sense);
+}
+
+Status ScsiMedium::Finalize() {
+  RETURN_IF_ERROR(CheckWritable(Info(), "finalize"));
+  if (!facts_.blank) {
+    return Status(Errc::kNotSupported,
+                  name_ + ": finalize: this medium is not written once");
+  }
+  RETURN_IF_ERROR(Flush());
+  finalized_ = true;  // whatever comes now
+  RETURN_IF_ERROR(CloseDisc(kCloseTrack));
+  Result<bool> complete = ReadDiscComplete(*device_);
+  if (complete.ok() && !*complete) {
+    RETURN_IF_ERROR(CloseDisc(kFinalizeDisc));
+    complete = ReadDiscComplete(*device_);
+  }
+  if (!complete.ok()) return complete.status().WithContext(name_);
+  if (*complete) return Status::Ok();
+  return Status(Errc::kDeviceError,
+                name_ +
+                    ": finalize: the drive does not call the disc "
+                    "complete");
+}
+
+Status ScsiMedium::WritePieces(uint64_t lba, ConstByteSpan data) {
   return ForEachPiece({lba, data.size() / kSectorSize}, [&](uint64_t at,
                                                             uint64_t count) {
     RETURN_IF_ERROR(CheckUsable("write", /*changes=*/true));
@@ -336,7 +409,9 @@ Status ScsiMedium::Discard(uint64_t lba, uint64_t count) {
 Result<SectorRange> ScsiMedium::NextAllocated(SectorRange from) {
   RETURN_IF_ERROR(
       CheckSectorRange(Info(), "search for data", from.first, from.count));
-  return from;
+  const uint64_t written = Written();
+  if (from.first >= written) return SectorRange{from.end(), 0};
+  return SectorRange{from.first, std::min(from.end(), written) - from.first};
 }
 
 void ScsiMedium::DropReadCache(uint64_t lba, uint64_t count) {
@@ -344,6 +419,11 @@ void ScsiMedium::DropReadCache(uint64_t lba, uint64_t count) {
     return;
   }
   MarkUncached({lba, count});
+}
+
+const char* ScsiMedium::ReadBackMethod() const {
+  if (takes_fua_) return "FUA";
+  return takes_verify_ ? "VERIFY" : "not";
 }
 
 void ScsiMedium::MarkUncached(SectorRange range) {

@@ -11,6 +11,10 @@
 // is first given to VERIFY, which reads the medium; where it refuses that, too,
 // it is an ordinary read.
 //
+// Write-once discs: what was not yet written reads as zeros. Writes follow one
+// another from sector 0, Finalize closes the disc; after a failed write nothing
+// more can be written.
+//
 // Another medium: once the device tells that its medium may have been changed,
 // or is away, every call fails with kNoMedium, for ever. After a reset of the
 // device every write and flush fails, for what it had not yet written is lost.
@@ -51,6 +55,14 @@ class ScsiMedium : public Medium {
   Status Discard(uint64_t lba, uint64_t count) override;
   Result<SectorRange> NextAllocated(SectorRange from) override;
   void DropReadCache(uint64_t lba, uint64_t count) override;
+  // Write-once media: flushes and closes the disc, which is complete and
+  // write-protected then. kNotSupported on others, kWriteProtected on those
+  // that are complete.
+  Status Finalize();
+
+  // How reads after DropReadCache avoid the cache, as far as was tried: "FUA",
+  // "VERIFY", "not".
+  const char* ReadBackMethod() const;
 
  private:
   // A piece of a transfer that one command does.
@@ -68,6 +80,12 @@ class ScsiMedium : public Medium {
   Status Failed(const char* operation, SectorRange range, const Error& error,
                 const Sense& sense);
 
+  Status WriteOnce(uint64_t lba, ConstByteSpan data);
+  Status WritePieces(uint64_t lba, ConstByteSpan data);
+  Status CloseDisc(uint8_t function);
+  // Sectors that were written of a disc that was blank; of others all.
+  uint64_t Written() const;
+
   bool TakeUncached(SectorRange range);
   void MarkUncached(SectorRange range);
 
@@ -81,6 +99,7 @@ class ScsiMedium : public Medium {
   std::atomic<bool> dead_{false};
   std::atomic<bool> was_reset_{false};
   std::atomic<bool> flush_failed_{false};
+  std::atomic<bool> finalized_{false};
   std::atomic<bool> has_cache_{true};
   std::atomic<bool> takes_fua_{true};
   std::atomic<bool> takes_verify_{true};
@@ -88,7 +107,9 @@ class ScsiMedium : public Medium {
   std::atomic<size_t> read_length_{0};
   std::atomic<size_t> write_length_{0};
 
-  mutable Mutex mu_;  // a leaf
+  mutable Mutex mu_;                   // a leaf
+  uint64_t next_ GUARDED_BY(mu_) = 0;  // of a blank disc: where writing goes on
+  bool writing_ GUARDED_BY(mu_) = false;
   // Sectors to be read from the medium itself: first -> end, apart.
   std::map<uint64_t, uint64_t> uncached_ GUARDED_BY(mu_);
 };

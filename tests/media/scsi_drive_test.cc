@@ -192,7 +192,8 @@ TEST_F(ScsiDriveTest, RewritableDiscsAreWrittenInEccBlocks) {
 }
 
 TEST_F(ScsiDriveTest, DiscsThatAreOnlyReadAreWriteProtected) {
-  for (const uint16_t profile : {0x08, 0x0A, 0x10, 0x14, 0x40, 0x7777, 0x00}) {
+  for (const uint16_t profile :
+       {0x08, 0x0A, 0x10, 0x11, 0x14, 0x40, 0x7777, 0x00}) {
     ASSERT_OK_AND_ASSIGN(const MediumInfo info, Look(Optical(), 2048, profile));
     EXPECT_TRUE(info.write_protected) << profile;
     EXPECT_EQ(info.medium_class, MediumClass::kWriteOnce) << profile;
@@ -201,7 +202,7 @@ TEST_F(ScsiDriveTest, DiscsThatAreOnlyReadAreWriteProtected) {
 }
 
 TEST_F(ScsiDriveTest, AWriteOnceDiscIsBlankOrFull) {
-  for (const uint16_t profile : {0x11, 0x1B, 0x41}) {
+  for (const uint16_t profile : {0x1B, 0x41}) {
     Make(Optical());
     auto cartridge = std::make_shared<ScsiCartridge>(2048, 4096);
     cartridge->profile = profile;

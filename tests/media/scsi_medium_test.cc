@@ -39,8 +39,13 @@ class ScsiMediumTest : public testing::Test {
  protected:
   // A medium of 8 MiB.
   void Load(const ScsiDiskOptions& options = {}, uint32_t block_size = 512) {
+    Load(options, NewCartridge(block_size));
+  }
+  void Load(const ScsiDiskOptions& options,
+            std::shared_ptr<ScsiCartridge> cartridge) {
+    medium_.reset();
     disk_ = ScsiDisk(options);
-    cartridge_ = NewCartridge(block_size);
+    cartridge_ = std::move(cartridge);
     disk_.Insert(cartridge_);
     drive_ = std::make_unique<scsi::ScsiDrive>(
         ElementAddress{256},
@@ -300,6 +305,61 @@ TEST_F(ScsiMediumTest, AFailedFlushIsNotRepeated) {
   EXPECT_THAT(medium_->Flush(), HasErrc(Errc::kDeviceError));
   EXPECT_THAT(medium_->Flush(), HasErrc(Errc::kDeviceError));
   EXPECT_EQ(disk_.Count(kSynchronize), 1u);
+}
+
+TEST_F(ScsiMediumTest, AWriteOnceDiscIsWrittenInOrderAndClosed) {
+  for (const uint8_t closing : {6, 1}) {
+    ScsiDiskOptions options;
+    options.device_type = 5;
+    options.closing_function = closing;
+    auto disc = NewCartridge(2048);
+    disc->profile = 0x41;
+    disc->blank = true;
+    Load(options, disc);
+    auto& medium = static_cast<scsi::ScsiMedium&>(*medium_);
+    EXPECT_EQ(ReadBack(0, 4), Filled(4, 0));  // nothing is asked of the drive
+    ASSERT_OK_AND_ASSIGN(SectorRange data, medium.NextAllocated({0, 4096}));
+    EXPECT_EQ(data.count, 0u);
+    EXPECT_THAT(medium.Write(1, Filled(1, 1)), HasErrc(Errc::kInvalidArgument));
+    ASSERT_OK(medium.Write(0, Filled(600, 1)));
+    EXPECT_THAT(medium.Write(0, Filled(1, 1)), MessageHas("sector 600"));
+    ASSERT_OK(medium.Write(600, Filled(2, 2)));
+    EXPECT_THAT(medium.Discard(602, 1), HasErrc(Errc::kNotSupported));
+    medium.DropReadCache(0, 4096);
+    EXPECT_EQ(ReadBack(599, 1), Filled(1, 1));
+    EXPECT_EQ(ReadBack(601, 2)[0], std::byte{2});
+    EXPECT_EQ(ReadBack(601, 2)[kSectorSize], std::byte{0});
+    ASSERT_OK_AND_ASSIGN(data, medium.NextAllocated({0, 4096}));
+    EXPECT_EQ(data, (SectorRange{0, 602}));
+    EXPECT_FALSE(medium.Info().write_protected);
+    ASSERT_OK(medium.Finalize());
+    EXPECT_FALSE(disc->blank);
+    EXPECT_TRUE(medium.Info().write_protected);
+    EXPECT_THAT(medium.Write(602, Filled(1, 1)),
+                HasErrc(Errc::kWriteProtected));
+    EXPECT_THAT(medium.Finalize(), HasErrc(Errc::kWriteProtected));
+    EXPECT_EQ(disk_.Count(0x5B), closing == 6 ? 2u : 1u);
+  }
+}
+
+TEST_F(ScsiMediumTest, AfterAFailedWriteAWriteOnceDiscIsNotWritten) {
+  ScsiDiskOptions options;
+  options.device_type = 5;
+  auto disc = NewCartridge(2048);
+  disc->profile = 0x1B;
+  disc->blank = true;
+  Load(options, disc);
+  ASSERT_OK(medium_->Write(0, Filled(1, 1)));
+  disk_.FailNext(kWrite10, 3, 0x0C, 0x00);
+  EXPECT_THAT(medium_->Write(1, Filled(1, 1)), HasErrc(Errc::kDeviceError));
+  EXPECT_THAT(medium_->Write(1, Filled(1, 1)), HasErrc(Errc::kInvalidArgument));
+  EXPECT_EQ(disk_.Count(kWrite10), 2u);
+}
+
+TEST_F(ScsiMediumTest, ARewritableMediumIsNotFinalized) {
+  Load();
+  EXPECT_THAT(static_cast<scsi::ScsiMedium&>(*medium_).Finalize(),
+              HasErrc(Errc::kNotSupported));
 }
 
 TEST_F(ScsiMediumTest, ADeadDriveCostsOneTimeOut) {

@@ -175,9 +175,13 @@ Result<Reply> ScsiDisk::State::Optical(const Command& command) {
       scsi::PutBig(&data, inside->profile, 2);
       break;
     case 0x51:
-      data = {0, 32, static_cast<uint8_t>(inside->blank ? 0x00 : 0x0E)};
+      data = {0, 32, 0x0E};
+      if (inside->blank) data[2] = inside->next == 0 ? 0x00 : 0x05;
       data.resize(34);
       break;
+    case 0x5B:
+      inside->blank = command.cdb[2] != options.closing_function;
+      return Good()(command);
     case 0x52:
       data.resize(12);
       scsi::PutBig(&data, inside->blank ? 0 : inside->blocks(), 4);
@@ -210,6 +214,12 @@ Result<Reply> ScsiDisk::State::Transfer(const Command& command) {
   }
   if (IsWrite(code) && inside->write_protected) {
     return Check(7, 0x27, 0x00)(command);
+  }
+  if (inside->blank && IsWrite(code)) {
+    if (range.block != inside->next) return Check(5, 0x21, 0x02)(command);
+    inside->next += range.blocks;
+  } else if (inside->blank && range.block + range.blocks > inside->next) {
+    return Check(8, 0x00, 0x00)(command);
   }
   if (fua || IsVerify(code)) FlushCache();
   for (uint64_t i = 0; i < range.blocks; ++i) {
@@ -284,6 +294,7 @@ Result<Reply> ScsiDisk::State::Answer(const Command& command) {
     case 0x46:
     case 0x51:
     case 0x52:
+    case 0x5B:
     case 0xAD:
       if (optical) return Optical(command);
       break;
