@@ -37,6 +37,7 @@ TreeCheck::TreeCheck(const Reader& reader, Medium* medium, bool check_data,
       report_(report),
       findings_(findings),
       used_(geometry_.partition_blocks),
+      followed_(geometry_.partition_blocks),
       inodes_(geometry_.partition_blocks) {}
 
 uint64_t TreeCheck::SectorOf(uint32_t block) const {
@@ -57,9 +58,23 @@ void TreeCheck::Use(uint32_t block, uint32_t count, uint32_t owner) {
   }
 }
 
+Result<FileEntry> TreeCheck::ReadEntry(uint32_t icb) {
+  return reader_.ReadEntry(icb, [this, icb](uint32_t block) {
+    if (followed_[block]) {
+      return Status(Errc::kCorruption,
+                    fmt::format("file entry in block {} goes on in block {}, "
+                                "which belongs to another one (double "
+                                "allocation)",
+                                icb, block));
+    }
+    followed_[block] = true;
+    return Status::Ok();
+  });
+}
+
 void TreeCheck::Run() {
   std::fill_n(used_.begin(), geometry_.root_block, true);
-  const Result<FileEntry> root = reader_.ReadEntry(geometry_.root_block);
+  const Result<FileEntry> root = ReadEntry(geometry_.root_block);
   if (!root.ok()) {
     findings_->Add(SectorOf(geometry_.root_block), root.error().message);
     return;
@@ -216,7 +231,7 @@ bool TreeCheck::CheckLink(const Directory& directory, const Fid& fid) {
     CheckSecondLink(fid);
     return fid.directory;
   }
-  Result<FileEntry> entry = reader_.ReadEntry(icb);
+  Result<FileEntry> entry = ReadEntry(icb);
   if (!entry.ok()) {
     findings_->Add(SectorOf(icb),
                    fmt::format("'{}': {}", fid.name, entry.error().message));

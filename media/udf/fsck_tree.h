@@ -54,6 +54,9 @@ class TreeCheck {
   };
 
   uint64_t SectorOf(uint32_t block) const;
+  // Follows a chain of descriptors once: one that several entries share would
+  // otherwise be read for each of them.
+  Result<FileEntry> ReadEntry(uint32_t icb);
   void Use(uint32_t block, uint32_t count, uint32_t owner);
   void CheckInode(uint32_t icb, const FileEntry& entry);
   void CheckData(const FileEntry& entry);
@@ -73,7 +76,8 @@ class TreeCheck {
   Findings* const findings_;
 
   std::vector<bool> used_;
-  std::vector<bool> inodes_;  // blocks of the file entries seen
+  std::vector<bool> followed_;  // by ReadEntry
+  std::vector<bool> inodes_;    // blocks of the file entries seen
   std::vector<Directory> pending_;
   // Files that have, or should have, other than one name.
   std::unordered_map<uint32_t, Links> links_;

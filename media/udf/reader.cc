@@ -73,6 +73,20 @@ Result<FileEntry> Reader::ReadEntry(uint32_t icb_block) const {
   return DecodeAt(icb_block, g, read, read);
 }
 
+Result<FileEntry> Reader::ReadEntry(
+    uint32_t icb_block,
+    const std::function<Status(uint32_t block)>& follow) const {
+  const Geometry& g = description_.geometry;
+  const ReadBlock read = [this, &g](uint32_t block, Sector* out) {
+    return medium_->Read(g.Sector(block), *out);
+  };
+  const ReadBlock read_chain = [&](uint32_t block, Sector* out) {
+    RETURN_IF_ERROR(follow(block));
+    return read(block, out);
+  };
+  return DecodeAt(icb_block, g, read, read_chain);
+}
+
 Result<std::vector<DirEntry>> Reader::ReadDirectory(
     const FileEntry& directory) const {
   if (directory.attr.type != FileType::kDirectory) {

@@ -31,6 +31,12 @@ class Reader {
   const VolumeDescription& description() const { return description_; }
   uint32_t root_block() const { return description_.geometry.root_block; }
   Result<FileEntry> ReadEntry(uint32_t icb_block) const;
+  // The same; `follow` is asked before each further block that the entry itself
+  // consists of is read (its descriptors, a symlink's target); its error ends
+  // the reading.
+  Result<FileEntry> ReadEntry(
+      uint32_t icb_block,
+      const std::function<Status(uint32_t block)>& follow) const;
   // The directory's entries without the parent and deleted ones.
   Result<std::vector<DirEntry>> ReadDirectory(const FileEntry& directory) const;
   // Reads up to out.size() bytes at `offset`; answers the count (short at the

@@ -347,6 +347,25 @@ TEST_F(FsckTest, AllocationExtentDescriptor) {
   EXPECT_THAT(Texts(Check()), Contains(HasSubstr("descriptor 258")));
 }
 
+// Else each of many entries could have a long chain read again.
+TEST_F(FsckTest, DescriptorsThatTwoFilesShareAreFollowedOnce) {
+  const uint32_t other = builder_.AddFile(
+      builder_.root(), "other", Bytes(300 * kSectorSize, std::byte{3}),
+      Shape::kScattered);
+  std::vector<uint32_t> shared;
+  VolumeBuilder::Hooks hooks;
+  hooks.entry = [&](uint32_t icb, FileEntry* entry) {
+    if (icb == chain_) shared = entry->aed_blocks;
+    if (icb == other) entry->aed_blocks = shared;
+  };
+  builder_.Finish(hooks);
+  ASSERT_EQ(shared.size(), 1u);
+  EXPECT_THAT(Texts(Check()),
+              Contains(HasSubstr(
+                  "goes on in block " + std::to_string(shared[0]) +
+                  ", which belongs to another one (double allocation)")));
+}
+
 TEST_F(FsckTest, Recognition) {
   ExpectOnlyAfterDamage(17, 3, "volume recognition sequence");
 }
