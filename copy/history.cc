@@ -11,7 +11,7 @@
 namespace vellum {
 namespace {
 
-constexpr std::string_view kTable = "history";
+constexpr std::string_view kHistoryTable = "history";
 
 Result<HistoryRow> Decode(std::string_view key, std::string_view value) {
   try {
@@ -54,7 +54,7 @@ void PutHistory(const JobRecord& job, CatalogBatch* batch) {
                                {"message", job.message},
                                {"bytes_copied", job.bytes_copied}};
   batch->PutRow(
-      kTable, JobKey(job.id),
+      kHistoryTable, JobKey(job.id),
       json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
 }
 
@@ -63,7 +63,7 @@ Result<std::vector<HistoryRow>> ReadHistory(const Catalog& catalog,
   std::vector<HistoryRow> rows;
   Status decoded;
   RETURN_IF_ERROR(catalog.ForEachRow(
-      kTable, [&](std::string_view key, std::string_view value) {
+      kHistoryTable, [&](std::string_view key, std::string_view value) {
         Result<HistoryRow> row = Decode(key, value);
         if (!row.ok()) {
           decoded = row.status();

@@ -12,7 +12,7 @@
 namespace vellum {
 namespace {
 
-constexpr std::string_view kTable = "job";
+constexpr std::string_view kJobTable = "job";
 constexpr std::string_view kIdTable = "job_id";  // one row: the last id given
 constexpr std::string_view kIdKey = "last";
 
@@ -33,7 +33,7 @@ Result<std::vector<JobRecord>> JobStore::Load(size_t ended_kept) {
   std::vector<JobRecord> jobs;
   JobId last = 0;
   RETURN_IF_ERROR(catalog_->ForEachRow(
-      kTable, [&](std::string_view key, std::string_view value) {
+      kJobTable, [&](std::string_view key, std::string_view value) {
         Result<JobRecord> job = DecodeJob(value);
         last = std::max(last, ParseId(std::string(key)));
         if (job.ok()) {
@@ -59,7 +59,7 @@ Result<std::vector<JobRecord>> JobStore::Load(size_t ended_kept) {
     std::erase_if(jobs, [&](const JobRecord& job) {
       if (drop == 0 || !JobEnded(job.state)) return false;
       --drop;
-      batch.DeleteRow(kTable, JobKey(job.id));
+      batch.DeleteRow(kJobTable, JobKey(job.id));
       return true;
     });
     RETURN_IF_ERROR(catalog_->Write(batch, Sync::kNo));
@@ -86,7 +86,7 @@ Status JobStore::TakeId(JobId id) {
 Status JobStore::Remove(JobId id) {
   MutexLock lock(&mu_);
   CatalogBatch batch;
-  batch.DeleteRow(kTable, JobKey(id));
+  batch.DeleteRow(kJobTable, JobKey(id));
   return catalog_->Write(batch, Sync::kNo);
 }
 
@@ -94,7 +94,7 @@ Status JobStore::Save(const JobControl& job) {
   MutexLock lock(&mu_);
   const JobRecord record = job.Record();
   CatalogBatch batch;
-  batch.PutRow(kTable, JobKey(record.id), EncodeJob(record));
+  batch.PutRow(kJobTable, JobKey(record.id), EncodeJob(record));
   if (record.kind == JobKind::kCopy && JobEnded(record.state)) {
     PutHistory(record, &batch);
   }

@@ -8,7 +8,7 @@
 namespace vellum {
 namespace {
 
-constexpr std::string_view kTable = "medium";
+constexpr std::string_view kNoteTable = "medium";
 
 const char* ContentName(udf::MediumContent content) {
   switch (content) {
@@ -25,7 +25,7 @@ const char* ContentName(udf::MediumContent content) {
 }  // namespace
 
 Result<MediumNote> ReadMediumNote(const Catalog& catalog, const MediumId& id) {
-  const Result<std::string> row = catalog.GetRow(kTable, id);
+  const Result<std::string> row = catalog.GetRow(kNoteTable, id);
   if (!row.ok()) {
     if (row.error().code == Errc::kNotFound) return MediumNote();
     return row.status();
@@ -51,7 +51,7 @@ Status WriteMediumNote(Catalog* catalog, const MediumId& id,
                                {"freed", note.freed},
                                {"problem", note.problem}};
   CatalogBatch batch;
-  batch.PutRow(kTable, id, json.dump());
+  batch.PutRow(kNoteTable, id, json.dump());
   return catalog->Write(batch, Sync::kYes);
 }
 

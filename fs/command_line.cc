@@ -21,7 +21,7 @@ struct Word {
   size_t equals = 0;  // position of the first unquoted '=' behind a key; else 0
 };
 
-Error Invalid(std::string message) {
+Error InvalidText(std::string message) {
   return Error{Errc::kInvalidArgument, std::move(message)};
 }
 
@@ -40,7 +40,7 @@ Result<Word> ReadWord(std::string_view text, size_t* pos) {
     }
     if (c == '\\') {
       if (*pos + 1 == text.size()) {
-        return Invalid("command ends behind a backslash");
+        return InvalidText("command ends behind a backslash");
       }
       word.text += text[++*pos];
       key_possible = false;
@@ -54,7 +54,7 @@ Result<Word> ReadWord(std::string_view text, size_t* pos) {
     }
     word.text += c;
   }
-  if (quoted) return Invalid("a quote (\") in the command is not closed");
+  if (quoted) return InvalidText("a quote (\") in the command is not closed");
   return word;
 }
 
@@ -71,12 +71,12 @@ std::string Join(const std::vector<std::string>& words) {
 
 Result<CommandLine> ParseCommandLine(std::string_view text) {
   if (text.find('\0') != std::string_view::npos) {
-    return Invalid("the command holds a NUL byte");
+    return InvalidText("the command holds a NUL byte");
   }
   while (!text.empty() && IsBlank(text.back())) text.remove_suffix(1);
   while (!text.empty() && IsBlank(text.front())) text.remove_prefix(1);
   if (text.find('\n') != std::string_view::npos) {
-    return Invalid("one write is one command: it has more than one line");
+    return InvalidText("one write is one command: it has more than one line");
   }
   CommandLine line;
   size_t pos = 0;
@@ -88,7 +88,7 @@ Result<CommandLine> ParseCommandLine(std::string_view text) {
     ASSIGN_OR_RETURN(Word word, ReadWord(text, &pos));
     if (line.verb.empty()) {
       if (word.equals != 0 || word.text.empty()) {
-        return Invalid(fmt::format("\"{}\" is not a command", word.text));
+        return InvalidText(fmt::format("\"{}\" is not a command", word.text));
       }
       line.verb = std::move(word.text);
     } else if (word.equals != 0) {
@@ -96,14 +96,14 @@ Result<CommandLine> ParseCommandLine(std::string_view text) {
       const bool added =
           line.options.emplace(key, word.text.substr(word.equals + 1)).second;
       if (!added) {
-        return Invalid(
+        return InvalidText(
             fmt::format("{}: option {} is given twice", line.verb, key));
       }
     } else {
       line.args.push_back(std::move(word.text));
     }
   }
-  if (line.verb.empty()) return Invalid("the command is empty");
+  if (line.verb.empty()) return InvalidText("the command is empty");
   return line;
 }
 
@@ -122,7 +122,7 @@ std::string QuoteWord(std::string_view word) {
 }
 
 void OptionReader::Fail(std::string message) {
-  if (!error_) error_ = Invalid(line_.verb + ": " + std::move(message));
+  if (!error_) error_ = InvalidText(line_.verb + ": " + std::move(message));
 }
 
 std::optional<std::string> OptionReader::Text(const std::string& key) {
@@ -178,8 +178,8 @@ void OptionReader::Args(size_t min, size_t max, const std::string& usage) {
 Status OptionReader::Finish() const {
   for (const auto& [key, value] : line_.options) {
     if (std::find(known_.begin(), known_.end(), key) != known_.end()) continue;
-    return Invalid(known_.empty()
-                       ? fmt::format("{}: unknown option \"{}\": it takes none",
+    return InvalidText(
+        known_.empty() ? fmt::format("{}: unknown option \"{}\": it takes none",
                                      line_.verb, key)
                        : fmt::format("{}: unknown option \"{}\": it takes {}",
                                      line_.verb, key, Join(known_)));

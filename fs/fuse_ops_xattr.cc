@@ -11,7 +11,7 @@
 namespace vellum::ops {
 namespace {
 
-bool IsVolumeNode(const Request& request, fuse_ino_t ino) {
+bool IsOfVolume(const Request& request, fuse_ino_t ino) {
   return KindOf(NodeOf(request.fs(), ino)) == NodeKind::kVolume;
 }
 
@@ -59,7 +59,7 @@ void SetXattr(fuse_req_t req, fuse_ino_t ino, const char* name,
 
 void GetXattr(fuse_req_t req, fuse_ino_t ino, const char* name, size_t size) {
   Guard(req, [&](const RequestPtr& request) {
-    if (!IsVolumeNode(*request, ino)) return request->Errno(ENODATA);
+    if (!IsOfVolume(*request, ino)) return request->Errno(ENODATA);
     const Result<VolumeInode> inode = FindInode(request->fs(), ino);
     if (!inode.ok()) return request->Fail(inode.error());
     const Result<std::string> value =
@@ -72,7 +72,7 @@ void GetXattr(fuse_req_t req, fuse_ino_t ino, const char* name, size_t size) {
 void ListXattr(fuse_req_t req, fuse_ino_t ino, size_t size) {
   Guard(req, [&](const RequestPtr& request) {
     std::string list;
-    if (IsVolumeNode(*request, ino)) {
+    if (IsOfVolume(*request, ino)) {
       const Result<VolumeInode> inode = FindInode(request->fs(), ino);
       if (!inode.ok()) return request->Fail(inode.error());
       const Result<std::vector<std::string>> names =

@@ -78,7 +78,7 @@ fuse_entry_param EntryOf(fuse_req_t req, ImageTree::Block block,
   return param;
 }
 
-void Init(void* userdata, fuse_conn_info* conn) {
+void ImageInit(void* userdata, fuse_conn_info* conn) {
   conn->want |=
       conn->capable &
       (FUSE_CAP_READDIRPLUS | FUSE_CAP_READDIRPLUS_AUTO |
@@ -89,7 +89,7 @@ void Init(void* userdata, fuse_conn_info* conn) {
   if (fs.on_init) fs.on_init();
 }
 
-void Lookup(fuse_req_t req, fuse_ino_t parent, const char* name) {
+void ImageLookup(fuse_req_t req, fuse_ino_t parent, const char* name) {
   Answer(req, [&]() -> Status {
     const Result<ImageTree::Block> block =
         TreeOf(req).Lookup(BlockOf(req, parent), name);
@@ -106,7 +106,7 @@ void Lookup(fuse_req_t req, fuse_ino_t parent, const char* name) {
   });
 }
 
-void GetAttr(fuse_req_t req, fuse_ino_t ino, fuse_file_info*) {
+void ImageGetAttr(fuse_req_t req, fuse_ino_t ino, fuse_file_info*) {
   Answer(req, [&]() -> Status {
     const ImageTree::Block block = BlockOf(req, ino);
     ASSIGN_OR_RETURN(const udf::FileEntry entry, TreeOf(req).Entry(block));
@@ -116,7 +116,7 @@ void GetAttr(fuse_req_t req, fuse_ino_t ino, fuse_file_info*) {
   });
 }
 
-void ReadLink(fuse_req_t req, fuse_ino_t ino) {
+void ImageReadLink(fuse_req_t req, fuse_ino_t ino) {
   Answer(req, [&]() -> Status {
     ASSIGN_OR_RETURN(const udf::FileEntry entry,
                      TreeOf(req).Entry(BlockOf(req, ino)));
@@ -125,7 +125,7 @@ void ReadLink(fuse_req_t req, fuse_ino_t ino) {
   });
 }
 
-void Open(fuse_req_t req, fuse_ino_t ino, fuse_file_info* fi) {
+void ImageOpen(fuse_req_t req, fuse_ino_t ino, fuse_file_info* fi) {
   Answer(req, [&]() -> Status {
     if ((fi->flags & O_ACCMODE) != O_RDONLY) {
       return Status(Errc::kReadOnly, "an image is mounted read-only");
@@ -136,19 +136,19 @@ void Open(fuse_req_t req, fuse_ino_t ino, fuse_file_info* fi) {
     fi->fh = reinterpret_cast<uint64_t>(file.get());
     fi->keep_cache = 1;
     if (fuse_reply_open(req, fi) != -ENOENT) {
-      file.release();  // NOLINT: Release deletes it
+      file.release();  // NOLINT: ImageRelease deletes it
     }
     return Status::Ok();
   });
 }
 
-void Release(fuse_req_t req, fuse_ino_t, fuse_file_info* fi) {
+void ImageRelease(fuse_req_t req, fuse_ino_t, fuse_file_info* fi) {
   delete reinterpret_cast<udf::FileEntry*>(fi->fh);
   fuse_reply_err(req, 0);
 }
 
-void Read(fuse_req_t req, fuse_ino_t, size_t size, off_t offset,
-          fuse_file_info* fi) {
+void ImageRead(fuse_req_t req, fuse_ino_t, size_t size, off_t offset,
+               fuse_file_info* fi) {
   Answer(req, [&]() -> Status {
     const auto& entry = *reinterpret_cast<const udf::FileEntry*>(fi->fh);
     const std::unique_ptr<std::byte[]> data(new std::byte[size]);
@@ -160,15 +160,15 @@ void Read(fuse_req_t req, fuse_ino_t, size_t size, off_t offset,
   });
 }
 
-void OpenDir(fuse_req_t req, fuse_ino_t, fuse_file_info* fi) {
+void ImageOpenDir(fuse_req_t req, fuse_ino_t, fuse_file_info* fi) {
   fi->cache_readdir = 1;
   fi->keep_cache = 1;
   fuse_reply_open(req, fi);
 }
 
 // Offsets: 1 and 2 are "." and "..", 3 + i the i-th name.
-Status List(fuse_req_t req, fuse_ino_t ino, size_t size, off_t after,
-            bool plus) {
+Status ImageList(fuse_req_t req, fuse_ino_t ino, size_t size, off_t after,
+                 bool plus) {
   ImageTree& tree = TreeOf(req);
   const ImageTree::Block dir = BlockOf(req, ino);
   ASSIGN_OR_RETURN(const std::shared_ptr<const ImageTree::Listing> listing,
@@ -208,17 +208,17 @@ Status List(fuse_req_t req, fuse_ino_t ino, size_t size, off_t after,
   return Status::Ok();
 }
 
-void ReadDir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
-             fuse_file_info*) {
-  Answer(req, [&] { return List(req, ino, size, offset, false); });
+void ImageReadDir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
+                  fuse_file_info*) {
+  Answer(req, [&] { return ImageList(req, ino, size, offset, false); });
 }
 
-void ReadDirPlus(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
-                 fuse_file_info*) {
-  Answer(req, [&] { return List(req, ino, size, offset, true); });
+void ImageReadDirPlus(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
+                      fuse_file_info*) {
+  Answer(req, [&] { return ImageList(req, ino, size, offset, true); });
 }
 
-void StatFs(fuse_req_t req, fuse_ino_t) {
+void ImageStatFs(fuse_req_t req, fuse_ino_t) {
   Answer(req, [&]() -> Status {
     struct statvfs st {};
     RETURN_IF_ERROR(TreeOf(req).StatFs(&st));
@@ -238,7 +238,8 @@ Status ReplyXattr(fuse_req_t req, const std::string& value, size_t size) {
   return Status::Ok();
 }
 
-void GetXattr(fuse_req_t req, fuse_ino_t ino, const char* name, size_t size) {
+void ImageGetXattr(fuse_req_t req, fuse_ino_t ino, const char* name,
+                   size_t size) {
   Answer(req, [&]() -> Status {
     ASSIGN_OR_RETURN(const udf::FileEntry entry,
                      TreeOf(req).Entry(BlockOf(req, ino)));
@@ -250,7 +251,7 @@ void GetXattr(fuse_req_t req, fuse_ino_t ino, const char* name, size_t size) {
   });
 }
 
-void ListXattr(fuse_req_t req, fuse_ino_t ino, size_t size) {
+void ImageListXattr(fuse_req_t req, fuse_ino_t ino, size_t size) {
   Answer(req, [&]() -> Status {
     ASSIGN_OR_RETURN(const udf::FileEntry entry,
                      TreeOf(req).Entry(BlockOf(req, ino)));
@@ -260,21 +261,21 @@ void ListXattr(fuse_req_t req, fuse_ino_t ino, size_t size) {
   });
 }
 
-fuse_lowlevel_ops Operations() {
+fuse_lowlevel_ops ImageOperations() {
   fuse_lowlevel_ops o{};
-  o.init = Init;
-  o.lookup = Lookup;
-  o.getattr = GetAttr;
-  o.readlink = ReadLink;
-  o.open = Open;
-  o.release = Release;
-  o.read = Read;
-  o.opendir = OpenDir;
-  o.readdir = ReadDir;
-  o.readdirplus = ReadDirPlus;
-  o.statfs = StatFs;
-  o.getxattr = GetXattr;
-  o.listxattr = ListXattr;
+  o.init = ImageInit;
+  o.lookup = ImageLookup;
+  o.getattr = ImageGetAttr;
+  o.readlink = ImageReadLink;
+  o.open = ImageOpen;
+  o.release = ImageRelease;
+  o.read = ImageRead;
+  o.opendir = ImageOpenDir;
+  o.readdir = ImageReadDir;
+  o.readdirplus = ImageReadDirPlus;
+  o.statfs = ImageStatFs;
+  o.getxattr = ImageGetXattr;
+  o.listxattr = ImageListXattr;
   return o;
 }
 
@@ -290,7 +291,7 @@ Status ServeImage(const ImageMountOptions& options,
   mount.read_only = true;
   mount.allow_other = options.allow_other;
   ASSIGN_OR_RETURN(const std::unique_ptr<FuseLoop> loop,
-                   FuseLoop::Mount(Operations(), &fs, mount));
+                   FuseLoop::Mount(ImageOperations(), &fs, mount));
   loop->Start([&] { serving->NoteEnded(); });
   serving->Wait([&] {
     loop->RaiseReadahead();

@@ -14,10 +14,6 @@ namespace {
 // Contents of directories that stay in memory between commits.
 constexpr size_t kImageCacheBytes = 64u << 20;
 
-uint32_t Blocks(uint64_t bytes) {
-  return static_cast<uint32_t>((bytes + kSectorSize - 1) / kSectorSize);
-}
-
 std::shared_ptr<const udf::Sector> SectorAt(const Bytes& content,
                                             uint32_t index) {
   auto sector = std::make_shared<udf::Sector>();
@@ -96,7 +92,7 @@ Status Volume::Impl::Prefetch() {
     RETURN_IF_ERROR(BaseOffset(key.first, key.second, name).status());
   }
   for (const Wanted& want : wanted) {
-    const uint32_t blocks = Blocks(want.size);
+    const uint32_t blocks = BlocksFor(want.size);
     if (blocks > want.run.count) {
       return Status(Errc::kCorruption,
                     fmt::format("{}: directory {} of {} bytes has {} blocks",
@@ -180,12 +176,12 @@ Status Volume::Impl::FreezeDirectory(Frozen* frozen, LiveInode* dir,
   bool edited = false;
   if (current.count != 0 && dir->relocation.count == 0) {
     // Padding is borne where there is no room to write the directory anew.
-    const bool anew = FitsRecord(old_size) || Spare(Blocks(old_size));
+    const bool anew = FitsRecord(old_size) || Spare(BlocksFor(old_size));
     ASSIGN_OR_RETURN(edited, image->Edit(removals, &additions, current.block,
                                          /*keep_padding=*/!anew));
   }
   if (edited) {
-    const uint32_t need = Blocks(image->size());
+    const uint32_t need = BlocksFor(image->size());
     if (need > current.count) {
       // EnsureDirSpace reserved it behind the extent.
       VELLUM_CHECK(need - current.count <= dir->tail.count);
@@ -206,9 +202,9 @@ Status Volume::Impl::FreezeDirectory(Frozen* frozen, LiveInode* dir,
     }
     udf::BlockRun run = dir->relocation;
     dir->relocation = {};
-    if (run.count < Blocks(most)) {
+    if (run.count < BlocksFor(most)) {
       if (run.count != 0) allocator_->Unreserve(run);
-      const uint32_t want = Blocks(most);
+      const uint32_t want = BlocksFor(most);
       run = {};
       if (Spare(want)) {
         run = allocator_->Allocate(want, want, data_cursor_)
@@ -221,7 +217,7 @@ Status Volume::Impl::FreezeDirectory(Frozen* frozen, LiveInode* dir,
     RETURN_IF_ERROR(image->Rewrite(
         removals, &additions, run.block,
         [&moved](uint32_t from, uint32_t to) { moved[from] = to; }));
-    const uint32_t need = Blocks(image->size());
+    const uint32_t need = BlocksFor(image->size());
     if (in_place) {
       if (need > current.count + dir->tail.count) {
         return Status(Errc::kNoSpace,
@@ -238,7 +234,7 @@ Status Volume::Impl::FreezeDirectory(Frozen* frozen, LiveInode* dir,
       }
       current.count = need;
       for (uint32_t i = 0; i < need; ++i) {
-        (i < Blocks(old_size) ? out.in_place : out.direct).insert(i);
+        (i < BlocksFor(old_size) ? out.in_place : out.direct).insert(i);
       }
       out.block = current.block;
     } else {
@@ -257,7 +253,7 @@ Status Volume::Impl::FreezeDirectory(Frozen* frozen, LiveInode* dir,
   }
   for (const uint32_t sector : image->TakeChangedSectors()) {
     if (out.whole) break;
-    (sector < Blocks(old_size) ? out.in_place : out.direct).insert(sector);
+    (sector < BlocksFor(old_size) ? out.in_place : out.direct).insert(sector);
   }
   out.longer = image->size() > old_size;
   dir->parent_moved = false;
@@ -425,7 +421,7 @@ Status Volume::Impl::BuildSectors(const Frozen& frozen,
   for (const FrozenDirectory& dir : frozen.directories) {
     const Bytes& content = dir.image->content();
     if (dir.whole) {
-      for (uint32_t i = 0; i < Blocks(content.size()); ++i) {
+      for (uint32_t i = 0; i < BlocksFor(content.size()); ++i) {
         direct->insert_or_assign(Sector(dir.block + i), SectorAt(content, i));
       }
       continue;

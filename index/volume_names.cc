@@ -14,10 +14,6 @@ namespace {
 // Blocks that only the clean-up of names may use.
 constexpr uint64_t kNameReserve = 16;
 
-uint32_t Blocks(uint64_t bytes) {
-  return static_cast<uint32_t>((bytes + kSectorSize - 1) / kSectorSize);
-}
-
 }  // namespace
 
 Status CheckName(std::string_view name) {
@@ -83,7 +79,7 @@ Status Volume::Impl::EnsureDirSpace(LiveInode* dir, std::string_view name) {
   fid.name = std::string(name);
   ASSIGN_OR_RETURN(const size_t length, udf::FidLength(fid));
   const uint64_t bytes = dir->dir_bytes + length;
-  const uint32_t need = Blocks(bytes);
+  const uint32_t need = BlocksFor(bytes);
   udf::BlockRun current;
   if (!dir->extents.empty()) current = dir->extents.Blocks().front();
   const uint32_t here =
@@ -317,7 +313,7 @@ Result<Attr> Volume::Impl::CreateLocked(InodeNumber dir, std::string_view name,
   if (inode.type == udf::FileType::kSymlink &&
       udf::SymlinkNeedsExtent(inode.symlink_target)) {
     const uint32_t need =
-        Blocks(udf::EncodeSymlinkData(inode.symlink_target).size());
+        BlocksFor(udf::EncodeSymlinkData(inode.symlink_target).size());
     std::optional<udf::BlockRun> run;
     if (Spare(need)) run = allocator_->Allocate(need, need, data_cursor_);
     if (run.has_value()) {

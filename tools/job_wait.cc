@@ -16,7 +16,7 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-constexpr std::chrono::milliseconds kPoll{100};
+constexpr std::chrono::milliseconds kJobPoll{100};
 constexpr uint64_t kRegionBytes = kRegionSize;  // jobs count regions
 
 bool Ended(const std::string& state) {
@@ -119,7 +119,7 @@ Result<Json> WaitForJob(const Cli& cli, const Client& client, uint64_t job) {
       progress.End();
       return row;
     }
-    std::this_thread::sleep_for(kPoll);
+    std::this_thread::sleep_for(kJobPoll);
   }
 }
 

@@ -40,7 +40,7 @@ namespace {
 
 constexpr std::string_view kSlotMagic = "VELLUMCS";
 constexpr uint32_t kSlotVersion = 1;
-constexpr size_t kUuidLength = 32;
+constexpr size_t kSlotUuidLength = 32;
 constexpr size_t kIdLength = 30;
 constexpr std::array<uint32_t, 2> kPlaces = {kSlotASector, kSlotBSector};
 
@@ -54,7 +54,7 @@ struct Place {
 };
 
 bool IsHexUuid(const std::string& text) {
-  return text.size() == kUuidLength &&
+  return text.size() == kSlotUuidLength &&
          std::all_of(text.begin(), text.end(), [](char c) {
            return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f');
          });
@@ -127,9 +127,10 @@ std::optional<ControlSlot> DecodeSlot(const Sector& sector) {
   }
   ControlSlot slot;
   slot.epoch = Load64(in, 16);
-  slot.format_uuid = ToText(in.subspan(24, kUuidLength));
-  slot.medium_uuid = ToText(in.subspan(56, kUuidLength));
-  if (Load8(in, 88) != 0) slot.owner_uuid = ToText(in.subspan(88, kUuidLength));
+  slot.format_uuid = ToText(in.subspan(24, kSlotUuidLength));
+  slot.medium_uuid = ToText(in.subspan(56, kSlotUuidLength));
+  if (Load8(in, 88) != 0)
+    slot.owner_uuid = ToText(in.subspan(88, kSlotUuidLength));
   slot.role = static_cast<Role>(role);
   slot.state = static_cast<SlotState>(state);
   slot.volume_id = ToText(in.subspan(124, volume_length));
@@ -253,7 +254,7 @@ Status WriteControlSlot(Medium& medium, ControlSlot* slot) {
 
 std::string NewUuid() {
   std::string text;
-  for (std::byte b : RandomBytes(kUuidLength / 2)) {
+  for (std::byte b : RandomBytes(kSlotUuidLength / 2)) {
     text += fmt::format("{:02x}", std::to_integer<unsigned>(b));
   }
   return text;

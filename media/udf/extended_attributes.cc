@@ -122,7 +122,7 @@ void AppendPrivate(const InodeAttr& attr,
   VELLUM_CHECK(out->size() == at + size);
 }
 
-Status Wrong(uint32_t block, const std::string& what) {
+Status WrongAttribute(uint32_t block, const std::string& what) {
   return Status(Errc::kCorruption,
                 fmt::format("extended attributes of the entry in block {}: {}",
                             block, what));
@@ -137,7 +137,8 @@ Status DecodeItem(uint8_t kind, uint8_t index, ConstByteSpan data,
       if (data.size() != kNanosecondsSize) break;
       for (size_t i = 0; i < times.size(); ++i) {
         const uint32_t remainder = Load16(data, 2 * i);
-        if (remainder > 999) return Wrong(block, "nanoseconds out of range");
+        if (remainder > 999)
+          return WrongAttribute(block, "nanoseconds out of range");
         times[i]->nsec = times[i]->nsec / 1000 * 1000 + remainder;
       }
       return Status::Ok();
@@ -160,19 +161,23 @@ Status DecodeItem(uint8_t kind, uint8_t index, ConstByteSpan data,
     default:
       return Status::Ok();  // of a later minor version
   }
-  return Wrong(block, fmt::format("item of kind {} is malformed", kind));
+  return WrongAttribute(block,
+                        fmt::format("item of kind {} is malformed", kind));
 }
 
 Status DecodePrivate(ConstByteSpan data, uint32_t block, InodeAttr* attr,
                      std::optional<std::string>* true_target) {
-  if (data.size() < kPrivateHeaderSize) return Wrong(block, "cut off");
+  if (data.size() < kPrivateHeaderSize) return WrongAttribute(block, "cut off");
   if (Load8(data, 2) != kPrivateVersion) {
-    return Wrong(block, fmt::format("version {} is unknown", Load8(data, 2)));
+    return WrongAttribute(block,
+                          fmt::format("version {} is unknown", Load8(data, 2)));
   }
   for (size_t at = kPrivateHeaderSize; at < data.size();) {
-    if (data.size() - at < kItemHeaderSize) return Wrong(block, "cut off");
+    if (data.size() - at < kItemHeaderSize)
+      return WrongAttribute(block, "cut off");
     const size_t length = Load16(data, at + 2);
-    if (ItemSize(length) > data.size() - at) return Wrong(block, "cut off");
+    if (ItemSize(length) > data.size() - at)
+      return WrongAttribute(block, "cut off");
     RETURN_IF_ERROR(DecodeItem(Load8(data, at), Load8(data, at + 1),
                                data.subspan(at + kItemHeaderSize, length),
                                block, attr, true_target));
@@ -185,13 +190,14 @@ Status DecodeAttribute(ConstByteSpan data, uint32_t block, InodeAttr* attr,
                        std::optional<std::string>* true_target) {
   const uint32_t type = Load32(data, 0);
   if (type == kDeviceSpecification) {
-    if (data.size() < 24) return Wrong(block, "device numbers are cut off");
+    if (data.size() < 24)
+      return WrongAttribute(block, "device numbers are cut off");
     attr->major = Load32(data, 16);
     attr->minor = Load32(data, 20);
   } else if (type == kImplementationUse) {
     if (data.size() < kUseHeaderSize ||
         Load32(data, 12) > data.size() - kUseHeaderSize) {
-      return Wrong(block, "implementation use is cut off");
+      return WrongAttribute(block, "implementation use is cut off");
     }
     if (LoadRegid(data, 16) == kInodeAttributesId) {
       return DecodePrivate(data.subspan(kUseHeaderSize, Load32(data, 12)),
@@ -240,16 +246,17 @@ Status DecodeExtendedAttributes(ConstByteSpan space, uint32_t block,
                                 InodeAttr* attr,
                                 std::optional<std::string>* true_target) {
   if (space.empty()) return Status::Ok();
-  if (space.size() < kSpaceHeaderSize) return Wrong(block, "cut off");
+  if (space.size() < kSpaceHeaderSize) return WrongAttribute(block, "cut off");
   const Status tag = CheckTag(space, kTagExtendedAttributeHeader, block);
-  if (!tag.ok()) return Wrong(block, tag.error().message);
+  if (!tag.ok()) return WrongAttribute(block, tag.error().message);
   for (size_t at = kSpaceHeaderSize; at < space.size();) {
     if (space.size() - at < kAttributeHeaderSize) {
-      return Wrong(block, "cut off");
+      return WrongAttribute(block, "cut off");
     }
     const uint32_t length = Load32(space, at + 8);
     if (length < kAttributeHeaderSize || length > space.size() - at) {
-      return Wrong(block, fmt::format("attribute of {} bytes", length));
+      return WrongAttribute(block,
+                            fmt::format("attribute of {} bytes", length));
     }
     RETURN_IF_ERROR(
         DecodeAttribute(space.subspan(at, length), block, attr, true_target));

@@ -12,7 +12,7 @@
 namespace vellum::udf {
 namespace {
 
-constexpr size_t kHeaderSize = 38;
+constexpr size_t kFidHeaderSize = 38;
 constexpr size_t kMaxFidSize = kSectorSize;
 constexpr size_t kMaxNameBytes = 255;  // POSIX NAME_MAX
 constexpr uint8_t kDirectoryBit = 2;
@@ -48,7 +48,9 @@ Status CheckName(const Fid& fid) {
 struct FidShape {
   StoredName stored;
   size_t use = 0;  // implementation use
-  size_t total() const { return PadTo4(kHeaderSize + use + stored.cs0.size()); }
+  size_t total() const {
+    return PadTo4(kFidHeaderSize + use + stored.cs0.size());
+  }
 };
 
 Result<FidShape> ShapeOf(const Fid& fid) {
@@ -61,7 +63,7 @@ Result<FidShape> ShapeOf(const Fid& fid) {
   return shape;
 }
 
-Status Wrong(uint32_t block, const std::string& what) {
+Status WrongFid(uint32_t block, const std::string& what) {
   return Status(Errc::kCorruption,
                 fmt::format("directory entry in block {}: {}", block, what));
 }
@@ -74,7 +76,7 @@ Result<std::optional<std::string>> TrueName(ConstByteSpan use, uint32_t block) {
   const size_t length = Load16(use, kRegidSize);
   if (length == 0) return std::optional<std::string>();
   if (length > use.size() - kTrueNameAt) {
-    return Wrong(block, "the true name is cut off");
+    return WrongFid(block, "the true name is cut off");
   }
   return std::optional<std::string>(ToText(use.subspan(kTrueNameAt, length)));
 }
@@ -114,31 +116,31 @@ Status EncodeFid(const Fid& fid, uint32_t block, size_t extra_iu, Bytes* out) {
   Store32(data, 32, fid.unique_id);
   Store16(data, 36, static_cast<uint16_t>(use));
   if (use != 0) {
-    const ByteSpan area = data.subspan(kHeaderSize, use);
+    const ByteSpan area = data.subspan(kFidHeaderSize, use);
     StoreRegid(area, 0, kFileNameId, RegidSuffix::kImplementation);
     if (!fid.parent && !shape.stored.exact) {
       Store16(area, kRegidSize, static_cast<uint16_t>(fid.name.size()));
       StoreBytes(area, kTrueNameAt, AsBytes(fid.name));
     }
   }
-  StoreBytes(data, kHeaderSize + use, shape.stored.cs0);
+  StoreBytes(data, kFidHeaderSize + use, shape.stored.cs0);
   SealTag(data, kTagFileIdentifier, block, total - kTagSize);
   return Status::Ok();
 }
 
 Result<DecodedFid> DecodeFid(ConstByteSpan data, uint32_t block) {
-  if (data.size() < kHeaderSize) return Wrong(block, "cut off");
+  if (data.size() < kFidHeaderSize) return WrongFid(block, "cut off");
   const size_t name_length = Load8(data, 19);
   const size_t use = Load16(data, 36);
   DecodedFid decoded;
-  decoded.length = PadTo4(kHeaderSize + use + name_length);
+  decoded.length = PadTo4(kFidHeaderSize + use + name_length);
   if (decoded.length > data.size() || decoded.length > kMaxFidSize) {
-    return Wrong(block, fmt::format("{} bytes long", decoded.length));
+    return WrongFid(block, fmt::format("{} bytes long", decoded.length));
   }
   RETURN_IF_ERROR(
       CheckTag(data.first(decoded.length), kTagFileIdentifier, block));
   if (TagCrcLengthOf(data) != decoded.length - kTagSize) {
-    return Wrong(block, "CRC does not cover the padding");
+    return WrongFid(block, "CRC does not cover the padding");
   }
   Fid& fid = decoded.fid;
   const uint8_t bits = Load8(data, 18);
@@ -147,27 +149,27 @@ Result<DecodedFid> DecodeFid(ConstByteSpan data, uint32_t block) {
   fid.parent = (bits & kParentBit) != 0;
   fid.icb_block = Load32(data, 24);
   fid.unique_id = Load32(data, 32);
-  decoded.needed = PadTo4(kHeaderSize + name_length);
+  decoded.needed = PadTo4(kFidHeaderSize + name_length);
   if (fid.deleted) return decoded;  // the rest may be anything
   if (Load32(data, 20) != kSectorSize) {
-    return Wrong(block, "file entry is not one block");
+    return WrongFid(block, "file entry is not one block");
   }
-  if (Load16(data, 28) != 0) return Wrong(block, "names another partition");
-  const ConstByteSpan stored = data.subspan(kHeaderSize + use, name_length);
+  if (Load16(data, 28) != 0) return WrongFid(block, "names another partition");
+  const ConstByteSpan stored = data.subspan(kFidHeaderSize + use, name_length);
   ASSIGN_OR_RETURN(std::optional<std::string> true_name,
-                   TrueName(data.subspan(kHeaderSize, use), block));
+                   TrueName(data.subspan(kFidHeaderSize, use), block));
   if (true_name) {
     fid.name = *std::move(true_name);
     const StoredName expected = MakeStoredName(fid.name);
     if (expected.exact ||
         !std::equal(stored.begin(), stored.end(), expected.cs0.begin(),
                     expected.cs0.end())) {
-      return Wrong(block, "the true name does not belong to the stored one");
+      return WrongFid(block, "the true name does not belong to the stored one");
     }
     // Another writer may have padded less.
-    decoded.needed =
-        std::min(decoded.length,
-                 PadTo4(kHeaderSize + TrueNameUseSize(fid.name) + name_length));
+    decoded.needed = std::min(
+        decoded.length,
+        PadTo4(kFidHeaderSize + TrueNameUseSize(fid.name) + name_length));
   } else {
     Result<std::string> name = DecodeCs0(stored);
     if (!name.ok())
@@ -176,7 +178,7 @@ Result<DecodedFid> DecodeFid(ConstByteSpan data, uint32_t block) {
     fid.name = *std::move(name);
   }
   const Status usable = CheckName(fid);
-  if (!usable.ok()) return Wrong(block, usable.error().message);
+  if (!usable.ok()) return WrongFid(block, usable.error().message);
   return decoded;
 }
 

@@ -322,7 +322,7 @@ struct EntryLayout {
 constexpr EntryLayout kEfeLayout = {kEfeHeader, 72, 80, 92, 104, 116, 200, 208};
 constexpr EntryLayout kFeLayout = {kFeHeader, 64, 72, 84, 0, 96, 160, 168};
 
-Status Wrong(uint32_t block, const std::string& what) {
+Status WrongEntry(uint32_t block, const std::string& what) {
   return Status(Errc::kCorruption,
                 fmt::format("file entry in block {}: {}", block, what));
 }
@@ -332,7 +332,7 @@ Result<Bytes> SymlinkData(const FileEntry& entry, uint64_t size, uint32_t block,
                           const ReadBlock& read_block) {
   if (entry.inline_data) return *entry.inline_data;
   if (size > kMaxPathData) {
-    return Wrong(block, fmt::format("symlink of {} bytes", size)).error();
+    return WrongEntry(block, fmt::format("symlink of {} bytes", size)).error();
   }
   Bytes data(size);
   for (const Extent& extent : entry.extents) {
@@ -357,16 +357,18 @@ Result<EntryLayout> CheckHeader(const Sector& icb, uint32_t block) {
   const uint64_t tail = uint64_t{Load32(icb, layout.attributes_length)} +
                         Load32(icb, layout.attributes_length + 4);
   if (tail > kSectorSize - layout.header) {
-    return Wrong(block, fmt::format("{} bytes do not fit", tail)).error();
+    return WrongEntry(block, fmt::format("{} bytes do not fit", tail)).error();
   }
   if (TagCrcLengthOf(icb) != layout.header + tail - kTagSize) {
-    return Wrong(block, "CRC does not cover the entry").error();
+    return WrongEntry(block, "CRC does not cover the entry").error();
   }
   if (Load16(icb, 20) != 4) {
-    return Wrong(block, fmt::format("strategy {}", Load16(icb, 20))).error();
+    return WrongEntry(block, fmt::format("strategy {}", Load16(icb, 20)))
+        .error();
   }
   if (!IsKnown(static_cast<FileType>(Load8(icb, 27)))) {
-    return Wrong(block, fmt::format("file type {}", Load8(icb, 27))).error();
+    return WrongEntry(block, fmt::format("file type {}", Load8(icb, 27)))
+        .error();
   }
   return layout;
 }
@@ -396,8 +398,8 @@ Status LoadBody(const Sector& icb, ConstByteSpan area,
   uint64_t recorded = 0;
   if (context.descriptor_size == 0) {
     if (area.size() != context.size) {
-      return Wrong(block, fmt::format("{} bytes inline, size {}", area.size(),
-                                      context.size));
+      return WrongEntry(block, fmt::format("{} bytes inline, size {}",
+                                           area.size(), context.size));
     }
     entry->inline_data = Bytes(area.begin(), area.end());
   } else {
@@ -408,9 +410,9 @@ Status LoadBody(const Sector& icb, ConstByteSpan area,
     recorded = allocation.recorded_blocks;
   }
   if (Load64(icb, layout.blocks_recorded) != recorded) {
-    return Wrong(block,
-                 fmt::format("says {} recorded blocks, has {}",
-                             Load64(icb, layout.blocks_recorded), recorded));
+    return WrongEntry(
+        block, fmt::format("says {} recorded blocks, has {}",
+                           Load64(icb, layout.blocks_recorded), recorded));
   }
   return Status::Ok();
 }
@@ -447,14 +449,14 @@ Result<FileEntry> DecodeFileEntry(const Sector& icb, uint32_t block,
       context.descriptor_size = 0;
       break;
     default:
-      return Wrong(block, "kind of descriptors is unknown").error();
+      return WrongEntry(block, "kind of descriptors is unknown").error();
   }
   RETURN_IF_ERROR(LoadBody(icb, area, layout, context, read_block, &entry));
   if (entry.attr.type == FileType::kSymlink) {
     ASSIGN_OR_RETURN(const Bytes data,
                      SymlinkData(entry, entry.attr.size, block, read_block));
     Result<std::string> target = DecodePath(data);
-    if (!target.ok()) return Wrong(block, target.error().message).error();
+    if (!target.ok()) return WrongEntry(block, target.error().message).error();
     entry.symlink_target =
         true_target ? *std::move(true_target) : *std::move(target);
     entry.attr.size = entry.symlink_target.size();
@@ -462,7 +464,7 @@ Result<FileEntry> DecodeFileEntry(const Sector& icb, uint32_t block,
   } else if (entry.attr.type != FileType::kRegular &&
              entry.attr.type != FileType::kDirectory) {
     if (entry.attr.size != 0) {
-      return Wrong(block, "special file with content").error();
+      return WrongEntry(block, "special file with content").error();
     }
     entry.inline_data.reset();
   }

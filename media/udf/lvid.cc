@@ -9,7 +9,7 @@
 namespace vellum::udf {
 namespace {
 
-constexpr uint16_t kRevision = 0x0201;
+constexpr uint16_t kLvidRevision = 0x0201;
 constexpr uint32_t kImplementationUseSize = 46;
 constexpr size_t kImplementationUseAt = 88;  // with one partition
 constexpr size_t kCrcLength =
@@ -30,9 +30,9 @@ Sector EncodeLvid(const Lvid& lvid) {
              RegidSuffix::kImplementation);
   Store32(sector, kImplementationUseAt + 32, lvid.files);
   Store32(sector, kImplementationUseAt + 36, lvid.directories);
-  Store16(sector, kImplementationUseAt + 40, kRevision);  // least to read
-  Store16(sector, kImplementationUseAt + 42, kRevision);  // least to write
-  Store16(sector, kImplementationUseAt + 44, kRevision);  // most to write
+  Store16(sector, kImplementationUseAt + 40, kLvidRevision);  // least to read
+  Store16(sector, kImplementationUseAt + 42, kLvidRevision);  // least to write
+  Store16(sector, kImplementationUseAt + 44, kLvidRevision);  // most to write
   SealTag(sector, kTagIntegrity, kLvidSector, kCrcLength);
   return sector;
 }

@@ -28,7 +28,7 @@ void Append(ComponentType type, ConstByteSpan name, Bytes* out) {
   StoreBytes(*out, at + kHeaderSize, name);
 }
 
-Status Wrong(const std::string& what) {
+Status WrongPath(const std::string& what) {
   return Status(Errc::kCorruption, "symlink target: " + what);
 }
 
@@ -58,10 +58,10 @@ EncodedPath EncodePath(std::string_view target) {
 Result<std::string> DecodePath(ConstByteSpan data) {
   std::string target;
   for (size_t at = 0; at < data.size();) {
-    if (data.size() - at < kHeaderSize) return Wrong("cut off");
+    if (data.size() - at < kHeaderSize) return WrongPath("cut off");
     const uint8_t type = Load8(data, at);
     const size_t length = Load8(data, at + 1);
-    if (length > data.size() - at - kHeaderSize) return Wrong("cut off");
+    if (length > data.size() - at - kHeaderSize) return WrongPath("cut off");
     const ConstByteSpan name = data.subspan(at + kHeaderSize, length);
     at += kHeaderSize + length;
     if (type == kRoot || (type == kForeignRoot && length == 0)) {
@@ -75,14 +75,14 @@ Result<std::string> DecodePath(ConstByteSpan data) {
       target += ".";
     } else if (type == kName) {
       Result<std::string> text = DecodeCs0(name);
-      if (!text.ok()) return Wrong(text.error().message);
+      if (!text.ok()) return WrongPath(text.error().message);
       if (text->empty() || text->find('/') != std::string::npos ||
           text->find('\0') != std::string::npos) {
-        return Wrong("a component is no name");
+        return WrongPath("a component is no name");
       }
       target += *text;
     } else {
-      return Wrong(fmt::format("component of type {}", type));
+      return WrongPath(fmt::format("component of type {}", type));
     }
   }
   return target;

@@ -15,7 +15,7 @@ namespace {
 constexpr size_t kUseAt = 52;
 constexpr size_t kUseSize = 460;
 constexpr size_t kCrcAt = kUseSize - 4;
-constexpr std::string_view kMagic = "VELLUMV1";
+constexpr std::string_view kPrivateMagic = "VELLUMV1";
 constexpr uint32_t kFormatVersion = 1;
 constexpr size_t kUuidBytes = 16;
 constexpr size_t kUuidAt = 16;
@@ -76,7 +76,7 @@ void EncodePrivateVolume(const VolumeDescription& description,
   StoreRegid(sector, 20, kVolumeControlId, RegidSuffix::kImplementation);
   const ByteSpan use = sector.subspan(kUseAt, kUseSize);
   const Geometry& g = description.geometry;
-  StoreBytes(use, 0, AsBytes(kMagic));
+  StoreBytes(use, 0, AsBytes(kPrivateMagic));
   Store32(use, 8, kFormatVersion);
   StoreUuid(use, kUuidAt, description.format_uuid);
   Store64(use, 32, g.sectors);
@@ -95,7 +95,7 @@ void EncodePrivateVolume(const VolumeDescription& description,
 Status DecodePrivateVolume(const Sector& sector,
                            VolumeDescription* description) {
   const ConstByteSpan use = ConstByteSpan(sector).subspan(kUseAt, kUseSize);
-  if (ToText(use.first(kMagic.size())) != kMagic ||
+  if (ToText(use.first(kPrivateMagic.size())) != kPrivateMagic ||
       Load32(use, kCrcAt) != Crc32c(use.first(kCrcAt))) {
     return Status(Errc::kCorruption,
                   "private volume descriptor: checksum is wrong");

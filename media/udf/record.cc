@@ -45,9 +45,9 @@
 namespace vellum::udf {
 namespace {
 
-constexpr std::string_view kMagic = "VELLUMRJ";
+constexpr std::string_view kRecordMagic = "VELLUMRJ";
 constexpr uint32_t kVersion = 1;
-constexpr size_t kUuidLength = 32;
+constexpr size_t kRecordUuidLength = 32;
 constexpr size_t kOwnerLength = 32;
 constexpr uint64_t kEscaped = uint64_t{1} << 63;
 constexpr uint64_t kFresh = uint64_t{1} << 62;
@@ -64,7 +64,8 @@ uint32_t HeaderCrc(const Sector& sector) {
 }
 
 bool BeginsWithMagic(const Sector& image) {
-  return ToText(ConstByteSpan(image).first(kMagic.size())) == kMagic;
+  return ToText(ConstByteSpan(image).first(kRecordMagic.size())) ==
+         kRecordMagic;
 }
 
 // The part of the record CRC that the header makes.
@@ -143,10 +144,10 @@ uint64_t SpillTableSectors(uint64_t ranges) {
 
 Sector EncodeRingHeader(const RingHeader& header) {
   const RecordHeader& record = header.record;
-  VELLUM_CHECK(record.format_uuid.size() <= kUuidLength &&
+  VELLUM_CHECK(record.format_uuid.size() <= kRecordUuidLength &&
                record.owner_id.size() <= kOwnerLength);
   Sector out{};
-  StoreBytes(out, 0, AsBytes(kMagic));
+  StoreBytes(out, 0, AsBytes(kRecordMagic));
   Store32(out, 8, kVersion);
   Store64(out, 16, record.sequence);
   Store64(out, 24, record.epoch);
@@ -181,7 +182,7 @@ std::optional<RingHeader> DecodeRingHeader(const Sector& data,
   RecordHeader& record = header.record;
   record.sequence = Load64(in, 16);
   record.epoch = Load64(in, 24);
-  record.format_uuid = ToText(in.subspan(32, kUuidLength));
+  record.format_uuid = ToText(in.subspan(32, kRecordUuidLength));
   record.generation = {Load64(in, 64), Load64(in, 72)};
   record.lvid_before = Load32(in, 80);
   record.lvid_after = Load32(in, 84);
@@ -245,7 +246,7 @@ Status WriteBody(const Record& record, SectorWriter* out) {
   for (const auto& [number, image] : images) {
     if (BeginsWithMagic(*image)) {
       sector = *image;
-      std::fill_n(sector.begin(), kMagic.size(), std::byte{0});
+      std::fill_n(sector.begin(), kRecordMagic.size(), std::byte{0});
       RETURN_IF_ERROR(out->Append(sector));
     } else {
       RETURN_IF_ERROR(out->Append(*image));
@@ -305,7 +306,7 @@ Result<std::optional<Record>> ReadRecord(Medium& medium,
   for (uint64_t entry : list) {
     const auto image = std::make_shared<Sector>();
     RETURN_IF_ERROR(reader.Next(image.get()));
-    if ((entry & kEscaped) != 0) StoreBytes(*image, 0, AsBytes(kMagic));
+    if ((entry & kEscaped) != 0) StoreBytes(*image, 0, AsBytes(kRecordMagic));
     crc = Crc32c(*image, crc);
     record.images.emplace(entry & kSectorBits, image);
     if ((entry & kFresh) != 0) record.fresh.insert(entry & kSectorBits);

@@ -18,7 +18,7 @@ struct Rings {
   PatchPlaces places;
 };
 
-void Check(const Status& status) {
+void CheckJournal(const Status& status) {
   if (status.ok()) return;
   std::fprintf(stderr, "journal target: %s\n", status.ToString().c_str());
   std::abort();
@@ -28,7 +28,7 @@ udf::SectorImages Images(MemoryMedium* medium, const udf::Geometry& g,
                          uint32_t count) {
   udf::SectorImages images;
   const auto lvid = std::make_shared<udf::Sector>();
-  Check(medium->Read(udf::kLvidSector, *lvid));
+  CheckJournal(medium->Read(udf::kLvidSector, *lvid));
   images.emplace(udf::kLvidSector, lvid);
   for (uint32_t i = 0; i < count; ++i) {
     const auto image = std::make_shared<udf::Sector>();
@@ -47,14 +47,15 @@ const Rings& TheRings() {
     udf::FormatOptions format;
     format.volume_id = "RING";
     const Result<udf::ControlSlot> slot = udf::FormatVolume(medium, format);
-    Check(slot.status());
+    CheckJournal(slot.status());
     const udf::Geometry g = udf::ReadDescription(medium)->geometry;
     rings.geometry = g;
-    Check(udf::AppendControlLog(medium, g, std::make_unique<uint64_t>(0).get(),
-                                {{{1, 2}, "{\"job\":1}"}, {{3, 4}, "{}"}}));
+    CheckJournal(
+        udf::AppendControlLog(medium, g, std::make_unique<uint64_t>(0).get(),
+                              {{{1, 2}, "{\"job\":1}"}, {{3, 4}, "{}"}}));
     udf::Journal journal(&medium, g, 1, g.ring_first);
     udf::Sector lvid;
-    Check(medium.Read(udf::kLvidSector, lvid));
+    CheckJournal(medium.Read(udf::kLvidSector, lvid));
     const auto write = [&](uint32_t count, const udf::Spill& spill) {
       udf::Record record;
       record.header.format_uuid = slot->format_uuid;
@@ -63,7 +64,7 @@ const Rings& TheRings() {
                                   journal.next_sequence()};
       record.header.lvid_before = record.header.lvid_after = udf::Crc32c(lvid);
       record.images = Images(&medium, g, count);
-      Check(journal.Write(&record, spill));
+      CheckJournal(journal.Write(&record, spill));
     };
     write(1, {});
     write(5, {});
