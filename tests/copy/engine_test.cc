@@ -2,6 +2,7 @@
 // The copy engines on media in memory.
 #include <cstring>
 
+#include "media/borrowed_medium.h"
 #include "media/fault_medium.h"
 #include "tests/copy/engine_fixture.h"
 
@@ -9,30 +10,18 @@ namespace vellum {
 namespace {
 
 // A wrapper that changes what was written to one sector after the write.
-class LyingMedium : public Medium {
+class LyingMedium : public BorrowedMedium {
  public:
   LyingMedium(MemoryMedium* base, uint64_t sector)
-      : base_(base), sector_(sector) {}
-  MediumInfo Info() const override { return base_->Info(); }
-  Status Read(uint64_t lba, ByteSpan out) override {
-    return base_->Read(lba, out);
-  }
+      : BorrowedMedium(base), base_(base), sector_(sector) {}
   Status Write(uint64_t lba, ConstByteSpan data) override {
-    RETURN_IF_ERROR(base_->Write(lba, data));
+    RETURN_IF_ERROR(BorrowedMedium::Write(lba, data));
     if (lba <= sector_ && sector_ < lba + data.size() / kSectorSize) {
       const std::byte flipped{0x5A};
       base_->Poke(sector_ * kSectorSize + 100, {&flipped, 1});
     }
     return Status::Ok();
   }
-  Status Flush() override { return base_->Flush(); }
-  Status Discard(uint64_t lba, uint64_t count) override {
-    return base_->Discard(lba, count);
-  }
-  Result<SectorRange> NextAllocated(SectorRange from) override {
-    return base_->NextAllocated(from);
-  }
-  void DropReadCache(uint64_t, uint64_t) override {}
 
  private:
   MemoryMedium* const base_;

@@ -96,8 +96,14 @@ TEST_F(JobsDrivesTest, ReaderWhoComesWhileTheTargetIsWrittenIsServedAfterIt) {
 
 // Readers of two volumes and a copy that needs the only drive twice.
 TEST_F(JobsDrivesTest, CopyAndBusyReadersShareOneDrive) {
+  std::atomic<int> steps{0};
+  job_options_.on_transition = [&](const JobRecord&) {
+    ++steps;
+    return Status::Ok();
+  };
   StartWithReader(1);
   ASSERT_OK(Write("PRIM", "text", "mine"));
+  std::atomic<bool> ended{false};
   std::atomic<bool> stop{false};
   std::atomic<int> rounds{0};
   std::vector<std::thread> readers;
@@ -105,16 +111,20 @@ TEST_F(JobsDrivesTest, CopyAndBusyReadersShareOneDrive) {
        {std::pair("OTHER", "to be read"), std::pair("PRIM", "mine")}) {
     readers.emplace_back([&, volume = volume, text = text] {
       while (!stop) {
+        const int before = steps;
         EXPECT_EQ(ReadFile(volume, "text"), text);
         ++rounds;
         // Somebody who reads without a pause keeps the drive for the 30 s that
-        // a copy needs to come of age.
-        std::this_thread::sleep_for(std::chrono::milliseconds(50));
+        // a copy needs to come of age: each step of it is given a chance.
+        while (steps == before && !ended) {
+          std::this_thread::sleep_for(std::chrono::milliseconds(1));
+        }
       }
     });
   }
   const JobRecord job = Copy(Request("PRIM"));
   const int during = rounds;
+  ended = true;
   Await(job.id, [&](const JobRecord&) { return rounds > during + 4; });
   stop = true;
   for (std::thread& reader : readers) reader.join();

@@ -9,6 +9,7 @@
 #include "media/udf/format.h"
 #include "tests/fuzz/base_volume.h"
 #include "tests/fuzz/targets.h"
+#include "tests/index/volume_fixture.h"
 
 namespace vellum::fuzz {
 namespace {
@@ -27,7 +28,7 @@ Place NewPlace() {
   static std::unique_ptr<Catalog> catalog;
   static VolumeIndex used = 0;
   if (catalog == nullptr || used == kVolumesPerCatalog) {
-    catalog = NewCatalog();
+    catalog = MemoryCatalog();
     used = 0;
   }
   return {catalog.get(), ++used};
@@ -155,7 +156,7 @@ void RunAttach(ConstByteSpan data) {
   const std::unique_ptr<MemoryMedium> medium = good.Clone();
   const Result<udf::ControlSlot> before = udf::ReadControlSlot(*medium);
   VELLUM_CHECK(before.ok());
-  Volume volume(place.catalog, RecordOf(*before, base.geometry, place.index),
+  Volume volume(place.catalog, RecordFor(*before, base.geometry, place.index),
                 {});
   if (known) {
     VELLUM_CHECK(volume.Attach(medium.get()).ok() && volume.Detach().ok());

@@ -8,6 +8,7 @@
 #include "media/udf/bytes.h"
 #include "media/udf/format.h"
 #include "media/udf/reader.h"
+#include "tests/index/volume_fixture.h"
 
 namespace vellum::fuzz {
 namespace {
@@ -105,7 +106,7 @@ BaseVolume Build() {
   const udf::ControlSlot slot = Value(udf::FormatVolume(medium, format));
   base.geometry = Value(udf::ReadDescription(medium)).geometry;
 
-  const std::unique_ptr<Catalog> catalog = NewCatalog();
+  const std::unique_ptr<Catalog> catalog = MemoryCatalog();
   VolumeOptions options;
   bool keep = false;
   options.on_commit_step = [&](CommitStep step) {
@@ -113,7 +114,7 @@ BaseVolume Build() {
       base.pending = medium.Clone();
     return Status::Ok();
   };
-  Volume volume(catalog.get(), RecordOf(slot, base.geometry, 1), options);
+  Volume volume(catalog.get(), RecordFor(slot, base.geometry, 1), options);
   Check(volume.Attach(&medium));
   BuildTree(&volume);
   Check(volume.Sync());
@@ -145,31 +146,6 @@ BaseVolume Build() {
 const BaseVolume& Base() {
   static const BaseVolume kBase = Build();
   return kBase;
-}
-
-VolumeRecord RecordOf(const udf::ControlSlot& slot,
-                      const udf::Geometry& geometry, VolumeIndex index) {
-  VolumeRecord record;
-  record.index = index;
-  record.id = slot.volume_id;
-  record.medium = "M1";
-  record.medium_uuid = slot.medium_uuid;
-  record.format_uuid = slot.format_uuid;
-  record.role = slot.role;
-  record.state = slot.state;
-  record.owner_id = slot.owner_id;
-  record.owner_uuid = slot.owner_uuid;
-  record.generation = slot.generation;
-  record.threshold = slot.threshold;
-  record.geometry = geometry;
-  return record;
-}
-
-std::unique_ptr<Catalog> NewCatalog() {
-  Catalog::Options options;
-  options.in_memory = true;
-  options.cache_bytes = 1u << 20;
-  return Value(Catalog::Open("catalog", options));
 }
 
 }  // namespace vellum::fuzz

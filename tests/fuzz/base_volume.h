@@ -24,9 +24,4 @@ struct BaseVolume {
 // Made once, then shared; aborts the process when it cannot be made.
 const BaseVolume& Base();
 
-// The volume's record as a library would make it from what the medium says.
-VolumeRecord RecordOf(const udf::ControlSlot& slot,
-                      const udf::Geometry& geometry, VolumeIndex index);
-std::unique_ptr<Catalog> NewCatalog();
-
 }  // namespace vellum::fuzz

@@ -15,7 +15,9 @@
 
 namespace vellum {
 
-inline VolumeRecord RecordFor(Medium& medium, const udf::ControlSlot& slot,
+// The volume's record as a library would make it from what the medium says.
+inline VolumeRecord RecordFor(const udf::ControlSlot& slot,
+                              const udf::Geometry& geometry,
                               VolumeIndex index) {
   VolumeRecord record;
   record.index = index;
@@ -25,15 +27,22 @@ inline VolumeRecord RecordFor(Medium& medium, const udf::ControlSlot& slot,
   record.format_uuid = slot.format_uuid;
   record.role = slot.role;
   record.state = slot.state;
+  record.owner_id = slot.owner_id;
+  record.owner_uuid = slot.owner_uuid;
   record.generation = slot.generation;
   record.threshold = slot.threshold;
-  record.geometry = udf::ReadDescription(medium)->geometry;
+  record.geometry = geometry;
   return record;
+}
+inline VolumeRecord RecordFor(Medium& medium, const udf::ControlSlot& slot,
+                              VolumeIndex index) {
+  return RecordFor(slot, udf::ReadDescription(medium)->geometry, index);
 }
 
 inline std::unique_ptr<Catalog> MemoryCatalog() {
   Catalog::Options options;
   options.in_memory = true;
+  options.cache_bytes = 1 << 20;
   return std::move(*Catalog::Open("catalog", options));
 }
 

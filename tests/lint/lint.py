@@ -144,7 +144,7 @@ def check_folders(tree, paths):
         if "README.md" in names or len(names) == 1:
             continue  # a single file speaks for itself
         if folder.startswith("tests/fuzz/corpus/"):
-            continue  # inputs alone; named in tests/fuzz/README.md
+            continue  # inputs alone; tests/fuzz/corpus/README.md lists them
         if "CMakeLists.txt" in names:
             with open(os.path.join(tree, folder, "CMakeLists.txt"),
                       encoding="utf-8") as file:

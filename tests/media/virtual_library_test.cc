@@ -21,6 +21,7 @@
 #include <utility>
 
 #include "media/library_directory.h"
+#include "tests/support/logged_lines.h"
 #include "tests/support/status_matchers.h"
 #include "tests/support/temp_dir.h"
 
@@ -389,13 +390,20 @@ TEST_F(VirtualLibraryTest, H6_ADriveKeepsItsImageLocked) {
   ASSERT_OK(devices.drives[0]->Close());
   ASSERT_EQ(flock(fd, LOCK_EX | LOCK_NB), 0);
   // Locked by someone else: not ready, until it is free.
+  const LoggedLines log;
   std::optional<Result<std::unique_ptr<Medium>>> opened;
   {
     const std::jthread load([&] { opened = devices.drives[0]->Open(); });
-    std::this_thread::sleep_for(std::chrono::milliseconds(30));
+    const auto deadline =
+        std::chrono::steady_clock::now() + std::chrono::seconds(20);
+    while (log.Count("another process has locked it: waiting") == 0 &&
+           std::chrono::steady_clock::now() < deadline) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
     close(fd);
   }
   EXPECT_OK(*opened);
+  EXPECT_EQ(log.Count("another process has locked it: waiting"), 1);
 }
 
 TEST_F(VirtualLibraryTest, DamagedElementStateIsNamed) {

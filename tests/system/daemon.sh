@@ -100,8 +100,18 @@ check "mount" vellum mount "$lib" "$mnt"
 
 section "a mount that is in use"
 exec 8<"$mnt/ORIG/file"
-refuses 1 "$mnt: files are open on it" timeout 20 "$VELLUM" unmount "$mnt"
+refuses 1 "$mnt: files are open on it: close them, or .*all the same \(--force" \
+  timeout 20 "$VELLUM" unmount "$mnt"
 check "it is still served" cat "$mnt/ORIG/file"
+# Its medium is in a drive: what an image says may be half of a commit.
+image=$lib/media/V00001.img
+refuses 1 "$image: a drive of a running library has it" \
+  vellum fsck --image "$image"
+check "info --image all the same" vellum info --image "$image"
+grep -q "warning: image $image: a drive of a running library has it" \
+  <(vellum info --image "$image" 2>&1 >"$work/info") ||
+  fail "info --image of an image in a drive warns of nothing"
+grep -q ORIG "$work/info" || fail "info --image says no volume"
 check "unmount --force" timeout 20 "$VELLUM" unmount --force "$mnt"
 exec 8<&-
 check "the library is free" timeout 20 flock "$lib/state/lock" true
