@@ -7,6 +7,7 @@
 
 #include "copy/atomic_copy.h"
 #include "copy/staging_estimate.h"
+#include "copy/tracking.h"
 
 namespace vellum {
 
@@ -37,6 +38,7 @@ Status CopyRunner::Run() {
     }
   }
   RETURN_IF_ERROR(FreeOldBackup());
+  RETURN_IF_ERROR(ReleaseOldGenerations());
   RETURN_IF_ERROR(steps_->Enter(JobState::kReturning));
   image_.reset();
   steps_->context().spool->Release(steps_->job().id());
@@ -108,17 +110,32 @@ Status CopyRunner::FallBackToFull(const std::string& why) {
   return Status::Ok();
 }
 
-std::optional<Generation> CopyRunner::KnownBase(const MediumId& medium) const {
+Result<std::string> CopyRunner::WhyUntracked(
+    const std::string& backup_uuid, const std::string& backup_id) const {
+  ASSIGN_OR_RETURN(const std::optional<TimeSpec> ended,
+                   TrackingEnded(*steps_->archive().catalog,
+                                 source_record_.medium_uuid, backup_uuid));
+  if (!ended) return std::string();
+  return fmt::format("the tracking of {} to {} was ended", source_record_.id,
+                     backup_id);
+}
+
+Result<std::optional<Generation>> CopyRunner::KnownBase(
+    const MediumId& medium) {
   if (real_base_) return real_base_;
-  const auto volume = steps_->archive().volumes->FindByMedium(medium);
-  if (volume == nullptr) return std::nullopt;
-  const VolumeRecord record = volume->record();
-  if (record.role != udf::Role::kBackup ||
-      record.state != udf::SlotState::kComplete ||
-      record.owner_uuid != source_record_.medium_uuid) {
-    return std::nullopt;
+  std::string why = fmt::format("medium {} holds no complete backup of {}",
+                                medium, source_record_.id);
+  if (const auto volume = steps_->archive().volumes->FindByMedium(medium)) {
+    const VolumeRecord record = volume->record();
+    if (record.role == udf::Role::kBackup &&
+        record.state == udf::SlotState::kComplete &&
+        record.owner_uuid == source_record_.medium_uuid) {
+      ASSIGN_OR_RETURN(why, WhyUntracked(record.medium_uuid, record.id));
+      if (why.empty()) return std::optional(record.generation);
+    }
   }
-  return record.generation;
+  RETURN_IF_ERROR(FallBackToFull(why));
+  return std::optional<Generation>();
 }
 
 Result<CopySource> CopyRunner::MakeSource(
@@ -152,12 +169,7 @@ Status CopyRunner::StageIn() {
   RETURN_IF_ERROR(steps_->Enter(JobState::kStagingIn));
   std::optional<Generation> base;
   if (WantsIncremental()) {
-    base = KnownBase(target_medium_);
-    if (!base) {
-      RETURN_IF_ERROR(
-          FallBackToFull(fmt::format("medium {} holds no complete backup of {}",
-                                     target_medium_, source_record_.id)));
-    }
+    ASSIGN_OR_RETURN(base, KnownBase(target_medium_));
   }
   // Before anything moves, also after a restart (O2).
   RETURN_IF_ERROR(steps_->context().spool->Reserve(
@@ -238,7 +250,14 @@ Result<CopyRunner::Again> CopyRunner::RunStreaming() {
           FallBackToFull(fmt::format("medium {} holds no complete backup of {}",
                                      target_medium_, source_record_.id)));
     } else {
-      base = target.content.slot->generation;
+      ASSIGN_OR_RETURN(const std::string why,
+                       WhyUntracked(target.content.slot->medium_uuid,
+                                    target.content.slot->volume_id));
+      if (!why.empty()) {
+        RETURN_IF_ERROR(FallBackToFull(why));
+      } else {
+        base = target.content.slot->generation;
+      }
     }
   }
   ASSIGN_OR_RETURN(const CopySource source, MakeSource(*snapshot, base));

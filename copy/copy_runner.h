@@ -52,8 +52,13 @@ class CopyRunner {
   Result<CopySource> MakeSource(const VolumeSnapshot& snapshot,
                                 const std::optional<Generation>& base);
   // The generation of the backup on `medium` that an incremental copy could
-  // start from, as the catalog knows it.
-  std::optional<Generation> KnownBase(const MediumId& medium) const;
+  // start from, as the catalog knows it; else falls back to full, as the policy
+  // allows.
+  Result<std::optional<Generation>> KnownBase(const MediumId& medium);
+  // Why changes since the backup with this medium uuid do not count: somebody
+  // ended the tracking of the pair. Empty: they do.
+  Result<std::string> WhyUntracked(const std::string& backup_uuid,
+                                   const std::string& backup_id) const;
   bool WantsIncremental() const;
   Status FallBackToFull(const std::string& why);
 
@@ -83,7 +88,12 @@ class CopyRunner {
               const udf::ControlSlot& slot);
   Status Record(LoadedTarget* target, const CopySource& source,
                 const udf::ControlSlot& slot, uint32_t record_crc);
+  // As the request wishes; the end of the message.
+  Result<std::string> SettleTracking(const VolumeRecord& backup);
   Status FreeOldBackup();
+  // More complete backups than the policy keeps: the oldest ones are given up,
+  // now that the new one is complete and verified (A8).
+  Status ReleaseOldGenerations();
 
   JobSteps* const steps_;
   const CopyRequest request_;

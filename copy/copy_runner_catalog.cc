@@ -6,6 +6,7 @@
 
 #include "copy/copy_runner.h"
 #include "copy/medium_notes.h"
+#include "copy/tracking.h"
 
 namespace vellum {
 
@@ -97,12 +98,15 @@ Status CopyRunner::Record(LoadedTarget* target, const CopySource& source,
                               record.id, known.error().message));
     }
   }
+  ASSIGN_OR_RETURN(std::string reminder, SettleTracking(record));
   const Result<MediumPlace> place = archive.library->FindMedium(target->medium);
   if (place.ok() && place->in_import_export) {
-    steps_->Log(
-        fmt::format("the copy ends in import/export element {}: label "
-                    "the medium {} by hand",
-                    ToString(place->home), record.id));
+    const std::string label = fmt::format(
+        "the copy ends in import/export element {}: take it out and label it "
+        "{} by hand",
+        ToString(place->home), record.id);
+    steps_->Log(label);
+    reminder += "; " + label;
   }
   steps_->job().Update([&](JobRecord* job) {
     job->message = fmt::format("{} generation {} is on {} (medium {}), {}",
@@ -112,27 +116,70 @@ Status CopyRunner::Record(LoadedTarget* target, const CopySource& source,
     if (job->method == "full" && !full_reason_.empty()) {
       job->message += ", because " + full_reason_;
     }
+    job->message += reminder;
   });
+  return Status::Ok();
+}
+
+Result<std::string> CopyRunner::SettleTracking(const VolumeRecord& backup) {
+  Catalog* const catalog = steps_->archive().catalog;
+  const std::string& primary = source_record_.medium_uuid;
+  if (request_.track == TrackWish::kNo) {
+    RETURN_IF_ERROR(EndTracking(catalog, primary, backup.medium_uuid));
+    return std::string();
+  }
+  ASSIGN_OR_RETURN(const std::optional<TimeSpec> ended,
+                   TrackingEnded(*catalog, primary, backup.medium_uuid));
+  // What was ended while the copy ran stays so (A3).
+  const bool again = request_.track == TrackWish::kYes && ended &&
+                     *ended < steps_->job().Record().started;
+  if (ended && !again) return std::string();
+  const Status room = CheckPairLimit(steps_->archive(),
+                                     steps_->context().options->tracked_pairs,
+                                     primary, backup.medium_uuid);
+  if (!room.ok()) {
+    if (room.code() != Errc::kNoSpace) return room;
+    if (!ended) {
+      RETURN_IF_ERROR(EndTracking(catalog, primary, backup.medium_uuid));
+    }
+    return "; its changes are not tracked: " + room.error().message;
+  }
+  if (again) {
+    RETURN_IF_ERROR(AllowTracking(catalog, primary, backup.medium_uuid));
+  }
+  return std::string();
+}
+
+Status CopyRunner::ReleaseOldGenerations() {
+  const uint32_t kept = steps_->context().options->generations;
+  if (kept < 2 || !request_.target.empty()) return Status::Ok();
+  const TargetChooser chooser(steps_->archive(), steps_->context().claims,
+                              {steps_->context().options->pool_first,
+                               steps_->context().options->pool_last});
+  ASSIGN_OR_RETURN(const std::vector<VolumeRecord> complete,
+                   chooser.Generations(source_record_));
+  for (size_t i = 0; i + kept < complete.size(); ++i) {
+    const VolumeRecord& old = complete[i];
+    const Status given_up =
+        GiveUpBackup(steps_->archive(), old.medium, old.id, steps_->stop());
+    if (!given_up.ok() && given_up.code() != Errc::kBusy) return given_up;
+    steps_->Log(fmt::format(
+        "{} on medium {}, generation {}, is free for other copies: {} newer "
+        "ones are kept",
+        old.id, old.medium, ToString(old.generation), kept));
+  }
   return Status::Ok();
 }
 
 Status CopyRunner::FreeOldBackup() {
   if (give_up_medium_.empty()) return Status::Ok();
-  const Archive& archive = steps_->archive();
-  ASSIGN_OR_RETURN(MediumNote note,
-                   ReadMediumNote(*archive.catalog, give_up_medium_));
-  note.freed = give_up_volume_;
-  RETURN_IF_ERROR(WriteMediumNote(archive.catalog, give_up_medium_, note));
-  const auto volume = archive.volumes->FindByMedium(give_up_medium_);
-  if (volume != nullptr) {
-    Result<Volumes::Exclusion> exclusion =
-        archive.volumes->Exclude(volume, steps_->stop());
-    if (exclusion.ok()) {
-      RETURN_IF_ERROR(archive.volumes->Forget(volume));
-    } else {
-      // Marked as free all the same; it stays listed until it is overwritten.
-      steps_->Log(exclusion.error().message);
-    }
+  const Status given_up = GiveUpBackup(steps_->archive(), give_up_medium_,
+                                       give_up_volume_, steps_->stop());
+  if (!given_up.ok() && given_up.code() == Errc::kBusy) {
+    // Marked as free all the same; it stays listed until it is overwritten.
+    steps_->Log(given_up.error().message);
+  } else {
+    RETURN_IF_ERROR(given_up);
   }
   steps_->Log(fmt::format("{} on medium {} is free for other copies",
                           give_up_volume_, give_up_medium_));

@@ -2,10 +2,12 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <optional>
 #include <utility>
 
 #include "copy/medium_notes.h"
 #include "copy/operations.h"
+#include "copy/shelf.h"
 #include "media/udf/format.h"
 
 namespace vellum {
@@ -57,6 +59,16 @@ Result<std::string> Look(const Archive& archive, const MediumId& id,
   return *volume == nullptr ? std::string("foreign") : (*volume)->id();
 }
 
+// An exported volume is not touched: "VOL (exported)".
+std::optional<std::string> FoundOnShelf(const Archive& archive,
+                                        const MediumId& id) {
+  const std::shared_ptr<Volume> volume = archive.volumes->FindByMedium(id);
+  if (volume == nullptr || CheckNotExported(volume->record()).ok()) {
+    return std::nullopt;
+  }
+  return volume->id() + " (exported)";
+}
+
 bool IsKnown(const Archive& archive, const MediumId& id) {
   if (archive.volumes->FindByMedium(id) != nullptr) return true;
   const Result<MediumNote> note = ReadMediumNote(*archive.catalog, id);
@@ -84,6 +96,11 @@ Result<std::vector<InventoryRow>> ReadMedia(const Archive& archive, bool all,
     InventoryRow row;
     row.medium = place.id;
     row.element = place.home;
+    if (const auto shelf = FoundOnShelf(archive, place.id)) {
+      row.found = *shelf;
+      rows.push_back(std::move(row));
+      continue;
+    }
     Result<std::string> found = Look(archive, place.id, trust, stop);
     row.found = found.ok() ? *found : found.error().ToString();
     if (!place.loaded) {
@@ -108,7 +125,9 @@ Result<std::vector<InventoryRow>> CompareElements(const Archive& archive,
     const std::shared_ptr<Volume> volume =
         archive.volumes->FindByMedium(place.id);
     const Result<MediumNote> note = ReadMediumNote(*archive.catalog, place.id);
-    if (volume != nullptr) {
+    if (const auto shelf = FoundOnShelf(archive, place.id)) {
+      row.found = *shelf;
+    } else if (volume != nullptr) {
       row.found = volume->id();
     } else if (note.ok() && !note->found.empty()) {
       row.found = note->found;
@@ -124,6 +143,11 @@ Result<std::vector<InventoryRow>> CompareElements(const Archive& archive,
 }
 
 }  // namespace
+
+Result<std::string> ReadLabel(const Archive& archive, const MediumId& medium,
+                              std::stop_token stop) {
+  return Look(archive, medium, Trust::kCatalog, stop);
+}
 
 Result<std::vector<InventoryRow>> Inventory(const Archive& archive, bool all,
                                             std::stop_token stop) {

@@ -50,7 +50,8 @@ nlohmann::json ToJson(const CopyRequest& r) {
           {"whole", r.whole},
           {"overwrite_last", r.overwrite_last},
           {"wipe", r.wipe},
-          {"wait_mounted", r.wait_mounted}};
+          {"wait_mounted", r.wait_mounted},
+          {"track", static_cast<uint32_t>(r.track)}};
 }
 
 CopyRequest RequestFrom(const nlohmann::json& j) {
@@ -64,6 +65,8 @@ CopyRequest RequestFrom(const nlohmann::json& j) {
   r.overwrite_last = j.at("overwrite_last");
   r.wipe = j.at("wipe");
   r.wait_mounted = j.at("wait_mounted");
+  // Records of the first release have none.
+  r.track = EnumFrom(j.value("track", nlohmann::json(0u)), TrackWish::kNo);
   return r;
 }
 
@@ -76,6 +79,11 @@ const char* JobStateName(JobState state) {
 const char* CopyModeName(CopyMode mode) {
   constexpr std::array kNames = {"image", "streaming", "incremental"};
   return kNames[static_cast<size_t>(mode)];
+}
+
+const char* JobKindName(JobKind kind) {
+  constexpr std::array kNames = {"copy", "compare", "restore"};
+  return kNames[static_cast<size_t>(kind)];
 }
 
 std::string EncodeJob(const JobRecord& job) {
@@ -102,7 +110,9 @@ std::string EncodeJob(const JobRecord& job) {
                                {"ended", ToJson(job.ended)},
                                {"error", ErrcName(job.error)},
                                {"message", job.message},
-                               {"log", job.log}};
+                               {"log", job.log},
+                               {"hook", job.hook},
+                               {"hook_exit", job.hook_exit}};
   // Messages may quote bytes of a medium that are no UTF-8.
   return json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
 }
@@ -115,7 +125,7 @@ Result<JobRecord> DecodeJob(std::string_view data) {
     }
     JobRecord job;
     job.id = j.at("id");
-    job.kind = EnumFrom(j.at("kind"), JobKind::kCompare);
+    job.kind = EnumFrom(j.at("kind"), JobKind::kRestore);
     job.request = RequestFrom(j.at("request"));
     job.state = EnumFrom(j.at("state"), JobState::kCancelled);
     job.cancel_requested = j.at("cancel_requested");
@@ -138,6 +148,8 @@ Result<JobRecord> DecodeJob(std::string_view data) {
     job.error = ErrcFrom(j.at("error").get<std::string>());
     job.message = j.at("message");
     job.log = j.at("log").get<std::vector<std::string>>();
+    job.hook = j.value("hook", "");
+    job.hook_exit = j.value("hook_exit", 0);
     return job;
   } catch (const std::exception& e) {
     return Error{Errc::kCorruption, fmt::format("job record: {}", e.what())};

@@ -15,7 +15,8 @@ namespace vellum {
 
 using JobId = uint64_t;
 
-enum class JobKind : uint8_t { kCopy, kCompare };
+enum class JobKind : uint8_t { kCopy, kCompare, kRestore };
+const char* JobKindName(JobKind kind);  // "copy", …
 
 // How many drives at once, and so whether data is staged: O1, O3.
 enum class CopyMode : uint8_t {
@@ -33,6 +34,13 @@ enum class CopyPolicy : uint8_t {
   kFull,      // every region, always
 };
 
+// What becomes of the tracking of the pair when the copy is done.
+enum class TrackWish : uint8_t {
+  kKeep,  // as it was; a pair that is new is tracked
+  kYes,   // tracked, also if that was ended before the copy began
+  kNo,    // not tracked: the next incremental copy is a full one
+};
+
 struct CopyRequest {
   std::string source;  // volume id of a PRIMARY
   CopyMode mode = CopyMode::kImage;
@@ -47,6 +55,7 @@ struct CopyRequest {
   bool overwrite_last = false;  // go on where no atomic commit has room
   bool wipe = true;             // discard what another owner left
   bool wait_mounted = true;     // target mounted read-only: wait, else kBusy
+  TrackWish track = TrackWish::kKeep;
 };
 
 enum class JobState : uint8_t {
@@ -68,7 +77,9 @@ inline bool JobEnded(JobState s) { return s >= JobState::kDone; }
 struct JobRecord {
   JobId id = 0;
   JobKind kind = JobKind::kCopy;
-  CopyRequest request;  // compare: source and target
+  // Compare: source and target. Restore: `source` is the primary that is
+  // written, `target` the backup that is read.
+  CopyRequest request;
   JobState state = JobState::kQueued;
   bool cancel_requested = false;
   std::string method;          // "full" | "incremental", once decided
@@ -88,6 +99,9 @@ struct JobRecord {
   std::string message;           // for a person: what happened; before the
                                  // end: what it waits for, empty: nothing
   std::vector<std::string> log;  // one line per event, with times
+  // The operator's program that failed, and with which exit code; empty: none.
+  std::string hook;
+  int hook_exit = 0;
 };
 
 // Encoding for the catalog's "job" table (JSON).

@@ -95,7 +95,7 @@ Status JobStore::Save(const JobControl& job) {
   const JobRecord record = job.Record();
   CatalogBatch batch;
   batch.PutRow(kJobTable, JobKey(record.id), EncodeJob(record));
-  if (record.kind == JobKind::kCopy && JobEnded(record.state)) {
+  if (record.kind != JobKind::kCompare && JobEnded(record.state)) {
     PutHistory(record, &batch);
   }
   return catalog_->Write(batch, Sync::kYes);

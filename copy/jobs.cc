@@ -88,6 +88,7 @@ void Jobs::Shutdown() {
     for (const auto& entry : impl_->jobs_) jobs.push_back(entry.second);
   }
   for (const Impl::JobPtr& job : jobs) job->Interrupt();
+  impl_->halt_.request_stop();
   for (std::thread& worker : workers) worker.join();
   std::map<JobId, Deferral> deferred;
   MutexLock lock(&impl_->mu_);

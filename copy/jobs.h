@@ -18,6 +18,7 @@
 #include "index/catalog.h"
 #include "index/volumes.h"
 #include "media/error.h"
+#include "media/hook_commands.h"
 #include "media/library.h"
 
 namespace vellum {
@@ -27,6 +28,10 @@ struct JobsOptions {
   uint64_t spool_limit = 0;    // bytes; 0: what the disk has free
   uint32_t running = 2;        // jobs at once
   uint32_t ended_kept = 1000;  // records of ended jobs; at least 1
+  uint32_t generations = 1;    // complete backups of a volume that are kept
+  uint32_t tracked_pairs = 0;  // at most; 0: no limit
+  HookCommands hooks;          // programs of the operator's
+  std::string library;         // directory, told to the hooks
   ElementAddress pool_first;   // copy pool: storage elements in this range;
   ElementAddress pool_last;    // 0..0 = all
   // Called when a job ends or changes its state (control tree, tests); no lock
@@ -56,6 +61,13 @@ class Jobs {
   // the library, or its element says that it cannot be used). No number is used
   // up by what is refused.
   Result<JobId> Submit(const CopyRequest& request);
+  // Queues a restore of the whole primary from a backup of it (empty: the
+  // newest complete one in the library): what is on the primary is lost (A6).
+  // kNotFound, kInvalidArgument (no primary; a backup of another volume, or one
+  // that is not complete), kNoMedium, kBusy (files are open, or somebody has
+  // one of the two), kNoSpace (staging space).
+  Result<JobId> SubmitRestore(const std::string& primary,
+                              const std::string& backup);
   // Compares two volumes, or a backup with its primary, sector by sector: what
   // the generation of `b` uses. Differences fail the job with kCorruption and
   // name the first sectors. Regions of the primary that changed since the

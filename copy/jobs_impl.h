@@ -2,6 +2,8 @@
 // The state behind Jobs. Private to copy/jobs*.cc:
 //   jobs.cc         open, look-ups, cancel, wait
 //   jobs_submit.cc  what is checked before a job is queued
+//   jobs_restore.cc the same of a restore
+//   jobs_hooks.cc   the operator's programs before and after a job
 //   jobs_run.cc     the queue, the workers, the ends of jobs
 #pragma once
 
@@ -15,6 +17,7 @@
 #include <vector>
 
 #include "copy/copy_runner.h"
+#include "copy/hook_program.h"
 #include "copy/job_control.h"
 #include "copy/job_steps.h"
 #include "copy/job_store.h"
@@ -31,6 +34,7 @@ struct JobRun {
   JobRun(const JobContext& context, JobControl* job) : steps(context, job) {}
   JobSteps steps;
   std::unique_ptr<CopyRunner> copy;
+  bool began = false;  // the hook before it was run, or there is none
 };
 
 // Why a job is back in the queue.
@@ -58,6 +62,9 @@ struct Jobs::Impl {
   Result<JobId> Queue(JobRecord record);
   Status CheckSource(const std::string& id, VolumeRecord* source) const;
   Status CheckCopy(const CopyRequest& request, JobId id, MediumId* target);
+  // The backup to restore from, and the room to stage it (jobs_restore.cc).
+  Result<JobRecord> AdmitRestore(const std::string& primary,
+                                 const std::string& backup);
   // The media that the job works on.
   std::set<MediumId> MediaOf(const JobControl& job) const;
 
@@ -68,6 +75,15 @@ struct Jobs::Impl {
   Clock::time_point WaitsUntilLocked(const JobPtr& job) REQUIRES(mu_);
   void RunJob(const JobPtr& job, std::unique_ptr<JobRun> run);
   Status RunSteps(JobRun* run);
+  // The operator's programs (jobs_hooks.cc). A hook that fails makes the job
+  // fail.
+  Status RunHookBefore(JobRun* run);
+  void RunHookAfter(JobRun* run, JobState* state, Errc* error,
+                    std::string* message);
+  HookProgram HookOf(const JobRecord& job, bool before) const;
+  // Ends a job that was run, after the hook behind it.
+  void Conclude(const JobPtr& job, JobRun* run, JobState state, Errc error,
+                std::string message);
   // Back to its place in the queue. False: it was cancelled.
   bool Requeue(const JobPtr& job, Deferral* deferral);
   // Forgets the oldest ended jobs.
@@ -100,6 +116,7 @@ struct Jobs::Impl {
   std::set<JobId> dead_ GUARDED_BY(mu_);     // as if the daemon had died
   bool stopping_ GUARDED_BY(mu_) = false;
 
+  std::stop_source halt_;  // the daemon stops: hooks are given up
   std::vector<std::thread> workers_;
 };
 

@@ -8,6 +8,7 @@
 
 #include "copy/compare_runner.h"
 #include "copy/jobs_impl.h"
+#include "copy/restore_runner.h"
 
 namespace vellum {
 namespace {
@@ -26,7 +27,7 @@ std::set<MediumId> Jobs::Impl::MediaOf(const JobControl& job) const {
   if (const auto source = archive.volumes->Find(record.request.source)) {
     media.insert(source->record().medium);
   }
-  if (record.kind == JobKind::kCompare) {
+  if (record.kind != JobKind::kCopy) {
     if (const auto other = archive.volumes->Find(record.request.target)) {
       media.insert(other->record().medium);
     }
@@ -97,8 +98,14 @@ void Jobs::Impl::WorkerMain() {
 
 Status Jobs::Impl::RunSteps(JobRun* run) {
   try {
-    if (run->steps.job().Record().kind == JobKind::kCompare) {
-      return CompareRunner(&run->steps).Run();
+    RETURN_IF_ERROR(RunHookBefore(run));
+    switch (run->steps.job().Record().kind) {
+      case JobKind::kCompare:
+        return CompareRunner(&run->steps).Run();
+      case JobKind::kRestore:
+        return RestoreRunner(&run->steps).Run();
+      case JobKind::kCopy:
+        break;
     }
     if (run->copy == nullptr) {
       run->copy = std::make_unique<CopyRunner>(&run->steps);
@@ -140,7 +147,7 @@ void Jobs::Impl::RunJob(const JobPtr& job, std::unique_ptr<JobRun> run) {
   }
   const JobRecord record = job->Record();
   if (status.ok()) {
-    EndJob(job, JobState::kDone, record.error, record.message);
+    Conclude(job, run.get(), JobState::kDone, record.error, record.message);
     return;
   }
   if (!job->cancel_requested()) {
@@ -151,11 +158,18 @@ void Jobs::Impl::RunJob(const JobPtr& job, std::unique_ptr<JobRun> run) {
   spool.Release(job->id());
   steps.SendAllHome();
   if (job->cancel_requested()) {
-    EndJob(job, JobState::kCancelled, Errc::kAborted,
-           CancelledIn(record.state));
+    Conclude(job, run.get(), JobState::kCancelled, Errc::kAborted,
+             CancelledIn(record.state));
     return;
   }
-  EndJob(job, JobState::kFailed, status.code(), status.error().message);
+  Conclude(job, run.get(), JobState::kFailed, status.code(),
+           status.error().message);
+}
+
+void Jobs::Impl::Conclude(const JobPtr& job, JobRun* run, JobState state,
+                          Errc error, std::string message) {
+  RunHookAfter(run, &state, &error, &message);
+  EndJob(job, state, error, message);
 }
 
 std::string Jobs::Impl::CancelledIn(JobState state) {

@@ -5,7 +5,9 @@
 #include <utility>
 
 #include "copy/jobs_impl.h"
+#include "copy/shelf.h"
 #include "copy/staging_estimate.h"
+#include "copy/tracking.h"
 
 namespace vellum {
 namespace {
@@ -38,6 +40,7 @@ Status Jobs::Impl::CheckSource(const std::string& id,
   const auto volume = archive.volumes->Find(id);
   if (volume == nullptr) return Status(Errc::kNotFound, "no volume " + id);
   *source = volume->record();
+  RETURN_IF_ERROR(CheckNotExported(*source));
   const Result<MediumPlace> place = archive.library->FindMedium(source->medium);
   if (!place.ok()) {
     return Status(
@@ -76,12 +79,22 @@ Status Jobs::Impl::CheckCopy(const CopyRequest& request, JobId id,
   const TargetChooser chooser(archive, &claims,
                               {options.pool_first, options.pool_last});
   for (;;) {
-    ASSIGN_OR_RETURN(*target, request.target.empty()
-                                  ? chooser.Automatic(source, {})
-                                  : chooser.Named(request, source));
+    ASSIGN_OR_RETURN(
+        *target,
+        request.target.empty()
+            ? chooser.Automatic(
+                  source, {},
+                  {options.generations, request.mode == CopyMode::kIncremental})
+            : chooser.Named(request, source));
     const Status claimed = claims.Claim(id, source.id, *target);
     if (claimed.ok()) break;
     if (!request.target.empty()) return claimed;
+  }
+  if (request.track == TrackWish::kYes) {
+    const auto backup = archive.volumes->FindByMedium(*target);
+    RETURN_IF_ERROR(
+        CheckPairLimit(archive, options.tracked_pairs, source.medium_uuid,
+                       backup == nullptr ? "" : backup->record().medium_uuid));
   }
   const bool staged = request.mode == CopyMode::kImage ||
                       (request.mode == CopyMode::kIncremental && drives < 2);

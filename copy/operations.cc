@@ -8,6 +8,7 @@
 
 #include "copy/backup_medium.h"
 #include "copy/medium_notes.h"
+#include "copy/shelf.h"
 #include "media/udf/format.h"
 
 namespace vellum {
@@ -27,6 +28,7 @@ Result<Taken> Take(const Archive& archive, const MediumId& medium,
                    const std::string& owner, const std::stop_token& stop) {
   Taken taken;
   if (volume != nullptr) {
+    RETURN_IF_ERROR(CheckNotExported(volume->record()));
     ASSIGN_OR_RETURN(taken.exclusion, archive.volumes->Exclude(volume, stop));
   }
   LeaseRequest request;
@@ -62,7 +64,35 @@ Status CheckFormat(const FormatRequest& request) {
   return Status::Ok();
 }
 
+// `*held`: the generation of the backup.
+Result<udf::ControlSlot> WriteSlotOfPrimary(Medium& medium,
+                                            udf::ControlSlot slot,
+                                            const PrimaryIdentity& identity,
+                                            Generation* held) {
+  ASSIGN_OR_RETURN(const OpenedBackup opened, OpenBackup(medium, slot));
+  *held = opened.generation;
+  slot = opened.slot;
+  slot.volume_id = identity.volume_id;
+  slot.role = udf::Role::kPrimary;
+  slot.state = udf::SlotState::kClean;
+  slot.owner_id.clear();
+  slot.owner_uuid.clear();
+  slot.generation = {udf::NewLineage(), opened.generation.number};
+  slot.lvid_crc = opened.lvid_crc;
+  slot.threshold = identity.threshold;
+  RETURN_IF_ERROR(WriteSlotWithNewFloor(medium, &slot, 0));
+  RETURN_IF_ERROR(medium.Flush());
+  return slot;
+}
+
 }  // namespace
+
+Result<udf::ControlSlot> WritePrimarySlot(Medium& medium,
+                                          const PrimaryIdentity& identity) {
+  ASSIGN_OR_RETURN(const udf::ControlSlot slot, udf::ReadControlSlot(medium));
+  Generation held;
+  return WriteSlotOfPrimary(medium, slot, identity, &held);
+}
 
 Result<VolumeRecord> Format(const Archive& archive,
                             const FormatRequest& request,
@@ -148,22 +178,15 @@ Result<VolumeRecord> Convert(const Archive& archive, const std::string& backup,
                  fmt::format("medium {} does not hold the complete backup {}",
                              known.medium, backup)};
   }
-  ASSIGN_OR_RETURN(const OpenedBackup opened, OpenBackup(medium, slot));
-  slot.volume_id = id;
-  slot.role = udf::Role::kPrimary;
-  slot.state = udf::SlotState::kClean;
-  slot.owner_id.clear();
-  slot.owner_uuid.clear();
-  slot.generation = {udf::NewLineage(), opened.generation.number};
-  slot.lvid_crc = opened.lvid_crc;
-  slot.threshold = 100;
-  RETURN_IF_ERROR(WriteSlotWithNewFloor(medium, &slot, 0));
-  RETURN_IF_ERROR(medium.Flush());
+  PrimaryIdentity identity;
+  identity.volume_id = id;
+  Generation held;
+  ASSIGN_OR_RETURN(slot, WriteSlotOfPrimary(medium, slot, identity, &held));
 
   VolumeRecord record = volume->record();
   // A crash had left the backup behind its journal: then the tree in the
   // catalog is not the one on the medium.
-  if (!(record.generation == opened.generation)) record.tree = TreeState::kNone;
+  if (!(record.generation == held)) record.tree = TreeState::kNone;
   record.id = id;
   record.role = slot.role;
   record.state = slot.state;

@@ -48,6 +48,27 @@ Result<VolumeRecord> Convert(const Archive& archive, const std::string& backup,
                              const std::string& new_id,
                              std::stop_token stop = {});
 
+// The control slot of a medium that holds a complete backup becomes that of a
+// PRIMARY, with a new lineage: one slot write.
+struct PrimaryIdentity {
+  std::string volume_id;
+  uint32_t threshold = 100;
+};
+Result<udf::ControlSlot> WritePrimarySlot(Medium& medium,
+                                          const PrimaryIdentity& identity);
+
+// O17: the copy takes the place of its original, under its name. The original
+// is renamed (OWNER-OLD1, …), on its medium too if that can be done, and stays
+// in the catalog. kNotFound, kInvalidArgument (no complete copy), kExists
+// (another volume has the original's name), kBusy.
+struct Promoted {
+  VolumeRecord primary;
+  std::string retired;  // the original's new name; empty: it was not known
+  std::string problem;  // why the original's medium does not carry that name
+};
+Result<Promoted> Promote(const Archive& archive, const std::string& copy,
+                         std::stop_token stop = {});
+
 // Loads the medium of the volume and checks it. The volume is committed and
 // detached for the time of the check.
 Result<udf::FsckReport> Fsck(const Archive& archive, const std::string& volume,
@@ -63,6 +84,11 @@ struct InventoryRow {
 };
 Result<std::vector<InventoryRow>> Inventory(const Archive& archive, bool all,
                                             std::stop_token stop = {});
+
+// Loads one medium, reads its label and, if it holds a volume, its tree; what
+// it found, as in InventoryRow.
+Result<std::string> ReadLabel(const Archive& archive, const MediumId& medium,
+                              std::stop_token stop = {});
 
 // How far the catalog is taken back to what can be seen.
 enum class ReindexMode : uint8_t {

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "copy/medium_notes.h"
+#include "copy/shelf.h"
 
 namespace vellum {
 
@@ -53,11 +54,6 @@ MediumId TargetClaims::ClaimOf(const std::string& source) const {
 
 // --- What the catalog says
 // ------------------------------------------------------
-
-bool PoolRange::Contains(ElementAddress element) const {
-  if (first == ElementAddress() && last == ElementAddress()) return true;
-  return element >= first && element <= last;
-}
 
 Status CheckLoadable(const Library& library, const MediumId& medium) {
   const Result<MediumPlace> place = library.FindMedium(medium);
@@ -125,6 +121,7 @@ Result<MediumId> TargetChooser::Named(const CopyRequest& request,
   }
   if (volume != nullptr) {
     const VolumeRecord record = volume->record();
+    RETURN_IF_ERROR(CheckNotExported(record));
     if (record.role == udf::Role::kPrimary) {
       return Error{Errc::kExists,
                    fmt::format("medium {} holds the PRIMARY {}: it cannot take "
@@ -152,24 +149,20 @@ Result<MediumId> TargetChooser::Named(const CopyRequest& request,
   return medium;
 }
 
-bool TargetChooser::InPool(const MediumPlace& place) const {
-  return !place.in_import_export && range_.Contains(place.home);
-}
-
-MediumId TargetChooser::Bound(const VolumeRecord& source,
+MediumId TargetChooser::Bound(const PoolBook& pool, const VolumeRecord& source,
                               const std::set<MediumId>& avoid) const {
   MediumId best;
   std::tuple<bool, TimeSpec, ElementAddress> best_rank;
   for (const auto& volume : archive_.volumes->List()) {
     const VolumeRecord record = volume->record();
     if (record.role != udf::Role::kBackup ||
-        record.owner_uuid != source.medium_uuid ||
+        record.owner_uuid != source.medium_uuid || !record.location.empty() ||
         avoid.count(record.medium) != 0) {
       continue;
     }
     const Result<MediumPlace> place =
         archive_.library->FindMedium(record.medium);
-    if (!place.ok() || !InPool(*place)) continue;
+    if (!place.ok() || !pool.Contains(*place)) continue;
     // One that was broken off first, then the oldest copy.
     const auto rank = std::make_tuple(record.state == udf::SlotState::kComplete,
                                       record.copied, place->home);
@@ -181,21 +174,83 @@ MediumId TargetChooser::Bound(const VolumeRecord& source,
   return best;
 }
 
-Result<MediumId> TargetChooser::Automatic(
-    const VolumeRecord& source, const std::set<MediumId>& avoid) const {
-  if (MediumId bound = Bound(source, avoid); !bound.empty()) {
+bool TargetChooser::HoldsCompleteOf(const VolumeRecord& source,
+                                    const MediumId& medium) const {
+  const auto volume = archive_.volumes->FindByMedium(medium);
+  if (volume == nullptr) return false;
+  const VolumeRecord record = volume->record();
+  return record.role == udf::Role::kBackup &&
+         record.state == udf::SlotState::kComplete &&
+         record.owner_uuid == source.medium_uuid;
+}
+
+Result<std::vector<VolumeRecord>> TargetChooser::Generations(
+    const VolumeRecord& source) const {
+  ASSIGN_OR_RETURN(const PoolBook book, ReadPool(*archive_.catalog, range_));
+  std::vector<VolumeRecord> complete;
+  for (const auto& volume : archive_.volumes->List()) {
+    VolumeRecord record = volume->record();
+    if (record.role != udf::Role::kBackup ||
+        record.state != udf::SlotState::kComplete ||
+        record.owner_uuid != source.medium_uuid || !record.location.empty()) {
+      continue;
+    }
+    const Result<MediumPlace> place =
+        archive_.library->FindMedium(record.medium);
+    if (place.ok() && book.Contains(*place)) {
+      complete.push_back(std::move(record));
+    }
+  }
+  std::sort(complete.begin(), complete.end(),
+            [](const VolumeRecord& a, const VolumeRecord& b) {
+              return a.copied < b.copied;
+            });
+  return complete;
+}
+
+Result<MediumId> TargetChooser::Automatic(const VolumeRecord& source,
+                                          const std::set<MediumId>& avoid,
+                                          const Policy& policy) const {
+  ASSIGN_OR_RETURN(const PoolBook book, ReadPool(*archive_.catalog, range_));
+  const MediumId bound = Bound(book, source, avoid);
+  if (policy.generations > 1) {
+    ASSIGN_OR_RETURN(const std::vector<VolumeRecord> kept, Generations(source));
+    const bool broken_off =
+        !bound.empty() && std::none_of(kept.begin(), kept.end(),
+                                       [&bound](const VolumeRecord& record) {
+                                         return record.medium == bound;
+                                       });
+    const bool fewer = kept.size() < policy.generations;
+    if (!broken_off && (fewer || !policy.incremental)) {
+      const Result<MediumId> unused = Unused(book, source, avoid);
+      if (unused.ok() || unused.error().code != Errc::kNoSpace) return unused;
+      // The oldest of several may be written over: a newer one is there.
+      if (kept.size() < 2) return unused;
+    }
+  }
+  if (!bound.empty()) {
     RETURN_IF_ERROR(CheckLoadable(*archive_.library, bound)
                         .WithContext("the backup of volume " + source.id));
     return bound;
   }
+  return Unused(book, source, avoid);
+}
+
+Result<MediumId> TargetChooser::Unused(const PoolBook& book,
+                                       const VolumeRecord& source,
+                                       const std::set<MediumId>& avoid) const {
   if (MediumId claimed = claims_->ClaimOf(source.id);
-      !claimed.empty() && avoid.count(claimed) == 0) {
+      !claimed.empty() && avoid.count(claimed) == 0 &&
+      !HoldsCompleteOf(source, claimed)) {
     const Result<MediumPlace> place = archive_.library->FindMedium(claimed);
-    if (place.ok() && place->problem.empty() && InPool(*place)) return claimed;
+    if (place.ok() && place->problem.empty() && book.Contains(*place)) {
+      return claimed;
+    }
   }
   std::vector<MediumPlace> pool = archive_.library->Media();
-  std::erase_if(pool,
-                [this](const MediumPlace& place) { return !InPool(place); });
+  std::erase_if(pool, [&book](const MediumPlace& place) {
+    return !book.Contains(place);
+  });
   std::sort(pool.begin(), pool.end(),
             [](const MediumPlace& a, const MediumPlace& b) {
               return a.home < b.home;

@@ -9,6 +9,7 @@
 
 #include "copy/job.h"
 #include "copy/operations.h"
+#include "copy/pool_book.h"
 #include "index/records.h"
 #include "media/error.h"
 #include "media/library.h"
@@ -39,12 +40,6 @@ class TargetClaims {
   std::map<JobId, Entry> entries_ GUARDED_BY(mu_);
 };
 
-// Storage elements whose media are the pool; 0..0 = all.
-struct PoolRange {
-  ElementAddress first, last;
-  bool Contains(ElementAddress element) const;
-};
-
 // Can the medium be loaded, as far as the element status tells? kNoMedium when
 // it is not in the library, or its element says what is wrong with it (a
 // missing image file): names medium, element and reason.
@@ -70,14 +65,29 @@ class TargetChooser {
   Result<MediumId> Named(const CopyRequest& request,
                          const VolumeRecord& source) const;
   // The bound backup that was copied longest ago, else the first unused medium
-  // of the pool; never one of `avoid`. kNoSpace: the pool is exhausted;
-  // CheckLoadable of a bound backup: it is not given up silently.
+  // of the pool; never one of `avoid`. Where more than one generation is kept,
+  // an unused medium comes first as long as there are fewer, and for a copy
+  // that writes a medium whole in any case: no old backup is written over
+  // before the new one is verified, unless the pool has nothing else (A8).
+  // kNoSpace: the pool is exhausted; CheckLoadable of a bound backup: it is not
+  // given up silently.
+  struct Policy {
+    uint32_t generations = 1;
+    bool incremental = false;
+  };
   Result<MediumId> Automatic(const VolumeRecord& source,
-                             const std::set<MediumId>& avoid) const;
+                             const std::set<MediumId>& avoid,
+                             const Policy& policy) const;
+  // The complete backups of the source in the pool, oldest first.
+  Result<std::vector<VolumeRecord>> Generations(
+      const VolumeRecord& source) const;
 
  private:
-  bool InPool(const MediumPlace& place) const;
-  MediumId Bound(const VolumeRecord& source,
+  bool HoldsCompleteOf(const VolumeRecord& source,
+                       const MediumId& medium) const;
+  Result<MediumId> Unused(const PoolBook& pool, const VolumeRecord& source,
+                          const std::set<MediumId>& avoid) const;
+  MediumId Bound(const PoolBook& pool, const VolumeRecord& source,
                  const std::set<MediumId>& avoid) const;
 
   const Archive archive_;

@@ -25,6 +25,7 @@ struct NamedCommand {
   CommandFunction run;
 };
 
+std::span<const NamedCommand> CatalogCommands();
 std::span<const NamedCommand> CopyCommands();
 std::span<const NamedCommand> MediaCommands();
 std::span<const NamedCommand> MountCommands();

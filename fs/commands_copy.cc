@@ -5,8 +5,10 @@
 #include <array>
 #include <optional>
 
+#include "copy/history.h"
 #include "copy/job.h"
 #include "copy/operations.h"
+#include "copy/tracking.h"
 #include "fs/command_group.h"
 #include "fs/service.h"
 #include "fs/tables.h"
@@ -40,7 +42,7 @@ Result<Json> Copy(Service& service, const CommandLine& line, std::stop_token) {
                "copy VOL [mode=image|streaming|incremental] "
                "[policy=optional|minicopy|full] [to=ELEMENT|TAG|BACKUP] "
                "[verify=no] [whole=yes] [wipe=no] [overwrite-last=yes] "
-               "[if-mounted=fail]");
+               "[if-mounted=fail] [track=yes|no]");
   request.mode = static_cast<CopyMode>(
       options.Choice("mode", {"image", "streaming", "incremental"}, 0));
   request.policy = static_cast<CopyPolicy>(
@@ -51,6 +53,13 @@ Result<Json> Copy(Service& service, const CommandLine& line, std::stop_token) {
   request.wipe = options.Flag("wipe", true);
   request.overwrite_last = options.Flag("overwrite-last", false);
   request.wait_mounted = options.Choice("if-mounted", {"wait", "fail"}, 0) == 0;
+  // An incremental copy asks for what it needs the next time.
+  request.track = request.mode == CopyMode::kIncremental ? TrackWish::kYes
+                                                         : TrackWish::kKeep;
+  if (options.Text("track")) {
+    request.track =
+        options.Flag("track", true) ? TrackWish::kYes : TrackWish::kNo;
+  }
   RETURN_IF_ERROR(options.Finish());
   // The other policies are refused with what cannot be fulfilled: no part of
   // the request tells whether this one was given.
@@ -102,11 +111,120 @@ Result<Json> Convert(Service& service, const CommandLine& line,
   return VolumeInfo(service, record);
 }
 
-constexpr std::array<NamedCommand, 4> kCopyCommands = {{
+// As `copy`, but with the words of a backup (A1): the first one with track=yes
+// is a full copy, later ones write what changed.
+Result<Json> Backup(Service& service, const CommandLine& line,
+                    std::stop_token) {
+  CopyRequest request;
+  OptionReader options(line);
+  options.Args(1, 1,
+               "backup VOL [track=yes] [media=disk|tape|both] "
+               "[to=ELEMENT|TAG|BACKUP] [verify=no]");
+  const bool track = options.Flag("track", false);
+  const size_t media = options.Choice("media", {"disk", "tape", "both"}, 0);
+  request.target = options.Text("to").value_or("");
+  request.verify = options.Flag("verify", true);
+  RETURN_IF_ERROR(options.Finish());
+  if (media != 0) {
+    if (track && media == 1) {
+      return InvalidCommand(
+          "backup: a tape is always written whole: track=yes is for disk");
+    }
+    return Error{Errc::kNotSupported,
+                 "backup: this library has no tape: media=disk is what it has"};
+  }
+  request.mode = track ? CopyMode::kIncremental : CopyMode::kImage;
+  request.track = track ? TrackWish::kYes : TrackWish::kNo;
+  RETURN_IF_ERROR(CheckTarget(service, request.target));
+  request.source = line.args[0];
+  ASSIGN_OR_RETURN(const JobId job, service.jobs().Submit(request));
+  return Json{{"job", job}};
+}
+
+Result<Json> Restore(Service& service, const CommandLine& line,
+                     std::stop_token) {
+  OptionReader options(line);
+  options.Args(1, 1, "restore VOL [from=BACKUP] confirm=yes");
+  const std::string from = options.Text("from").value_or("");
+  const bool confirmed = options.Flag("confirm", false);
+  RETURN_IF_ERROR(options.Finish());
+  if (!confirmed) {
+    return InvalidCommand(fmt::format(
+        "restore: everything on {} is replaced: confirm=yes says that this is "
+        "meant",
+        line.args[0]));
+  }
+  ASSIGN_OR_RETURN(const JobId job,
+                   service.jobs().SubmitRestore(line.args[0], from));
+  const Result<JobRecord> record = service.jobs().Get(job);
+  return Json{{"job", job},
+              {"from", record.ok() ? Json(record->request.target) : Json()}};
+}
+
+Result<Json> PromoteCopy(Service& service, const CommandLine& line,
+                         std::stop_token stop) {
+  OptionReader options(line);
+  options.Args(1, 1, "promote COPY");
+  RETURN_IF_ERROR(options.Finish());
+  ASSIGN_OR_RETURN(const Promoted promoted,
+                   Promote(service.archive(), line.args[0], stop));
+  Json result = VolumeInfo(service, promoted.primary);
+  result["retired"] =
+      promoted.retired.empty() ? Json() : Json(promoted.retired);
+  result["problem"] =
+      promoted.problem.empty() ? Json() : Json(promoted.problem);
+  return result;
+}
+
+Result<Json> History(Service& service, const CommandLine& line,
+                     std::stop_token stop) {
+  OptionReader options(line);
+  options.Args(2, 2, "history delete JOB");
+  RETURN_IF_ERROR(options.Finish());
+  const std::optional<uint64_t> id = ParseNumber(line.args[1]);
+  if (line.args[0] != "delete" || !id) {
+    return InvalidCommand(
+        "history: usage: history delete JOB, with the job's number");
+  }
+  ASSIGN_OR_RETURN(const DeletedHistory deleted,
+                   DeleteHistory(service.archive(), service.jobs(), *id, stop));
+  return Json{{"job", *id},
+              {"medium", deleted.row.target_medium},
+              {"freed", deleted.freed},
+              {"kept", deleted.kept.empty() ? Json() : Json(deleted.kept)}};
+}
+
+Result<Json> Track(Service& service, const CommandLine& line, std::stop_token) {
+  OptionReader options(line);
+  const std::string usage = "track start|cancel|delete VOL target=COPY";
+  options.Args(2, 2, usage);
+  const std::string target = options.Text("target").value_or("");
+  RETURN_IF_ERROR(options.Finish());
+  const std::string& verb = line.args[0];
+  const bool start = verb == "start";
+  if (target.empty() || (!start && verb != "cancel" && verb != "delete")) {
+    return InvalidCommand("track: usage: " + usage);
+  }
+  Result<TrackedPair> pair =
+      start ? StartTracking(service.archive(), service.config().tracked_pairs,
+                            line.args[1], target)
+            : StopTracking(service.archive(), line.args[1], target);
+  if (!pair.ok()) return pair.status();
+  return Json{{"transaction_disk", pair->primary.id},
+              {"backup_disk", pair->backup.id},
+              {"tracked", start}};
+}
+
+constexpr std::array<NamedCommand, 9> kCopyCommands = {{
+    {"backup", Backup},
     {"cancel", Cancel},
     {"compare", Compare},
     {"convert", Convert},
     {"copy", Copy},
+    {"history", History},
+    {"promote", PromoteCopy},
+    {"restore", Restore},
+    {"track", Track},
 }};
 
 }  // namespace

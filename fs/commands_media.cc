@@ -6,7 +6,10 @@
 #include <optional>
 
 #include "copy/operations.h"
+#include "copy/pool_book.h"
+#include "copy/shelf.h"
 #include "fs/command_group.h"
+#include "fs/medium_info.h"
 #include "fs/service.h"
 #include "fs/tables.h"
 
@@ -116,11 +119,117 @@ Result<Json> TakeReindex(Service& service, const CommandLine& line,
   return InventoryJson(rows);
 }
 
-constexpr std::array<NamedCommand, 4> kMediaCommands = {{
+Result<Json> ExportVolume(Service& service, const CommandLine& line,
+                          std::stop_token stop) {
+  OptionReader options(line);
+  options.Args(1, 1, "export VOL [location=TEXT]");
+  const std::string location = options.Text("location").value_or("");
+  RETURN_IF_ERROR(options.Finish());
+  ASSIGN_OR_RETURN(const Exported exported,
+                   Export(service.archive(), line.args[0], location, stop));
+  const bool here = exported.element != ElementAddress();
+  return Json{{"volume", exported.record.id},
+              {"medium", exported.record.medium},
+              {"location", exported.record.location},
+              {"element", here ? Json(exported.element.value) : Json()}};
+}
+
+Result<Json> ImportMedia(Service& service, const CommandLine& line,
+                         std::stop_token stop) {
+  OptionReader options(line);
+  options.Args(0, 1, "import [ELEMENT|TAG|VOL]");
+  RETURN_IF_ERROR(options.Finish());
+  ASSIGN_OR_RETURN(
+      const std::vector<ImportRow> rows,
+      Import(service.archive(), line.args.empty() ? "" : line.args[0], stop));
+  Json media = Json::array();
+  for (const ImportRow& row : rows) {
+    media.push_back({{"medium", row.medium},
+                     {"from", row.from.value},
+                     {"element", row.to.value},
+                     {"found", row.found}});
+  }
+  return media;
+}
+
+// Reads the medium: works where the catalog was lost, too (I6).
+Result<Json> BackupInfo(Service& service, const CommandLine& line,
+                        std::stop_token stop) {
+  OptionReader options(line);
+  options.Args(1, 1, "backup-info BACKUP|TAG|ELEMENT");
+  RETURN_IF_ERROR(options.Finish());
+  ASSIGN_OR_RETURN(const MediumId medium,
+                   ResolveMedium(service.archive(), line.args[0]));
+  const std::shared_ptr<Volume> volume = service.volumes().FindByMedium(medium);
+  if (volume != nullptr) RETURN_IF_ERROR(CheckNotExported(volume->record()));
+  LeaseRequest request;
+  request.medium = medium;
+  request.owner = "backup-info";
+  std::vector<LeaseRequest> requests;
+  requests.push_back(std::move(request));
+  ASSIGN_OR_RETURN(const std::vector<MediumLease> leases,
+                   service.library().AcquireAndWait(std::move(requests), stop));
+  Result<Json> info = DescribeMedium(leases.front().medium());
+  if (!info.ok()) return info.status().WithContext("medium " + medium);
+  (*info)["medium"] = medium;
+  return info;
+}
+
+Result<Json> SetCopyRange(Service& service, const CommandLine& line,
+                          std::stop_token stop) {
+  constexpr uint64_t kNotGiven = 1ull << 32;
+  OptionReader options(line);
+  options.Args(0, 0, "setcopyrange copy-start=ELEMENT copy-end=ELEMENT");
+  const uint64_t start = options.Number("copy-start", kNotGiven, 0, UINT16_MAX);
+  const uint64_t end = options.Number("copy-end", kNotGiven, 0, UINT16_MAX);
+  RETURN_IF_ERROR(options.Finish());
+  if (start == kNotGiven || end == kNotGiven) {
+    return InvalidCommand(
+        "setcopyrange: copy-start=ELEMENT and copy-end=ELEMENT are both "
+        "needed");
+  }
+  ASSIGN_OR_RETURN(
+      const PoolBook pool,
+      SetPoolRange(service.archive(),
+                   ElementAddress{static_cast<uint16_t>(start)},
+                   ElementAddress{static_cast<uint16_t>(end)}, stop));
+  return Json{{"copy_start", pool.range.first.value},
+              {"copy_end", pool.range.last.value},
+              {"media", pool.media.size()}};
+}
+
+Result<Json> Pool(Service& service, const CommandLine& line,
+                  std::stop_token stop) {
+  OptionReader options(line);
+  options.Args(2, 2, "pool free SLOT");
+  RETURN_IF_ERROR(options.Finish());
+  const std::optional<uint64_t> slot = ParseNumber(line.args[1]);
+  if (line.args[0] != "free" || !slot || *slot > UINT16_MAX) {
+    return InvalidCommand(
+        "pool: usage: pool free SLOT, with the slot's "
+        "element address");
+  }
+  ASSIGN_OR_RETURN(
+      const FreedMedium freed,
+      FreePoolSlot(service.archive(), service.jobs(), service.pool_range(),
+                   ElementAddress{static_cast<uint16_t>(*slot)}, stop));
+  return Json{{"slot", freed.slot.value},
+              {"medium", freed.medium},
+              {"volume", freed.volume.empty() ? Json() : Json(freed.volume)},
+              {"owner", freed.owner.empty() ? Json() : Json(freed.owner)},
+              {"last", freed.last}};
+}
+
+constexpr std::array<NamedCommand, 9> kMediaCommands = {{
+    {"backup-info", BackupInfo},
+    {"export", ExportVolume},
     {"format", Format},
+    {"import", ImportMedia},
     {"inventory", TakeInventory},
     {"move", Move},
+    {"pool", Pool},
     {"reindex", TakeReindex},
+    {"setcopyrange", SetCopyRange},
 }};
 
 }  // namespace

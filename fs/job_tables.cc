@@ -41,7 +41,7 @@ Json JobJson(const JobRecord& job) {
       job.state == JobState::kFailed || job.state == JobState::kCancelled;
   Json row;
   row["id"] = job.id;
-  row["kind"] = job.kind == JobKind::kCopy ? "copy" : "compare";
+  row["kind"] = JobKindName(job.kind);
   row["source"] = job.request.source;
   row["target"] =
       job.target_volume.empty() ? job.request.target : job.target_volume;
@@ -66,6 +66,8 @@ Json JobJson(const JobRecord& job) {
   row["ended"] = TimeJson(job.ended);
   row["error"] = failed ? ErrcName(job.error) : "";
   row["message"] = job.message;
+  row["hook"] = job.hook.empty() ? Json() : Json(job.hook);
+  row["hook_exit"] = job.hook.empty() ? Json() : Json(job.hook_exit);
   return row;
 }
 

@@ -44,6 +44,11 @@ Result<std::unique_ptr<Service>> Service::Open(const ServiceOptions& options,
   JobsOptions jobs_options;
   jobs_options.spool_directory = config.directory + "/spool";
   jobs_options.spool_limit = config.spool_limit;
+  jobs_options.running = config.simultaneous_copies;
+  jobs_options.generations = config.generations;
+  jobs_options.tracked_pairs = config.tracked_pairs;
+  jobs_options.hooks = config.hooks;
+  jobs_options.library = config.directory;
   jobs_options.pool_first = ElementAddress{config.copy_start};
   jobs_options.pool_last = ElementAddress{config.copy_end};
   jobs_options.on_transition = [raw = service.get()](const JobRecord&) {
@@ -77,6 +82,11 @@ ServiceHooks Service::hooks() const {
 
 Archive Service::archive() const {
   return Archive{catalog_.get(), library_.get(), volumes_.get()};
+}
+
+PoolRange Service::pool_range() const {
+  return {ElementAddress{config().copy_start},
+          ElementAddress{config().copy_end}};
 }
 
 Result<Json> Service::Execute(const std::string& command,

@@ -14,6 +14,7 @@
 
 #include "copy/jobs.h"
 #include "copy/operations.h"
+#include "copy/pool_book.h"
 #include "fs/json.h"
 #include "index/catalog.h"
 #include "index/volumes.h"
@@ -70,6 +71,8 @@ class Service {
   Volumes& volumes() const { return *volumes_; }
   Jobs& jobs() const { return *jobs_; }
   Archive archive() const;
+  // Of the copy pool, as long as no command has set one.
+  PoolRange pool_range() const;
   ServiceHooks hooks() const;
 
   // Ends the jobs' threads; unfinished jobs go on at the next start.

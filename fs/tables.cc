@@ -11,8 +11,10 @@
 #include <vector>
 
 #include "copy/medium_notes.h"
+#include "copy/pool_book.h"
+#include "copy/shelf.h"
 #include "fs/service.h"
-#include "index/change_map.h"
+#include "fs/table_parts.h"
 #include "media/udf/control.h"
 
 namespace vellum {
@@ -42,28 +44,6 @@ const char* TreeStateName(TreeState state) {
       return "valid";
   }
   return "unknown";
-}
-
-Json TextOrNull(const std::string& text) {
-  return text.empty() ? Json() : Json(text);
-}
-
-// Where a volume's medium is: "resident", "loaded", "exported", "removed".
-std::string PlaceState(const Result<MediumPlace>& place,
-                       const std::string& location) {
-  if (place.ok()) return place->loaded ? "loaded" : "resident";
-  return location.empty() ? "removed" : "exported";
-}
-
-// Volumes by the medium that carries them.
-std::map<MediumId, VolumeRecord> RecordsByMedium(const Service& service) {
-  std::map<MediumId, VolumeRecord> records;
-  for (const std::shared_ptr<Volume>& volume : service.volumes().List()) {
-    VolumeRecord record = volume->record();
-    MediumId medium = record.medium;
-    records.emplace(std::move(medium), std::move(record));
-  }
-  return records;
 }
 
 std::string VolumeOn(const std::map<MediumId, VolumeRecord>& records,
@@ -173,15 +153,6 @@ Table DrivesTable(const Service& service) {
   return table;
 }
 
-// Why a medium that carries no volume of the catalog is no blank one, as far as
-// anybody has looked; else "".
-std::string Unusable(const Service& service, const MediumId& medium) {
-  const Result<MediumNote> note = ReadMediumNote(service.catalog(), medium);
-  if (!note.ok()) return "";
-  if (!note->problem.empty()) return "DUPLICATE";
-  return note->found == "foreign" ? "FOREIGN" : "";
-}
-
 Json MediumRow(const Service& service, const MediumId& medium,
                const Result<MediumPlace>& place, const VolumeRecord* record) {
   Json row;
@@ -189,7 +160,7 @@ Json MediumRow(const Service& service, const MediumId& medium,
   row["volume_tag"] = place.ok() ? TextOrNull(place->tag) : Json();
   row["element"] = place.ok() ? Json(place->element.value) : Json();
   row["home"] = place.ok() ? Json(place->home.value) : Json();
-  row["state"] = PlaceState(place, record ? record->location : "");
+  row["state"] = MediumState(place, record ? record->location : "");
   row["volume"] = record ? Json(record->id) : Json();
   row["role"] = record ? Json(RoleName(record->role)) : Json();
   row["volume_state"] = nullptr;
@@ -203,23 +174,6 @@ Json MediumRow(const Service& service, const MediumId& medium,
       record ? Json(record->geometry.sectors * kSectorSize) : Json();
   row["location"] = record ? TextOrNull(record->location) : Json();
   return row;
-}
-
-// Why this is no backup to rely on, and what became of the last copy to it.
-Json CopyError(const VolumeRecord& record, const JobRecord* job) {
-  std::string text;
-  if (record.state != udf::SlotState::kComplete) {
-    text = SlotStateName(record.state);
-    for (char& c : text) {
-      if (c >= 'a' && c <= 'z') c = static_cast<char>(c - 'a' + 'A');
-    }
-  }
-  // A copy that was cancelled did no harm to one that is complete.
-  const bool told =
-      job != nullptr && (job->state == JobState::kFailed ||
-                         (job->state == JobState::kCancelled && !text.empty()));
-  if (told) text += (text.empty() ? "" : ": ") + job->message;
-  return TextOrNull(text);
 }
 
 Table MediaTable(const Service& service) {
@@ -248,74 +202,6 @@ Table MediaTable(const Service& service) {
   return table;
 }
 
-// The last job that wrote each backup, by its volume id.
-std::map<std::string, JobRecord> LastCopies(const Service& service) {
-  std::map<std::string, JobRecord> last;
-  for (JobRecord& job : service.jobs().List()) {  // ascending ids
-    if (job.kind != JobKind::kCopy || job.target_volume.empty()) continue;
-    const std::string target = job.target_volume;
-    last[target] = std::move(job);
-  }
-  return last;
-}
-
-Table CopiesTable(const Service& service) {
-  const LibraryConfig& config = service.config();
-  std::map<MediumId, VolumeRecord> records = RecordsByMedium(service);
-  const std::map<std::string, JobRecord> jobs = LastCopies(service);
-  const bool whole = config.copy_start == 0 && config.copy_end == 0;
-  Table table;
-  table.columns = {{"label", "Label"},       {"slot", "Slot"},
-                   {"side", "Side"},         {"last_access", "LastAccess"},
-                   {"status", "Status"},     {"error", "Error"},
-                   {"magazine", "Magazine"}, {"lib_num", "LibNum"}};
-  const auto add = [&](const MediumId& medium, const Result<MediumPlace>& place,
-                       const VolumeRecord* record) {
-    Json error;
-    if (record) {
-      const auto job = jobs.find(record->id);
-      error = CopyError(*record, job == jobs.end() ? nullptr : &job->second);
-    }
-    std::string label = "--UNUSED--";
-    if (record && !record->owner_id.empty()) {
-      label = record->owner_id;
-    } else if (const std::string unusable = Unusable(service, medium);
-               !record && !unusable.empty()) {
-      label = unusable;
-    }
-    table.rows.push_back(
-        {{"label", label},
-         {"slot", place.ok() ? Json(place->home.value) : Json()},
-         {"side", nullptr},
-         {"last_access", record ? TimeJson(record->copied) : Json()},
-         {"status", PlaceState(place, record ? record->location : "")},
-         {"error", error},
-         {"magazine", nullptr},
-         {"lib_num", config.lib_num},
-         {"medium", medium},
-         {"backup", record ? Json(record->id) : Json()},
-         {"backup_state", record ? Json(SlotStateName(record->state)) : Json()},
-         {"generation", record ? GenerationJson(record->generation) : Json()}});
-  };
-  for (const MediumPlace& place : service.library().Media()) {
-    const auto it = records.find(place.id);
-    const bool known = it != records.end();
-    const bool backup = known && it->second.role == udf::Role::kBackup;
-    const bool in_pool = !place.in_import_export &&
-                         (whole || (place.home.value >= config.copy_start &&
-                                    place.home.value <= config.copy_end));
-    if (backup || (!known && in_pool)) {
-      add(place.id, place, known ? &it->second : nullptr);
-    }
-    if (known) records.erase(it);
-  }
-  for (const auto& [medium, record] : records) {
-    if (record.role != udf::Role::kBackup) continue;
-    add(medium, Error{Errc::kNoMedium, "not in the library"}, &record);
-  }
-  return table;
-}
-
 void AddAlert(Table* table, const char* severity, std::string object,
               std::string message) {
   table->rows.push_back({{"severity", severity},
@@ -323,7 +209,25 @@ void AddAlert(Table* table, const char* severity, std::string object,
                          {"message", std::move(message)}});
 }
 
-Table AlertsTable(const Service& service) {
+// Slots of the pool whose medium somebody replaced (O16).
+Status AddPoolAlerts(const Service& service, Table* table) {
+  ASSIGN_OR_RETURN(const std::vector<PoolRow> rows,
+                   ListPool(service.archive(), service.pool_range()));
+  for (const PoolRow& row : rows) {
+    if (row.state != "swapped") continue;
+    AddAlert(
+        table, "warning", "slot " + ToString(row.slot),
+        fmt::format("held {}{} of the copy pool and holds {} now, which "
+                    "is not used: put {} back, or take {} into the pool "
+                    "with `vellum pool free {}`",
+                    row.medium,
+                    row.owner.empty() ? "" : ", a backup of " + row.owner + ",",
+                    row.found, row.medium, row.found, row.slot.value));
+  }
+  return Status::Ok();
+}
+
+Result<Table> AlertsTable(const Service& service) {
   Table table;
   table.columns = {
       {"severity", "Severity"}, {"object", "Object"}, {"message", "Message"}};
@@ -373,6 +277,7 @@ Table AlertsTable(const Service& service) {
       AddAlert(&table, "warning", "medium " + place.id, note->problem);
     }
   }
+  RETURN_IF_ERROR(AddPoolAlerts(service, &table));
   for (const JobRecord& job : service.jobs().List()) {
     if (job.state != JobState::kFailed) continue;
     AddAlert(&table, "warning", fmt::format("job {}", job.id), job.message);
@@ -387,6 +292,27 @@ std::tm UtcOf(time_t seconds) {
 }
 
 }  // namespace
+
+Json TextOrNull(const std::string& text) {
+  return text.empty() ? Json() : Json(text);
+}
+
+std::map<MediumId, VolumeRecord> RecordsByMedium(const Service& service) {
+  std::map<MediumId, VolumeRecord> records;
+  for (const std::shared_ptr<Volume>& volume : service.volumes().List()) {
+    VolumeRecord record = volume->record();
+    MediumId medium = record.medium;
+    records.emplace(std::move(medium), std::move(record));
+  }
+  return records;
+}
+
+std::string Unusable(const Service& service, const MediumId& medium) {
+  const Result<MediumNote> note = ReadMediumNote(service.catalog(), medium);
+  if (!note.ok()) return "";
+  if (!note->problem.empty()) return "DUPLICATE";
+  return note->found == "foreign" ? "FOREIGN" : "";
+}
 
 Json GenerationJson(const Generation& generation) {
   if (generation.lineage == 0) return nullptr;
@@ -433,7 +359,7 @@ Json VolumeInfo(const Service& service, const VolumeRecord& record) {
   info["generation"] = GenerationJson(record.generation);
   info["copied"] = TimeJson(record.copied);
   info["medium"] = record.medium;
-  info["medium_state"] = PlaceState(place, record.location);
+  info["medium_state"] = MediumState(place, record.location);
   info["element"] = place.ok() ? Json(place->element.value) : Json();
   info["home"] = place.ok() ? Json(place->home.value) : Json();
   info["location"] = TextOrNull(record.location);
@@ -472,94 +398,24 @@ Json FsckJson(const udf::FsckReport& report) {
           {"errors", std::move(findings)}};
 }
 
-Result<Table> TrackingTable(const Service& service,
-                            const std::optional<std::string>& volume_id) {
-  // Backups with a copy job at work, and how far it is.
-  std::map<std::string, Json> executing;
-  for (const JobRecord& job : service.jobs().List()) {
-    if (job.kind != JobKind::kCopy || JobEnded(job.state)) continue;
-    if (!job.target_volume.empty()) {
-      executing[job.target_volume] = JobProgress(job, Now())["percent"];
-    }
-  }
-  Table table;
-  table.columns = {
-      {"server", "Server"},           {"transaction_disk", "Transaction-Disk"},
-      {"backup_disk", "Backup-Disk"}, {"status", "Status"},
-      {"execute", "Execute"},         {"update", "Update"}};
-  char host[256] = {};
-  if (gethostname(host, sizeof(host) - 1) != 0) host[0] = '\0';
-  for (const std::shared_ptr<Volume>& volume : service.volumes().List()) {
-    const VolumeRecord backup = volume->record();
-    if (backup.role != udf::Role::kBackup) continue;
-    const std::shared_ptr<Volume> owner =
-        service.volumes().Find(backup.owner_id);
-    if (!owner) continue;
-    if (volume_id && backup.id != *volume_id && backup.owner_id != *volume_id) {
-      continue;
-    }
-    const VolumeRecord primary = owner->record();
-    const auto job = executing.find(backup.id);
-    const bool tracked =
-        primary.role == udf::Role::kPrimary &&
-        backup.state == udf::SlotState::kComplete &&
-        backup.generation.lineage == primary.generation.lineage &&
-        backup.generation.number >= primary.change_floor;
-    if (!tracked && job == executing.end()) continue;
-    Json row;
-    row["server"] = host;
-    row["transaction_disk"] = primary.id;
-    row["backup_disk"] = backup.id;
-    row["status"] = job != executing.end() ? "executing" : "tracking";
-    row["execute"] = nullptr;
-    row["update"] = nullptr;
-    row["changed_bytes"] = nullptr;
-    if (job != executing.end()) {
-      row["execute"] = job->second.is_null()
-                           ? Json()
-                           : Json(fmt::format("{}%", job->second.get<int>()));
-    }
-    if (tracked) {
-      ASSIGN_OR_RETURN(
-          const RegionSet changed,
-          ChangedBetween(service.catalog(), primary.index,
-                         backup.generation.number, primary.generation.number));
-      const uint64_t used = std::max<uint64_t>(
-          1, (primary.used_blocks + kRegionSectors - 1) / kRegionSectors);
-      const uint64_t percent =
-          std::min<uint64_t>(100, (changed.count() * 100 + used - 1) / used);
-      row["changed_bytes"] = changed.count() * kRegionSize;
-      if (job == executing.end()) row["update"] = fmt::format("{}%", percent);
-    }
-    for (const char* key : {"execute", "update"}) {
-      if (row[key].is_null()) row[key] = "----";
-    }
-    table.rows.push_back(std::move(row));
-  }
-  return table;
-}
-
 Result<Table> BuildTable(const Service& service, size_t index) {
-  switch (index) {
-    case 0:
-      return StatusTable(service);
-    case 1:
-      return ElementsTable(service);
-    case 2:
-      return DrivesTable(service);
-    case 3:
-      return MediaTable(service);
-    case 4:
-      return CopiesTable(service);
-    case 5:
-      return TrackingTable(service, std::nullopt);
-    case 6:
-      return HistoryTable(service, "");
-    case 7:
-      return JobsTable(service, std::nullopt);
-    default:
-      return AlertsTable(service);
-  }
+  using Builder = Result<Table> (*)(const Service&);
+  // In the order of kTableNames.
+  static constexpr std::array<Builder, kTableNames.size()> kBuilders = {
+      [](const Service& s) -> Result<Table> { return StatusTable(s); },
+      [](const Service& s) -> Result<Table> { return ElementsTable(s); },
+      [](const Service& s) -> Result<Table> { return DrivesTable(s); },
+      [](const Service& s) -> Result<Table> { return MediaTable(s); },
+      CopiesTable,
+      PoolTable,
+      DevicesTable,
+      [](const Service& s) { return TrackingTable(s, std::nullopt); },
+      [](const Service& s) { return HistoryTable(s, ""); },
+      [](const Service& s) -> Result<Table> {
+        return JobsTable(s, std::nullopt);
+      },
+      AlertsTable};
+  return kBuilders[index](service);
 }
 
 }  // namespace vellum

@@ -20,9 +20,9 @@ namespace vellum {
 
 class Service;
 
-inline constexpr std::array<std::string_view, 9> kTableNames = {
-    "status",   "elements", "drives", "media", "copies",
-    "tracking", "history",  "jobs",   "alerts"};
+inline constexpr std::array<std::string_view, 11> kTableNames = {
+    "status",  "elements", "drives",  "media", "copies", "pool",
+    "devices", "tracking", "history", "jobs",  "alerts"};
 
 // REQUIRES: index < kTableNames.size().
 Result<Table> BuildTable(const Service& service, size_t index);

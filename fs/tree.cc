@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "copy/shelf.h"
 #include "fs/posix_acl.h"
 
 namespace vellum {
@@ -258,10 +259,7 @@ Result<std::string> Tree::VolumeXattr(const ShownVolume& shown,
   if (key == "owner" && !record.owner_id.empty()) return record.owner_id;
   if (key == "generation") return std::to_string(record.generation.number);
   if (key == "slot" && place.ok()) return ToString(place->home);
-  if (key == "state") {
-    if (place.ok()) return std::string(place->loaded ? "loaded" : "resident");
-    return std::string(record.location.empty() ? "removed" : "exported");
-  }
+  if (key == "state") return MediumState(place, record.location);
   if (key == "free") {
     return std::to_string(shown.volume->Space().free_blocks * kSectorSize);
   }

@@ -433,6 +433,15 @@ Status Volume::Open(InodeNumber ino) {
   return Status::Ok();
 }
 
+size_t Volume::open_files() const {
+  MutexLock lock(&impl_->mu_);
+  size_t open = 0;
+  for (const auto& entry : impl_->inodes_) {
+    if (entry.second->opens > 0) ++open;
+  }
+  return open;
+}
+
 void Volume::Close(InodeNumber ino) {
   MutexLock lock(&impl_->mu_);
   const auto it = impl_->inodes_.find(ino);

@@ -187,6 +187,7 @@ class Volume {
   // -------------------------------------------------------------- Keeps the
   // inode's state in memory and its blocks alive when it is unlinked.
   Status Open(InodeNumber ino);
+  size_t open_files() const;  // inodes that are open
   // REQUIRES: as many calls as Open.
   void Close(InodeNumber ino);
 

@@ -230,8 +230,9 @@ void Volumes::Impl::RequestLease(const SlotPtr& slot) {
     MutexLock lock(&door->mu);
     if (door->impl != nullptr) door->impl->OnRecall(index, attempt);
   };
-  if (!library->FindMedium(request.medium).ok()) {
-    OnGrant(index, MissingMedium(volume->record()));
+  if (const VolumeRecord record = volume->record();
+      !record.location.empty() || !library->FindMedium(request.medium).ok()) {
+    OnGrant(index, MissingMedium(record));
     return;
   }
   std::vector<LeaseRequest> requests;
@@ -255,10 +256,11 @@ void Volumes::Impl::RequestLease(const SlotPtr& slot) {
 Error Volumes::Impl::MissingMedium(const VolumeRecord& record) const {
   return Error{
       Errc::kNoMedium,
-      fmt::format("volume {} is on medium {}, which is not in the "
-                  "library (shelf location: {})",
-                  record.id, record.medium,
-                  record.location.empty() ? "not recorded" : record.location)};
+      fmt::format(
+          "volume {} is on medium {}, which {} (shelf location: {})", record.id,
+          record.medium,
+          record.location.empty() ? "is not in the library" : "was exported",
+          record.location.empty() ? "not recorded" : record.location)};
 }
 
 void Volumes::Impl::OnGrant(VolumeIndex index,

@@ -2,7 +2,10 @@
 #include "media/library_config.h"
 
 #include <fmt/format.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
+#include <cerrno>
 #include <filesystem>
 #include <system_error>
 
@@ -18,6 +21,10 @@ constexpr ConfigBounds kLibNum{0, 999'999};
 constexpr ConfigBounds kBytes{0, 1ull << 62};
 constexpr ConfigBounds kCheckpointMs{1, 3'600'000};
 constexpr ConfigBounds kAddress{0, 65535};
+constexpr ConfigBounds kGenerations{1, 1000};
+constexpr ConfigBounds kPairs{0, 1'000'000};
+constexpr ConfigBounds kCopies{1, 64};
+constexpr ConfigBounds kTimeout{1, 86'400};
 
 // The kinds: the name in the file, the reader of the tables that only this kind
 // has, and their text.
@@ -91,8 +98,40 @@ Status ReadPolicy(ConfigTable* policy, LibraryConfig* config) {
       policy->Integer("overlay_limit", kBytes, &config->overlay_limit));
   RETURN_IF_ERROR(policy->Integer("copy_start", kAddress, &config->copy_start));
   RETURN_IF_ERROR(policy->Integer("copy_end", kAddress, &config->copy_end));
+  RETURN_IF_ERROR(
+      policy->Integer("generations", kGenerations, &config->generations));
+  RETURN_IF_ERROR(
+      policy->Integer("tracked_pairs", kPairs, &config->tracked_pairs));
+  RETURN_IF_ERROR(policy->Integer("simultaneous_copies", kCopies,
+                                  &config->simultaneous_copies));
   RETURN_IF_ERROR(policy->RejectUnknown());
   return CheckCopyRange(*policy, *config);
+}
+
+// A program that cannot be run is said now, and not when a copy needs it.
+Status ReadHook(ConfigTable* hooks, const std::string& key, std::string* path) {
+  RETURN_IF_ERROR(hooks->String(key, path));
+  if (path->empty()) return Status::Ok();
+  if (path->front() != '/') {
+    return hooks->At(key, fmt::format("\"{}\" is no absolute path", *path));
+  }
+  struct stat st {};
+  if (stat(path->c_str(), &st) != 0) {
+    return hooks->At(key, ErrnoError(*path, errno).message);
+  }
+  if (!S_ISREG(st.st_mode) || access(path->c_str(), X_OK) != 0) {
+    return hooks->At(key, *path + " is no program that may be executed");
+  }
+  return Status::Ok();
+}
+
+Status ReadHooks(ConfigTable* table, HookCommands* hooks) {
+  RETURN_IF_ERROR(ReadHook(table, "before_copy", &hooks->before_copy));
+  RETURN_IF_ERROR(ReadHook(table, "after_copy", &hooks->after_copy));
+  RETURN_IF_ERROR(ReadHook(table, "before_restore", &hooks->before_restore));
+  RETURN_IF_ERROR(ReadHook(table, "after_restore", &hooks->after_restore));
+  RETURN_IF_ERROR(table->Integer("timeout_s", kTimeout, &hooks->timeout_s));
+  return table->RejectUnknown();
 }
 
 }  // namespace
@@ -152,8 +191,26 @@ spool_limit = {spool}
 overlay_limit = {overlay}
 # The slots of the copy pool, first and last address. 0 and 0: every storage
 # element.
+# `vellum setcopyrange` sets another range, which is kept in the catalog.
 copy_start = {copy_start}
 copy_end = {copy_end}
+# How many complete backups of a volume are kept. With 1 a copy goes to the
+# medium of the last one. 1 to {generations_max}.
+generations = {generations}
+# Most pairs of primary and backup whose changes are tracked. 0: no limit.
+tracked_pairs = {pairs}
+# Jobs that may run at once; others wait. 1 to {copies_max}.
+simultaneous_copies = {copies}
+
+# Programs that are run before and after each copy and restore: absolute paths,
+# "" for none. What they are told is in library.toml(5).
+[hooks]
+before_copy = "{before_copy}"
+after_copy = "{after_copy}"
+before_restore = "{before_restore}"
+after_restore = "{after_restore}"
+# Seconds after which one is killed, and has failed. 1 to {timeout_max}.
+timeout_s = {timeout}
 )",
       fmt::arg("introduction", kind.introduction()),
       fmt::arg("kind", kind.name), fmt::arg("lib_num_max", kLibNum.max),
@@ -164,7 +221,18 @@ copy_end = {copy_end}
       fmt::arg("spool", config.spool_limit),
       fmt::arg("overlay", config.overlay_limit),
       fmt::arg("copy_start", config.copy_start),
-      fmt::arg("copy_end", config.copy_end));
+      fmt::arg("copy_end", config.copy_end),
+      fmt::arg("generations_max", kGenerations.max),
+      fmt::arg("generations", config.generations),
+      fmt::arg("pairs", config.tracked_pairs),
+      fmt::arg("copies_max", kCopies.max),
+      fmt::arg("copies", config.simultaneous_copies),
+      fmt::arg("before_copy", config.hooks.before_copy),
+      fmt::arg("after_copy", config.hooks.after_copy),
+      fmt::arg("before_restore", config.hooks.before_restore),
+      fmt::arg("after_restore", config.hooks.after_restore),
+      fmt::arg("timeout_max", kTimeout.max),
+      fmt::arg("timeout", config.hooks.timeout_s));
 }
 
 Result<LibraryConfig> ReadLibraryConfig(const std::string& directory) {
@@ -186,6 +254,8 @@ Result<LibraryConfig> ReadLibraryConfig(const std::string& directory) {
   RETURN_IF_ERROR(library.RejectUnknown());
   ASSIGN_OR_RETURN(ConfigTable policy, root.Table("policy"));
   RETURN_IF_ERROR(ReadPolicy(&policy, &config));
+  ASSIGN_OR_RETURN(ConfigTable hooks, root.Table("hooks"));
+  RETURN_IF_ERROR(ReadHooks(&hooks, &config.hooks));
   RETURN_IF_ERROR(root.RejectUnknown());
   return config;
 }

@@ -14,6 +14,7 @@
 
 #include "media/element.h"
 #include "media/error.h"
+#include "media/hook_commands.h"
 #include "media/scsi/scsi_config.h"
 #include "media/virtual_config.h"
 
@@ -30,6 +31,10 @@ struct LibraryConfig {
   uint32_t checkpoint_interval_ms = 5000;
   uint16_t copy_start = 0;  // pool range; 0,0 = every storage element
   uint16_t copy_end = 0;
+  uint32_t generations = 1;    // complete backups of a volume that are kept
+  uint32_t tracked_pairs = 0;  // of primary and backup; 0 = no limit
+  uint32_t simultaneous_copies = 2;  // jobs at once
+  HookCommands hooks;
 };
 
 // "virtual", "scsi".

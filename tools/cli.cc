@@ -26,8 +26,9 @@ std::string UsageMessage(const CLI::App& app, const CLI::ParseError& error) {
 
 // Names of other archive systems' programs that `vellum` answers to when it is
 // called by them (a link); each is an alias of the subcommand, too.
-constexpr std::array<std::string_view, 5> kProgramNames = {
-    "acmtrkstat", "listcopymedia", "listmedia", "mcstat", "mm"};
+constexpr std::array<std::string_view, 7> kProgramNames = {
+    "acmbackup", "acmdevdisp", "acmtrkstat", "listcopymedia",
+    "listmedia", "mcstat",     "mm"};
 
 void AddGlobalOptions(CLI::App& app, Cli& cli) {
   app.require_subcommand(1);
@@ -93,8 +94,11 @@ int RunVellum(const std::string& name,
   AddMediaCommands(app, cli);
   AddTableCommands(app, cli);
   AddCopyCommands(app, cli);
+  AddBackupCommands(app, cli);
+  AddPoolCommands(app, cli);
   AddJobCommands(app, cli);
   AddVolumeCommands(app, cli);
+  AddFindCommands(app, cli);
   AddFsck(app, cli);
   AddDumpCatalog(app, cli);
   AddDoctor(app, cli);

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <functional>
+#include <istream>
 #include <ostream>
 #include <string>
 
@@ -30,6 +31,7 @@ struct Environment {
   std::ostream* out = nullptr;
   std::ostream* err = nullptr;
   bool terminal = false;        // err is one: progress may overwrite its line
+  std::istream* in = nullptr;   // a terminal to ask at; null: there is none
   std::string mount_default;    // VELLUM_MOUNT
   std::string library_default;  // VELLUM_LIBRARY
   // The daemon of an address; tests put a fake one here.
@@ -65,8 +67,11 @@ void AddUnmount(CLI::App& app, Cli& cli);        // unmount
 void AddTableCommands(CLI::App& app, Cli& cli);  // status, media, copies, …
 void AddMediaCommands(CLI::App& app, Cli& cli);  // format, move, inventory, …
 void AddCopyCommands(CLI::App& app, Cli& cli);   // copy, compare
-void AddJobCommands(CLI::App& app, Cli& cli);    // jobs, cancel
+void AddBackupCommands(CLI::App& app, Cli& cli);  // backup, restore, track, …
+void AddPoolCommands(CLI::App& app, Cli& cli);    // setcopyrange, pool, devices
+void AddJobCommands(CLI::App& app, Cli& cli);     // jobs, cancel
 void AddVolumeCommands(CLI::App& app, Cli& cli);  // info, threshold, sync
+void AddFindCommands(CLI::App& app, Cli& cli);    // which, find, export, …
 void AddFsck(CLI::App& app, Cli& cli);            // fsck
 void AddDumpCatalog(CLI::App& app, Cli& cli);     // dump-catalog
 void AddDoctor(CLI::App& app, Cli& cli);          // doctor

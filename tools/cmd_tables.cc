@@ -19,15 +19,12 @@ struct Table {
   const char* about;
 };
 
-constexpr std::array<Table, 8> kTables = {{
+constexpr std::array<Table, 6> kTables = {{
     {"status", "", "status", "The library at a glance"},
     {"elements", "", "elements", "Every element and what is in it"},
     {"drives", "", "drives", "The drives and what they do"},
     {"media", "listmedia", "media", "Every medium, its state and free space"},
     {"copies", "listcopymedia", "copies", "The copy media and what they hold"},
-    {"track", "acmtrkstat", "tracking",
-     "Which backups are tracked, and how much has changed"},
-    {"history", "", "history", "Copies that have ended"},
     {"alerts", "", "alerts", "What needs the operator"},
 }};
 

@@ -139,7 +139,12 @@ int FinishJob(const Cli& cli, const Client& client, uint64_t job) {
   const Error error{differences ? Errc::kCorruption : Errc::kAborted,
                     fmt::format("job {}: {}{}{}", job, state,
                                 message.empty() ? "" : ": ", message)};
-  return cli.Fail(error, differences ? kExitDifferences : kExitJobFailed);
+  if (differences) return cli.Fail(error, kExitDifferences);
+  // A hook that failed passes its exit code on.
+  const Json hook = row->value("hook_exit", Json());
+  return cli.Fail(error, hook.is_number_integer() && hook != 0
+                             ? hook.get<int>()
+                             : kExitJobFailed);
 }
 
 }  // namespace vellum

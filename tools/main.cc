@@ -20,6 +20,7 @@ int main(int argc, char** argv) {
   vellum::Environment environment;
   environment.out = &std::cout;
   environment.err = &std::cerr;
+  if (isatty(STDIN_FILENO) != 0) environment.in = &std::cin;
   environment.terminal = ::isatty(STDERR_FILENO) != 0;
   environment.mount_default = Variable("VELLUM_MOUNT");
   environment.library_default = Variable("VELLUM_LIBRARY");

@@ -103,6 +103,46 @@ TEST_F(LibraryConfigTest, MistakesCarryFileAndLine) {
   }
 }
 
+TEST_F(LibraryConfigTest, V8_A8_LimitsAndGenerationsAreSettings) {
+  ASSERT_OK_AND_ASSIGN(LibraryConfig config, Read("[policy]\n"));
+  EXPECT_EQ(config.generations, 1u);
+  EXPECT_EQ(config.tracked_pairs, 0u);
+  EXPECT_EQ(config.simultaneous_copies, 2u);
+  ASSERT_OK_AND_ASSIGN(config,
+                       Read("[policy]\ngenerations = 3\ntracked_pairs = 7\n"
+                            "simultaneous_copies = 5\n"));
+  EXPECT_EQ(config.generations, 3u);
+  EXPECT_EQ(config.tracked_pairs, 7u);
+  EXPECT_EQ(config.simultaneous_copies, 5u);
+  EXPECT_THAT(
+      Read("[policy]\n\ngenerations = 0\n"),
+      MessageHas("library.toml:3: policy.generations: 0 is not between 1 and"));
+  EXPECT_THAT(Read("[policy]\nsimultaneous_copies = 65\n"),
+              MessageHas("library.toml:2: policy.simultaneous_copies: 65 is "
+                         "not between 1 and 64"));
+}
+
+TEST_F(LibraryConfigTest, A9_HooksAreProgramsThatCanBeRun) {
+  const std::string program = dir_.Sub("hook");
+  WriteFileOrDie(program, "#!/bin/sh\n");
+  const std::string text = "[hooks]\ntimeout_s = 9\nafter_restore = \"";
+  EXPECT_THAT(Read(text + program + "\"\n"),
+              MessageHas("library.toml:3: hooks.after_restore: " + program +
+                         " is no program that may be executed"));
+  std::filesystem::permissions(program, std::filesystem::perms::owner_all);
+  ASSERT_OK_AND_ASSIGN(const LibraryConfig config,
+                       Read(text + program + "\"\n"));
+  EXPECT_EQ(config.hooks.after_restore, program);
+  EXPECT_EQ(config.hooks.timeout_s, 9u);
+  EXPECT_TRUE(config.hooks.before_copy.empty());
+  EXPECT_THAT(Read(text + "hook\"\n"),
+              MessageHas("library.toml:3: hooks.after_restore: \"hook\" is no "
+                         "absolute path"));
+  EXPECT_THAT(Read(text + dir_.Sub("none") + "\"\n"), MessageHas("none"));
+  EXPECT_THAT(Read("[hooks]\nbefore_all = \"/bin/true\"\n"),
+              MessageHas("library.toml:2: "));
+}
+
 TEST_F(LibraryConfigTest, WhatInitWritesIsReadBack) {
   ScsiLibraryOptions options;
   options.changer = "/dev/by-id/odd \"name\\";

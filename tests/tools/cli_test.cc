@@ -17,6 +17,7 @@
 #include "media/library_directory.h"
 #include "tests/support/status_matchers.h"
 #include "tests/support/temp_dir.h"
+#include "tests/tools/cli_fixture.h"
 
 namespace vellum {
 namespace {
@@ -24,49 +25,6 @@ namespace {
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
-
-class CliTest : public testing::Test {
- protected:
-  CliTest() {
-    std::filesystem::create_directories(Control(""));
-    environment_.out = &out_;
-    environment_.err = &err_;
-    environment_.connect = [this](const DaemonAddress&) -> Result<Client> {
-      if (!daemon_) return Error{Errc::kOffline, "no library is mounted"};
-      return Client(dir_.path(), [this](const std::string& command) {
-        sent_.push_back(command);
-        return Result<std::string>(answer_);
-      });
-    };
-  }
-
-  std::string Control(const std::string& name) {
-    return dir_.Sub(".vellum") + "/" + name;
-  }
-  int Run(const std::vector<std::string>& arguments,
-          const std::string& name = "vellum") {
-    out_.str("");
-    err_.str("");
-    return RunVellum(name, arguments, environment_);
-  }
-  void Answer(const std::string& result) {
-    answer_ = "{\"ok\":true,\"result\":" + result + "}\n";
-  }
-  void AnswerError(const std::string& code, const std::string& message) {
-    answer_ = "{\"ok\":false,\"error\":{\"code\":\"" + code +
-              "\",\"message\":\"" + message + "\"}}\n";
-  }
-  void Jobs(const std::string& rows) {
-    WriteFileOrDie(Control("jobs.json"), rows);
-  }
-
-  TempDir dir_;
-  std::ostringstream out_, err_;
-  Environment environment_;
-  bool daemon_ = true;
-  std::string answer_ = "{\"ok\":true,\"result\":{}}\n";
-  std::vector<std::string> sent_;
-};
 
 TEST_F(CliTest, NoSubcommandIsUsage) {
   EXPECT_EQ(Run({}), kExitUsage);

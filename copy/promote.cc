@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <fmt/format.h>
+#include <spdlog/spdlog.h>
+
+#include <utility>
+
+#include "copy/operations.h"
+#include "copy/shelf.h"
+#include "media/udf/control.h"
+
+namespace vellum {
+namespace {
+
+// OWNER-OLD1, OWNER-OLD2, …: the first that is free.
+std::string RetiredId(const Archive& archive, const std::string& owner) {
+  constexpr size_t kMaxId = 30;
+  for (uint32_t n = 1;; ++n) {
+    const std::string suffix = fmt::format("-OLD{}", n);
+    std::string id = owner.substr(0, kMaxId - suffix.size()) + suffix;
+    if (archive.volumes->Find(id) == nullptr) return id;
+  }
+}
+
+// Writes the name on the medium, if that is possible at all: an original that
+// is replaced is often one that cannot be read any more.
+Status Relabel(const Archive& archive, const VolumeRecord& record,
+               const std::string& id, const std::stop_token& stop) {
+  RETURN_IF_ERROR(CheckNotExported(record));
+  LeaseRequest request;
+  request.medium = record.medium;
+  request.mode = LeaseMode::kExclusive;
+  request.priority = LeasePriority::kForeground;
+  request.owner = "promote";
+  std::vector<LeaseRequest> requests;
+  requests.push_back(std::move(request));
+  ASSIGN_OR_RETURN(const std::vector<MediumLease> leases,
+                   archive.library->AcquireAndWait(std::move(requests), stop));
+  Medium& medium = leases.front().medium();
+  ASSIGN_OR_RETURN(udf::ControlSlot slot, udf::ReadControlSlot(medium));
+  if (slot.medium_uuid != record.medium_uuid) {
+    return Status(Errc::kNoMedium,
+                  fmt::format("medium {} holds another volume", record.medium));
+  }
+  slot.volume_id = id;
+  RETURN_IF_ERROR(udf::WriteControlSlot(medium, &slot));
+  return medium.Flush();
+}
+
+Status Rename(const Archive& archive, const std::shared_ptr<Volume>& volume,
+              const std::string& id) {
+  VolumeRecord record = volume->record();
+  record.id = id;
+  return archive.volumes->Put(std::move(record)).status();
+}
+
+}  // namespace
+
+Result<Promoted> Promote(const Archive& archive, const std::string& copy,
+                         std::stop_token stop) {
+  const std::shared_ptr<Volume> backup = archive.volumes->Find(copy);
+  if (backup == nullptr) {
+    return Error{Errc::kNotFound, fmt::format("no volume {} is known", copy)};
+  }
+  const VolumeRecord record = backup->record();
+  if (record.role != udf::Role::kBackup || record.owner_id.empty()) {
+    return Error{Errc::kInvalidArgument,
+                 fmt::format("{} is no copy of a volume", copy)};
+  }
+  if (record.state != udf::SlotState::kComplete) {
+    return Error{Errc::kInvalidArgument,
+                 copy +
+                     " is not complete: it cannot take the place of its "
+                     "original"};
+  }
+  RETURN_IF_ERROR(CheckNotExported(record));
+  Promoted promoted;
+  const std::shared_ptr<Volume> original =
+      archive.volumes->Find(record.owner_id);
+  Volumes::Exclusion exclusion;
+  if (original != nullptr) {
+    if (original->record().medium_uuid != record.owner_uuid) {
+      return Error{
+          Errc::kExists,
+          fmt::format("volume {} on medium {} is not the original of {}: "
+                      "`vellum convert {} --name VOL` gives it another name",
+                      record.owner_id, original->record().medium, copy, copy)};
+    }
+    if (const size_t open = original->open_files(); open > 0) {
+      return Error{Errc::kBusy, fmt::format("{} files are open on {}", open,
+                                            record.owner_id)};
+    }
+    ASSIGN_OR_RETURN(exclusion, archive.volumes->Exclude(original, stop));
+    promoted.retired = RetiredId(archive, record.owner_id);
+    const Status labelled =
+        Relabel(archive, original->record(), promoted.retired, stop);
+    if (!labelled.ok()) {
+      if (labelled.code() == Errc::kInterrupted) return labelled;
+      promoted.problem = labelled.error().message;
+      spdlog::warn("the label of {} still says {}: {}", promoted.retired,
+                   record.owner_id, promoted.problem);
+    }
+    RETURN_IF_ERROR(Rename(archive, original, promoted.retired));
+  }
+  Result<VolumeRecord> primary = Convert(archive, copy, record.owner_id, stop);
+  if (!primary.ok()) {
+    if (original != nullptr) {
+      // Everything is as it was: the original keeps its name.
+      Relabel(archive, original->record(), record.owner_id, {})
+          .IgnoreError("it could not be labelled before either");
+      RETURN_IF_ERROR(Rename(archive, original, record.owner_id));
+    }
+    return primary.status();
+  }
+  promoted.primary = std::move(*primary);
+  return promoted;
+}
+
+}  // namespace vellum

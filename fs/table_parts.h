@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the files that build tables share. Private to fs/*tables.cc.
+#pragma once
+
+#include <map>
+#include <string>
+
+#include "fs/json.h"
+#include "fs/text_table.h"
+#include "index/records.h"
+#include "media/error.h"
+#include "media/library.h"
+
+namespace vellum {
+
+class Service;
+
+Json TextOrNull(const std::string& text);
+
+// Volumes by the medium that carries them.
+std::map<MediumId, VolumeRecord> RecordsByMedium(const Service& service);
+
+// Why a medium that carries no volume of the catalog is no blank one, as far as
+// anybody has looked; else "".
+std::string Unusable(const Service& service, const MediumId& medium);
+
+// copy_tables.cc
+Result<Table> CopiesTable(const Service& service);
+Result<Table> PoolTable(const Service& service);
+Result<Table> DevicesTable(const Service& service);
+
+}  // namespace vellum
