@@ -26,6 +26,7 @@ from jukebox import JukeboxError  # noqa: E402
 from machine import MachineError  # noqa: E402
 
 TOP = os.path.dirname(os.path.dirname(HERE))
+BUILD = os.environ.get("VELLUM_BUILD", os.path.join(TOP, "build"))
 
 
 class Lab:
@@ -86,7 +87,7 @@ class Lab:
 
 def main():
     parser = argparse.ArgumentParser()
-    parser.add_argument("--build", default=os.path.join(TOP, "build"))
+    parser.add_argument("--build", default=BUILD)
     parser.add_argument("--kind", choices=["disk", "cd"], default="disk")
     parser.add_argument("--block-size", type=int, default=2048)
     parser.add_argument("--seconds", type=int, default=300)

@@ -3,7 +3,7 @@
 """A removable disk of QEMU's own beside the jukebox: its medium is changed
 while the guest runs (QMP).
 
-usage: removable.py -- COMMAND...        with VELLUM_BUILD set
+usage: removable.py -- COMMAND...
 
 In the guest VELLUM_SCSI_REMOVABLE is the disk, empty at first. `ask_host` takes
 "insert N" (medium N, 0 to 2, in place of what is there), "eject", and
@@ -15,7 +15,7 @@ import os
 import socket
 import sys
 
-from lab import Lab, JukeboxError, MachineError
+from lab import BUILD, JukeboxError, Lab, MachineError
 
 SECONDS = 300
 MEDIUM_BYTES = 16 << 20
@@ -76,7 +76,7 @@ def main():
     if command[:1] == ["--"]:
         command = command[1:]
     try:
-        with Lab(os.environ["VELLUM_BUILD"]) as lab:
+        with Lab(BUILD) as lab:
             removable = Removable(lab.folder)
             sys.exit(lab.run(
                 command, SECONDS, removable.answer,

@@ -1,0 +1,38 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# In the guest: somebody swaps the medium of a drive under the daemon. The drive
+# is a removable disk beside the jukebox; the robot moves media in and out as if
+# it were the jukebox's own.
+# shellcheck source=tests/scsi/guest_lib.sh
+source "$(dirname "${BASH_SOURCE[0]}")/guest_lib.sh"
+: "${VELLUM_SCSI_REMOVABLE:?the removable disk}"
+
+check "insert" ask_host insert 0
+check "init" vellum init "$lib" --changer "$VELLUM_SCSI_CHANGER" \
+  --drive "256=$VELLUM_SCSI_REMOVABLE"
+check "mount" vellum mount "$lib" "$mnt"
+check "format" vellum format D00000L1 --name ORIGINAL
+head -c 2M /dev/urandom >"$work/data"
+check "cp" cp "$work/data" "$mnt/ORIGINAL/data"
+check "sync" vellum sync ORIGINAL
+
+section "a medium in use cannot be taken out"
+refuses 1 'locked' ask_host eject
+
+section "it is torn out, and another one put in: nothing is written there"
+check "tear out" ask_host tear-out
+check "insert" ask_host insert 1
+cp "$work/data" "$mnt/ORIGINAL/second" 2>/dev/null || true
+if vellum sync ORIGINAL >"$work/said" 2>&1; then
+  fail "written to another medium: $(cat "$work/said")"
+fi
+checks=$((checks + 1))
+cat "$work/said"
+check "nothing written" ask_host is-zero 1
+check "tear out" ask_host tear-out
+check "insert" ask_host insert 0
+vellum unmount --force "$mnt" || true
+check "mount" vellum mount "$lib" "$mnt"
+check "all is there" cmp "$work/data" "$mnt/ORIGINAL/data"
+check "fsck" vellum fsck ORIGINAL --data
+check "unmount" vellum unmount "$mnt"
