@@ -19,7 +19,7 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-double SecondsSince(Clock::time_point start) {
+double ElapsedSeconds(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
 }
 
@@ -37,7 +37,7 @@ const ElementRange& RangeOf(const ElementMap& map, ElementType type) {
   return map.data_transfer;
 }
 
-const char* TypeName(ElementType type) {
+const char* ElementTypeName(ElementType type) {
   switch (type) {
     case ElementType::kTransport:
       return "transport";
@@ -109,7 +109,7 @@ std::vector<std::string> ElementStatusProblems(
     if (!RangeOf(map, status.type).Contains(status.address)) {
       problems.push_back(
           fmt::format("element {} is reported as {}, but is not among them",
-                      address, TypeName(status.type)));
+                      address, ElementTypeName(status.type)));
     }
     if (!seen[status.type].insert(address).second) {
       problems.push_back(fmt::format("element {} is reported twice", address));
@@ -131,7 +131,7 @@ std::vector<std::string> ElementStatusProblems(
     if (seen[type].size() < range.count) {
       problems.push_back(fmt::format("{} of {} {} elements are reported",
                                      seen[type].size(), range.count,
-                                     TypeName(type)));
+                                     ElementTypeName(type)));
     }
   }
   return problems;
@@ -208,10 +208,10 @@ bool Doctor::ExamineElements(Changer& changer) {
   for (const ElementType type : kTypes) {
     const ElementRange& range = RangeOf(*map, type);
     ranges += fmt::format("{}{} {}", ranges.empty() ? "" : ", ", range.count,
-                          TypeName(type));
+                          ElementTypeName(type));
     if (range.count > 0) ranges += fmt::format(" from {}", range.first.value);
-    values[TypeName(type)] = {{"first", range.first.value},
-                              {"count", range.count}};
+    values[ElementTypeName(type)] = {{"first", range.first.value},
+                                     {"count", range.count}};
   }
   Tell(Finding::kGood, "elements", ranges, values);
   if (map->storage.count == 0 || map->data_transfer.count == 0) {
@@ -244,7 +244,7 @@ bool Doctor::ExamineElements(Changer& changer) {
       media == tagged ? Finding::kGood : Finding::kNote, "element status",
       fmt::format("{} media, {} with a volume tag, {} elements, read in {:.3f} "
                   "s",
-                  media, tagged, statuses->size(), SecondsSince(start)),
+                  media, tagged, statuses->size(), ElapsedSeconds(start)),
       {{"elements", statuses->size()}, {"media", media}, {"tagged", tagged}});
   return true;
 }
@@ -275,7 +275,7 @@ bool Doctor::Move(Changer& changer, const std::string& subject,
                   const VolumeTag& tag) {
   const auto start = Clock::now();
   const Status moved = changer.MoveMedium(from, to);
-  const double seconds = SecondsSince(start);
+  const double seconds = ElapsedSeconds(start);
   if (!moved.ok()) {
     Give(subject, moved);
     return false;
@@ -348,13 +348,13 @@ void Doctor::TryMedium(Drive& drive, const VolumeTag& tag) {
                    info.name, ClassName(info.medium_class),
                    info.write_protected ? ", write-protected" : "",
                    FormatBytes(info.sectors * kSectorSize), unit,
-                   SecondsSince(start)),
+                   ElapsedSeconds(start)),
        {{"medium", info.name},
         {"class", ClassName(info.medium_class)},
         {"capacity", info.sectors * kSectorSize},
         {"write_unit", unit},
         {"write_protected", info.write_protected},
-        {"seconds", SecondsSince(start)}});
+        {"seconds", ElapsedSeconds(start)}});
   const bool blank =
       info.medium_class == MediumClass::kWriteOnce && !info.write_protected;
   if (blank) {

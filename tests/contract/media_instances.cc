@@ -59,7 +59,7 @@ class BorrowedHarness : public MediumHarness {
 
 // A drive of this type whose medium has blocks of this size.
 template <uint8_t kType, uint32_t kBlockSize, uint16_t kProfile>
-std::unique_ptr<MediumHarness> MakeScsi() {
+std::unique_ptr<MediumHarness> MakeScsiMedium() {
   ScsiDiskOptions options;
   options.device_type = kType;
   options.transport_limit = 64 << 10;  // so that transfers are split
@@ -108,13 +108,13 @@ INSTANTIATE_TEST_SUITE_P(Image, MediumContract, testing::Values(&MakeImage));
 INSTANTIATE_TEST_SUITE_P(Borrowed, MediumContract,
                          testing::Values(&MakeBorrowed));
 INSTANTIATE_TEST_SUITE_P(ScsiDisk512, MediumContract,
-                         testing::Values(&MakeScsi<0, 512, 0>));
+                         testing::Values(&MakeScsiMedium<0, 512, 0>));
 INSTANTIATE_TEST_SUITE_P(ScsiDisk2048, MediumContract,
-                         testing::Values(&MakeScsi<0, 2048, 0>));
+                         testing::Values(&MakeScsiMedium<0, 2048, 0>));
 INSTANTIATE_TEST_SUITE_P(ScsiOpticalMemory1024, MediumContract,
-                         testing::Values(&MakeScsi<7, 1024, 0>));
+                         testing::Values(&MakeScsiMedium<7, 1024, 0>));
 INSTANTIATE_TEST_SUITE_P(ScsiBlurayRewritable, MediumContract,
-                         testing::Values(&MakeScsi<5, 2048, 0x43>));
+                         testing::Values(&MakeScsiMedium<5, 2048, 0x43>));
 
 }  // namespace
 }  // namespace vellum
