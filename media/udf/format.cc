@@ -70,11 +70,15 @@ Status Invalidate(Medium& medium, const Geometry& g) {
   return medium.Flush();
 }
 
-// An old record must not find this volume. Written, not discarded: the flush
-// behind a record is the one that fsync waits for last, and where the file
-// under a virtual medium has its blocks already, that flush commits no metadata
-// of the host's file system.
-Status ClearRing(Medium& medium, const Geometry& g) {
+// An old record must not find this volume. That of a primary is written, not
+// discarded: the flush behind a record is the one that fsync waits for last,
+// and where the file under a virtual medium has its blocks already, that flush
+// commits no metadata of the host's file system. A backup has few records, and
+// each copy reads its whole ring: a hole is read at no cost.
+Status ClearRing(Medium& medium, const Geometry& g, Role role) {
+  if (role != Role::kPrimary) {
+    return medium.Discard(g.ring_first, g.ring_sectors);
+  }
   for (uint64_t done = 0; done < g.ring_sectors;) {
     const uint64_t count =
         std::min<uint64_t>(g.ring_sectors - done, kTransferSectors);
@@ -159,7 +163,7 @@ Status WriteContent(Medium& medium, const VolumeDescription& description,
                     const FormatOptions& options, const TimeSpec& now,
                     uint32_t* lvid_crc) {
   const Geometry& g = description.geometry;
-  RETURN_IF_ERROR(ClearRing(medium, g));
+  RETURN_IF_ERROR(ClearRing(medium, g, options.role));
   RETURN_IF_ERROR(ClearControlLog(medium, g));
   RETURN_IF_ERROR(WriteVds(medium, description, now, kMainVdsSector));
   RETURN_IF_ERROR(WriteVds(medium, description, now,

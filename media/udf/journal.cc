@@ -20,6 +20,7 @@ constexpr int kRetries = 3;
 
 // Headers stand at multiples of 32 sectors from the ring's start. What the
 // device cannot read holds none: the unit was being written when power went.
+// What was never written holds none either.
 Status ForEachHeader(Medium& medium, const Geometry& geometry,
                      const std::function<void(const RingHeader&)>& visit) {
   const uint64_t end = uint64_t{geometry.ring_first} + geometry.ring_sectors;
@@ -27,6 +28,10 @@ Status ForEachHeader(Medium& medium, const Geometry& geometry,
   uint64_t step = kTransferSectors;
   uint64_t at = geometry.ring_first;
   while (at < end) {
+    ASSIGN_OR_RETURN(const SectorRange next,
+                     medium.NextAllocated({at, end - at}));
+    if (next.count == 0) break;
+    at += (next.first - at) / kRegionSectors * kRegionSectors;
     const uint64_t count = std::min(step, end - at);
     buffer.resize(count * kSectorSize);
     const Status status = medium.Read(at, buffer);

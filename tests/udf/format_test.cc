@@ -154,7 +154,7 @@ TEST(FormatVolume, NeedsClearWhereDataIs) {
   EXPECT_EQ(sector, Sector{}) << "old data must be gone";
 }
 
-TEST(FormatVolume, AllocatesTheRing) {
+TEST(FormatVolume, AllocatesTheRingOfAPrimary) {
   MemoryMedium medium(8192);
   // On a blank medium, and on one that held a volume.
   for (const std::string id : {"V1", "V2"}) {
@@ -168,6 +168,14 @@ TEST(FormatVolume, AllocatesTheRing) {
     EXPECT_EQ(allocated.first, ring.first);
     EXPECT_EQ(allocated.count, ring.count);
   }
+  MemoryMedium backup(8192);
+  FormatOptions options = Options("B1");
+  options.role = Role::kBackup;
+  ASSERT_OK(FormatVolume(backup, options));
+  ASSERT_OK_AND_ASSIGN(const Geometry g, ComputeGeometry(8192));
+  ASSERT_OK_AND_ASSIGN(const SectorRange allocated,
+                       backup.NextAllocated({g.ring_first, g.ring_sectors}));
+  EXPECT_EQ(allocated.count, 0u) << "a copy would read it all";
 }
 
 TEST(ProbeMedium, TellsBlankVellumAndForeign) {

@@ -6,6 +6,7 @@
 #include <random>
 #include <set>
 
+#include "media/borrowed_medium.h"
 #include "media/udf/record.h"
 #include "tests/support/crash_medium.h"
 #include "tests/support/memory_medium.h"
@@ -99,6 +100,30 @@ TEST_F(JournalTest, EmptyRingHoldsNothing) {
   EXPECT_TRUE(scan.torn.empty());
   EXPECT_EQ(scan.next_sequence, 1u);
   EXPECT_EQ(scan.next_sector, geometry_.ring_first);
+}
+
+// Each copy to a backup reads its ring, most of which was never written.
+TEST_F(JournalTest, HolesOfTheRingAreNotRead) {
+  class CountingMedium : public BorrowedMedium {
+   public:
+    using BorrowedMedium::BorrowedMedium;
+    Status Read(uint64_t lba, ByteSpan out) override {
+      sectors += out.size() / kSectorSize;
+      return BorrowedMedium::Read(lba, out);
+    }
+    uint64_t sectors = 0;
+  };
+  CountingMedium counting(&medium_);
+  ASSERT_OK_AND_ASSIGN(const ScanResult none,
+                       ScanRing(counting, geometry_, slot_));
+  EXPECT_FALSE(none.newest);
+  EXPECT_EQ(counting.sectors, 0u);
+  // Behind a hole.
+  Journal journal(&medium_, geometry_, 1, geometry_.ring_first + 128);
+  Record record = MakeRecord(11, 3);
+  ASSERT_OK(journal.Write(&record, {}));
+  ExpectNewest(counting, record);
+  EXPECT_LE(counting.sectors, geometry_.ring_sectors - 128u + 8);
 }
 
 TEST_F(JournalTest, RecordComesBackWhole) {
