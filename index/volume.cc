@@ -218,38 +218,42 @@ void Volume::SetRecord(const VolumeRecord& record) {
 
 // ---------------------------------------------------------------- metadata
 
+bool Volume::Impl::IsUnknownToCatalog(InodeNumber dir) const {
+  const LiveInode* live = FindLive(dir);
+  return live != nullptr && live->fresh;
+}
+
+DirentRecord Volume::Impl::ToDirent(uint64_t cookie, const NameChange& change) {
+  DirentRecord out;
+  out.cookie = cookie;
+  out.name = change.name;
+  out.ino = change.ino;
+  out.type = change.type;
+  return out;
+}
+
 std::optional<DirentRecord> Volume::Impl::FindChange(InodeNumber dir,
                                                      std::string_view name,
                                                      bool* known) const {
   const uint64_t hash = NameHash(name);
-  auto look = [&](const DirChanges& changes) -> const NameChange* {
-    const auto it = changes.find(dir);
-    if (it == changes.end()) return nullptr;
+  const DirChanges* const frozen =
+      frozen_ != nullptr ? &frozen_->names : nullptr;
+  *known = true;
+  for (const DirChanges* layer : {&names_, frozen}) {
+    if (layer == nullptr) continue;
+    const auto it = layer->find(dir);
+    if (it == layer->end()) continue;
     auto at = it->second.lower_bound(MakeCookie(hash, 0));
     const auto end = it->second.lower_bound(MakeCookie(hash + 1, 0));
     for (; at != end; ++at) {
-      if (at->second.name == name) return &at->second;
+      const auto& [cookie, change] = *at;
+      if (change.name != name) continue;
+      if (!change.present) return std::nullopt;
+      return ToDirent(cookie, change);
     }
-    return nullptr;
-  };
-  auto answer = [&](const NameChange& change,
-                    uint64_t cookie) -> std::optional<DirentRecord> {
-    *known = true;
-    if (!change.present) return std::nullopt;
-    DirentRecord out;
-    out.cookie = cookie;
-    out.name = change.name;
-    out.ino = change.ino;
-    out.type = change.type;
-    return out;
-  };
-  const NameChange* change = look(names_);
-  if (change == nullptr && frozen_ != nullptr) change = look(frozen_->names);
-  if (change == nullptr) {
-    *known = false;
-    return std::nullopt;
   }
-  return answer(*change, 0);
+  *known = IsUnknownToCatalog(dir);
+  return std::nullopt;
 }
 
 Result<std::optional<DirentRecord>> Volume::Impl::FindName(
@@ -323,10 +327,13 @@ Status Volume::ReadDir(InodeNumber dir, uint64_t after,
                        const std::function<bool(const DirItem&)>& visit) const {
   // The catalog's entries with the two layers of changes laid over them, a page
   // of changes at a time. The changes are taken first: what is applied
-  // meanwhile is in both.
-  constexpr size_t kPage = 1024;
+  // meanwhile is in both. A listing of the mount wants a few dozen names at a
+  // time, others want all.
+  constexpr size_t kFirstPage = 64;
+  constexpr size_t kLastPage = 1024;
+  size_t page = kFirstPage;
   bool go_on = true;
-  for (uint64_t from = after; go_on;) {
+  for (uint64_t from = after; go_on; page = std::min(2 * page, kLastPage)) {
     NameChanges changes;
     uint64_t limit = UINT64_MAX;  // cookies up to here are complete
     {
@@ -337,7 +344,7 @@ Status Volume::ReadDir(InodeNumber dir, uint64_t after,
         size_t taken = 0;
         for (auto at = it->second.upper_bound(from); at != it->second.end();
              ++at) {
-          if (taken++ == kPage) {
+          if (taken++ == page) {
             limit = std::min(limit, std::prev(at)->first);
             return;
           }

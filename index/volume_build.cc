@@ -75,6 +75,7 @@ Status Volume::Impl::Prefetch() {
       const auto changes = names_.find(dir);
       if (changes != names_.end()) {
         for (const auto& [cookie, change] : changes->second) {
+          if (change.is_new) continue;
           names.emplace_back(BaseKey(dir, cookie), change.name);
         }
       }
@@ -153,7 +154,7 @@ Status Volume::Impl::FreezeDirectory(Frozen* frozen, LiveInode* dir,
   std::vector<NameAddition> additions;
   std::vector<uint64_t> added_cookies;
   for (const auto& [cookie, change] : names) {
-    if (!dir->fresh) {
+    if (!dir->fresh && !change.is_new) {
       ASSIGN_OR_RETURN(const std::optional<uint32_t> base,
                        BaseOffset(dir->ino, cookie, change.name));
       if (base.has_value()) removals.push_back({*base});

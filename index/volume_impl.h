@@ -68,6 +68,7 @@ struct LiveInode {
 struct NameChange {
   std::string name;
   bool present = false;
+  bool is_new = false;  // no generation before has the name
   InodeNumber ino = 0;
   uint64_t unique_id = 0;
   udf::FileType type = udf::FileType::kRegular;
@@ -161,6 +162,9 @@ struct Volume::Impl {
   void MaybeDrop(InodeNumber ino) REQUIRES(mu_);
   void MarkDirty(LiveInode* inode) REQUIRES(mu_);
   Attr ToAttr(const LiveInode& inode) const REQUIRES(mu_);
+  // The catalog has nothing of this directory, nor of its names.
+  bool IsUnknownToCatalog(InodeNumber dir) const REQUIRES(mu_);
+  static DirentRecord ToDirent(uint64_t cookie, const NameChange& change);
   // The name as it is now: changes first, then the catalog.
   std::optional<DirentRecord> FindChange(InodeNumber dir, std::string_view name,
                                          bool* known) const REQUIRES(mu_);
@@ -198,12 +202,19 @@ struct Volume::Impl {
 
   // --- volume_names.cc, volume_rename.cc
   Result<LiveInode*> LiveDirectory(InodeNumber dir) REQUIRES(mu_);
-  Result<uint64_t> PickCookie(InodeNumber dir, std::string_view name) const
+  struct NamePlace {
+    uint64_t cookie = 0;
+    std::optional<DirentRecord> entry;  // what has the name now
+    bool is_new = false;                // see NameChange
+  };
+  // Where changes of a name go.
+  Result<NamePlace> FindPlace(InodeNumber dir, std::string_view name) const
       REQUIRES(mu_);
   Status EnsureDirSpace(LiveInode* dir, std::string_view name) REQUIRES(mu_);
-  Status PutName(LiveInode* dir, std::string_view name, const LiveInode& child)
+  void PutName(LiveInode* dir, std::string_view name, const NamePlace& place,
+               const LiveInode& child) REQUIRES(mu_);
+  void RemoveName(LiveInode* dir, std::string_view name, uint64_t cookie)
       REQUIRES(mu_);
-  Status RemoveName(LiveInode* dir, std::string_view name) REQUIRES(mu_);
   // One link less; frees the inode at the last one.
   void DropLink(LiveInode* inode) REQUIRES(mu_);
   void FreeInode(LiveInode* inode) REQUIRES(mu_);

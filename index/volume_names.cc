@@ -43,10 +43,11 @@ Result<LiveInode*> Volume::Impl::LiveDirectory(InodeNumber dir) {
   return inode;
 }
 
-Result<uint64_t> Volume::Impl::PickCookie(InodeNumber dir,
-                                          std::string_view name) const {
+Result<Volume::Impl::NamePlace> Volume::Impl::FindPlace(
+    InodeNumber dir, std::string_view name) const {
   const uint64_t hash = NameHash(name);
   std::set<uint64_t> taken;
+  NamePlace place;
   const DirChanges* const frozen =
       frozen_ != nullptr ? &frozen_->names : nullptr;
   for (const DirChanges* layer : {&names_, frozen}) {
@@ -55,19 +56,31 @@ Result<uint64_t> Volume::Impl::PickCookie(InodeNumber dir,
     if (it == layer->end()) continue;
     for (auto at = it->second.lower_bound(MakeCookie(hash, 0));
          at != it->second.end() && at->first < MakeCookie(hash + 1, 0); ++at) {
-      if (at->second.name == name) return at->first;
-      taken.insert(at->first);
+      const auto& [cookie, change] = *at;
+      if (change.name == name) {
+        place.cookie = cookie;
+        if (change.present) place.entry = ToDirent(cookie, change);
+        return place;
+      }
+      taken.insert(cookie);
     }
   }
-  ASSIGN_OR_RETURN(const std::vector<DirentRecord> stored,
-                   catalog_->FindDirents(index_, dir, hash));
-  for (const DirentRecord& entry : stored) {
-    if (entry.name == name) return entry.cookie;
-    taken.insert(entry.cookie);
+  if (!IsUnknownToCatalog(dir)) {
+    ASSIGN_OR_RETURN(std::vector<DirentRecord> stored,
+                     catalog_->FindDirents(index_, dir, hash));
+    for (DirentRecord& entry : stored) {
+      if (entry.name == name) {
+        place.cookie = entry.cookie;
+        place.entry = std::move(entry);
+        return place;
+      }
+      taken.insert(entry.cookie);
+    }
   }
+  place.is_new = true;
   for (uint32_t ordinal = 0; ordinal < 128; ++ordinal) {
-    const uint64_t cookie = MakeCookie(hash, ordinal);
-    if (taken.count(cookie) == 0) return cookie;
+    place.cookie = MakeCookie(hash, ordinal);
+    if (taken.count(place.cookie) == 0) return place;
   }
   return Error{
       Errc::kInternal,
@@ -124,11 +137,13 @@ Status Volume::Impl::EnsureDirSpace(LiveInode* dir, std::string_view name) {
   return Status::Ok();
 }
 
-Status Volume::Impl::PutName(LiveInode* dir, std::string_view name,
-                             const LiveInode& child) {
-  ASSIGN_OR_RETURN(const uint64_t cookie, PickCookie(dir->ino, name));
-  NameChange& change = names_[dir->ino][cookie];
-  if (change.name.empty()) ++name_changes_;
+void Volume::Impl::PutName(LiveInode* dir, std::string_view name,
+                           const NamePlace& place, const LiveInode& child) {
+  NameChange& change = names_[dir->ino][place.cookie];
+  if (change.name.empty()) {
+    ++name_changes_;
+    change.is_new = place.is_new;
+  }
   change.name = std::string(name);
   change.present = true;
   change.ino = child.ino;
@@ -140,11 +155,10 @@ Status Volume::Impl::PutName(LiveInode* dir, std::string_view name,
   MarkDirty(dir);
   NoteNames(*dir);
   if (!IsDir(child)) ++files_;
-  return Status::Ok();
 }
 
-Status Volume::Impl::RemoveName(LiveInode* dir, std::string_view name) {
-  ASSIGN_OR_RETURN(const uint64_t cookie, PickCookie(dir->ino, name));
+void Volume::Impl::RemoveName(LiveInode* dir, std::string_view name,
+                              uint64_t cookie) {
   NameChange& change = names_[dir->ino][cookie];
   if (change.name.empty()) ++name_changes_;
   change.name = std::string(name);
@@ -154,7 +168,6 @@ Status Volume::Impl::RemoveName(LiveInode* dir, std::string_view name) {
   dir->rec.attr.ctime = now;
   MarkDirty(dir);
   NoteNames(*dir, /*removal=*/true);
-  return Status::Ok();
 }
 
 void Volume::Impl::FreeInode(LiveInode* inode) {
@@ -249,8 +262,8 @@ Result<Attr> Volume::Impl::CreateLocked(InodeNumber dir, std::string_view name,
                                         const NewInode& inode) {
   RETURN_IF_ERROR(CheckName(name));
   ASSIGN_OR_RETURN(LiveInode * parent, LiveDirectory(dir));
-  ASSIGN_OR_RETURN(const auto existing, FindName(dir, name));
-  if (existing.has_value()) {
+  ASSIGN_OR_RETURN(const NamePlace place, FindPlace(dir, name));
+  if (place.entry.has_value()) {
     return Error{Errc::kExists, fmt::format("'{}' exists", name)};
   }
   const bool directory = inode.type == udf::FileType::kDirectory;
@@ -341,7 +354,6 @@ Result<Attr> Volume::Impl::CreateLocked(InodeNumber dir, std::string_view name,
     }
   }
   if (status.ok()) status = EnsureDirSpace(parent, name);
-  if (status.ok()) status = PutName(parent, name, *live);
   if (!status.ok()) {
     if (live->relocation.count != 0) allocator_->Unreserve(live->relocation);
     for (const udf::BlockRun& run : live->extents.Blocks()) {
@@ -350,6 +362,7 @@ Result<Attr> Volume::Impl::CreateLocked(InodeNumber dir, std::string_view name,
     allocator_->Unreserve({*icb, 1});
     return status;
   }
+  PutName(parent, name, place, *live);
   for (const udf::BlockRun& run : live->extents.Blocks()) allocator_->Use(run);
   ++next_unique_id_;
   allocator_->Use({*icb, 1});
@@ -394,12 +407,12 @@ Result<Attr> Volume::Link(InodeNumber ino, InodeNumber dir,
       return Status(Errc::kTooManyLinks,
                     fmt::format("a file has at most {} links", kMaxLinks));
     }
-    ASSIGN_OR_RETURN(const auto existing, impl_->FindName(dir, name));
-    if (existing.has_value()) {
+    ASSIGN_OR_RETURN(const Impl::NamePlace place, impl_->FindPlace(dir, name));
+    if (place.entry.has_value()) {
       return Status(Errc::kExists, fmt::format("'{}' exists", name));
     }
     RETURN_IF_ERROR(impl_->EnsureDirSpace(parent, name));
-    RETURN_IF_ERROR(impl_->PutName(parent, name, *inode));
+    impl_->PutName(parent, name, place, *inode);
     ++inode->rec.attr.links;
     inode->rec.attr.ctime = Now();
     impl_->MarkDirty(inode);
@@ -424,7 +437,7 @@ Status Volume::Unlink(InodeNumber dir, std::string_view name) {
                         fmt::format("'{}' is a directory", name));
         }
         ASSIGN_OR_RETURN(LiveInode * inode, impl_->Live(entry->ino));
-        RETURN_IF_ERROR(impl_->RemoveName(parent, name));
+        impl_->RemoveName(parent, name, entry->cookie);
         impl_->DropLink(inode);
         return Status::Ok();
       },
@@ -453,7 +466,7 @@ Status Volume::Rmdir(InodeNumber dir, std::string_view name) {
                         fmt::format("'{}' is not empty", name));
         }
         ASSIGN_OR_RETURN(LiveInode * inode, impl_->Live(entry->ino));
-        RETURN_IF_ERROR(impl_->RemoveName(parent, name));
+        impl_->RemoveName(parent, name, entry->cookie);
         --parent->rec.attr.links;
         impl_->DropLink(inode);
         return Status::Ok();

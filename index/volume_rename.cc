@@ -15,11 +15,13 @@ Status Volume::Impl::RenameLocked(InodeNumber from_dir, std::string_view from,
   RETURN_IF_ERROR(CheckName(to));
   ASSIGN_OR_RETURN(LiveInode * source_dir, LiveDirectory(from_dir));
   ASSIGN_OR_RETURN(LiveInode * target_dir, LiveDirectory(to_dir));
-  ASSIGN_OR_RETURN(const auto source, FindName(from_dir, from));
+  ASSIGN_OR_RETURN(const NamePlace source_place, FindPlace(from_dir, from));
+  const std::optional<DirentRecord>& source = source_place.entry;
   if (!source.has_value()) {
     return Status(Errc::kNotFound, fmt::format("no '{}'", from));
   }
-  ASSIGN_OR_RETURN(const auto target, FindName(to_dir, to));
+  ASSIGN_OR_RETURN(const NamePlace target_place, FindPlace(to_dir, to));
+  const std::optional<DirentRecord>& target = target_place.entry;
   if (target.has_value() && mode == RenameMode::kNoReplace) {
     return Status(Errc::kExists, fmt::format("'{}' exists", to));
   }
@@ -100,14 +102,12 @@ Status Volume::Impl::RenameLocked(InodeNumber from_dir, std::string_view from,
                         }
                         MarkDirty(inode);
                       };
-  // All that can fail comes first: space for both names, both cookies.
+  // All that can fail comes first.
   RETURN_IF_ERROR(EnsureDirSpace(target_dir, to));
-  RETURN_IF_ERROR(PickCookie(from_dir, from).status());
-  RETURN_IF_ERROR(PickCookie(to_dir, to).status());
   if (mode == RenameMode::kExchange) {
     RETURN_IF_ERROR(EnsureDirSpace(source_dir, from));
-    RETURN_IF_ERROR(PutName(target_dir, to, *moved));
-    RETURN_IF_ERROR(PutName(source_dir, from, *other));
+    PutName(target_dir, to, target_place, *moved);
+    PutName(source_dir, from, source_place, *other);
     if (!IsDir(*moved)) --files_;
     if (!IsDir(*other)) --files_;
     reparent(moved, source_dir, target_dir);
@@ -120,8 +120,8 @@ Status Volume::Impl::RenameLocked(InodeNumber from_dir, std::string_view from,
     if (IsDir(*other)) --target_dir->rec.attr.links;
     DropLink(other);
   }
-  RETURN_IF_ERROR(PutName(target_dir, to, *moved));
-  RETURN_IF_ERROR(RemoveName(source_dir, from));
+  PutName(target_dir, to, target_place, *moved);
+  RemoveName(source_dir, from, source_place.cookie);
   if (!IsDir(*moved)) --files_;
   reparent(moved, source_dir, target_dir);
   if (other != nullptr) NoteNames(*target_dir, /*removal=*/true);

@@ -4,6 +4,7 @@
 #include "index/volume.h"
 
 #include <fmt/format.h>
+#include <gmock/gmock.h>
 #include <linux/falloc.h>
 
 #include <algorithm>
@@ -386,6 +387,49 @@ TEST_F(VolumeTest, LargeDirectoriesGrowAndShrink) {
   ASSERT_OK(volume_->Rmdir(volume_->root(), "d"));
   ASSERT_OK(volume_->Detach());
   EXPECT_EQ(FsckText(*medium_), "");
+}
+
+// A name that the committed directory has must leave it, however often it was
+// removed and made since; one that it never had must not be looked for.
+TEST_F(VolumeTest, NamesMadeAndRemovedWithinAGenerationStandOnce) {
+  Make(8192);
+  NewInode directory;
+  directory.type = udf::FileType::kDirectory;
+  const Result<Attr> dir = volume_->Create(volume_->root(), "d", directory);
+  ASSERT_OK(dir);
+  const auto make = [&](const std::string& name) {
+    ASSERT_OK(volume_->Create(dir->ino, name, {}));
+    EXPECT_THAT(volume_->Create(dir->ino, name, {}), HasErrc(Errc::kExists));
+  };
+  const auto remove = [&](const std::string& name) {
+    ASSERT_OK(volume_->Unlink(dir->ino, name));
+    EXPECT_THAT(volume_->Unlink(dir->ino, name), HasErrc(Errc::kNotFound));
+    EXPECT_THAT(volume_->Lookup(dir->ino, name), HasErrc(Errc::kNotFound));
+  };
+  for (int generation = 0; generation < 3; ++generation) {
+    if (generation > 0) remove("kept");
+    make("kept");
+    remove("kept");
+    make("kept");
+    make("passing");
+    remove("passing");
+    if (generation > 0) remove("renamed");
+    make("other");
+    ASSERT_OK(volume_->Rename(dir->ino, "other", dir->ino, "renamed",
+                              RenameMode::kReplace));
+    ASSERT_OK(volume_->Sync());
+    std::vector<std::string> names;
+    ASSERT_OK(volume_->ReadDir(dir->ino, 0, [&](const DirItem& item) {
+      names.push_back(item.name);
+      return true;
+    }));
+    EXPECT_THAT(names, testing::UnorderedElementsAre("kept", "renamed"));
+  }
+  ASSERT_OK(volume_->Detach());
+  EXPECT_EQ(FsckText(*medium_), "");
+  ASSERT_OK_AND_ASSIGN(const udf::FsckReport report,
+                       udf::CheckVolume(*medium_, {}));
+  EXPECT_EQ(report.files, 2u);
 }
 
 TEST_F(VolumeTest, ManyExtentsGoThroughDescriptorBlocks) {
