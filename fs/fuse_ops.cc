@@ -385,7 +385,10 @@ void Init(void* userdata, fuse_conn_info* conn) {
   want(FUSE_CAP_ASYNC_DIO, true);
   want(FUSE_CAP_PARALLEL_DIROPS, true);
   want(FUSE_CAP_READDIRPLUS, true);
-  want(FUSE_CAP_READDIRPLUS_AUTO, true);
+  // Attributes with every listing: find(1) and its like read all names of a
+  // directory first, upon which the kernel would choose to ask for the
+  // attributes of most one by one.
+  want(FUSE_CAP_READDIRPLUS_AUTO, false);
   want(FUSE_CAP_EXPORT_SUPPORT, true);
   want(FUSE_CAP_CACHE_SYMLINKS, true);
   // What write returned, we have.

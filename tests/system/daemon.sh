@@ -42,6 +42,27 @@ grep -q "MAINPID=$daemon" "$work/notified" || fail "MAINPID is not $daemon"
 check "it answers" vellum --mount "$mnt" format V00001 --name ORIG
 echo data >"$mnt/ORIG/file"
 
+section "attributes come with a listing"
+mkdir "$mnt/ORIG/many"
+touch "$mnt/ORIG/many/"{0001..0600}
+check "sync" vellum --mount "$mnt" sync
+# A mount of its own: its kernel side knows nothing of these files yet.
+mkdir "$work/side"
+check "mount --volume" vellum --mount "$mnt" mount --volume ORIG "$work/side"
+[[ $(LC_ALL=C ls -f "$work/side/many" | wc -l) -eq 602 ]] || fail "the listing"
+# Whatever needs the daemon now waits until it is killed.
+kill -STOP "$daemon"
+code=0
+timeout 20 python3 -c '
+import os, sys
+for path in sys.argv[1:]:
+    os.lstat(path)
+' "$work/side/many/"{0001..0600} || code=$?
+kill -CONT "$daemon"
+[[ $code -eq 0 ]] || fail "attributes had to be asked for (exit code $code)"
+checks=$((checks + 1))
+check "unmount" vellum --mount "$mnt" unmount "$work/side"
+
 section "clients find it"
 check "by --library" vellum --library "$lib" status
 check "by VELLUM_LIBRARY" env VELLUM_LIBRARY="$lib" "$VELLUM" status
