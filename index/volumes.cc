@@ -192,6 +192,14 @@ void Volumes::Impl::StartThreads() {
   timer_ = std::jthread([this] { TimerMain(); });
 }
 
+// A start does not wait for an operator, whom nobody could tell yet what he is
+// asked for.
+bool Volumes::Impl::WaitsForAPerson(const Volume& volume) const {
+  if (!library->Identity().manual) return false;
+  const Result<MediumPlace> place = library->FindMedium(volume.record().medium);
+  return !place.ok() || !place->loaded;
+}
+
 void Volumes::Impl::SettlePending() {
   std::vector<std::shared_ptr<Volume>> all;
   {
@@ -207,6 +215,13 @@ void Volumes::Impl::SettlePending() {
   for (const std::shared_ptr<Volume>& volume : all) {
     const auto pending = catalog->GetPending(volume->index());
     if (pending.ok() && !pending->has_value()) continue;
+    if (WaitsForAPerson(*volume)) {
+      spdlog::warn(
+          "volume {}: its last generation stays undecided until {} is "
+          "in a dock",
+          volume->id(), volume->record().medium);
+      continue;
+    }
     if (!pending.ok()) {
       spdlog::error("volume {}: its undecided generation cannot be read: {}",
                     volume->id(), pending.status().ToString());

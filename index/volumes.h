@@ -73,8 +73,9 @@ class Volumes {
 
   // Volumes of the catalog whose record is not forgotten. Waits until those
   // whose last generation is undecided (a crash) were loaded: only then is the
-  // catalog what was synced. One whose medium is missing stays undecided. Both
-  // outlive this, this outlives every use, exclusion and reservation.
+  // catalog what was synced. One whose medium is missing, or would have to be
+  // brought by an operator, stays undecided until it is loaded. Both outlive
+  // this, this outlives every use, exclusion and reservation.
   static Result<std::unique_ptr<Volumes>> Open(Catalog* catalog,
                                                Library* library,
                                                const VolumesOptions& options);

@@ -45,6 +45,7 @@ struct Volumes::Impl {
   // Loads the volumes whose last generation is undecided, and waits for that:
   // their catalog entries may be those of the generation before, and who looks
   // would miss what was synced.
+  bool WaitsForAPerson(const Volume& volume) const;
   void SettlePending();
   void InsertLocked(const SlotPtr& slot) REQUIRES(mu_);
   void EraseLocked(const SlotPtr& slot) REQUIRES(mu_);

@@ -27,6 +27,7 @@ class BorrowedMedium : public Medium {
   Status Discard(uint64_t lba, uint64_t count) override {
     return base_->Discard(lba, count);
   }
+  Status Finalize() override { return base_->Finalize(); }
   Result<SectorRange> NextAllocated(SectorRange from) override {
     return base_->NextAllocated(from);
   }

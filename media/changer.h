@@ -2,6 +2,7 @@
 // Changer: the robot. One of the three virtual interfaces.
 #pragma once
 
+#include <stop_token>
 #include <vector>
 
 #include "media/element.h"
@@ -10,7 +11,8 @@
 namespace vellum {
 
 // Ownership: Library owns it. Thread-safety: one caller at a time (Library
-// sees to it). The state of the elements is the device's: never cached across
+// sees to it), but for a manual one, whose methods may all be called
+// concurrently. The state of the elements is the device's: never cached across
 // a restart, re-read after every error.
 class Changer {
  public:
@@ -28,6 +30,14 @@ class Changer {
   // kBusy a drive is in use or prevents removal (5/53/02). After any error the
   // medium is in exactly one element: read the status again to know which.
   virtual Status MoveMedium(ElementAddress from, ElementAddress to) = 0;
+
+  // The same for a changer whose moves may take for ever (Identify().manual):
+  // kInterrupted when `stop` is requested first; nothing has moved then. The
+  // others make the move. Calls may overlap when no element is in both.
+  virtual Status MoveMediumUntil(ElementAddress from, ElementAddress to,
+                                 std::stop_token /*stop*/) {
+    return MoveMedium(from, to);
+  }
 
   // Makes the changer look at its elements again (INITIALIZE ELEMENT STATUS).
   virtual Status InitializeElementStatus() = 0;

@@ -12,6 +12,7 @@
 namespace vellum {
 
 struct ElementStatus {
+  bool operator==(const ElementStatus&) const = default;
   ElementAddress address;
   ElementType type = ElementType::kStorage;
   bool full = false;       // holds a medium
@@ -45,6 +46,9 @@ struct ChangerIdentity {
   std::string revision;
   std::string serial;
   std::string device;  // what serves it: "/dev/sg3", "virtual library DIR"
+  // A move is a request to a person: it may take for ever, so nothing is moved
+  // that need not be.
+  bool manual = false;
 };
 
 }  // namespace vellum

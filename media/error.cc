@@ -115,6 +115,9 @@ Error ErrnoError(const std::string& context, int err) {
     case EDQUOT:
       code = Errc::kNoSpace;
       break;
+    case ENOMEDIUM:
+      code = Errc::kNoMedium;
+      break;
     case EBUSY:
     case EWOULDBLOCK:
       code = Errc::kBusy;

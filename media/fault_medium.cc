@@ -116,6 +116,12 @@ Status FaultMedium::Flush() {
   return base_->Flush();
 }
 
+Status FaultMedium::Finalize() {
+  const auto fault = plan_->Next(FaultPlan::Op::kFlush, {0, 0});
+  if (fault) return Failed("finalize", *fault);
+  return base_->Finalize();
+}
+
 Status FaultMedium::Discard(uint64_t lba, uint64_t count) {
   RETURN_IF_ERROR(CheckSectorRange(base_->Info(), "discard", lba, count));
   const auto fault = plan_->Next(FaultPlan::Op::kDiscard, {lba, count});

@@ -69,8 +69,8 @@ class FaultPlan {
 
 // A read that fails transfers nothing; a write or discard that fails has been
 // done up to the failing sector, as on a device. A failed flush does not reach
-// the medium below. There is no DirectFd: it would go around the faults.
-// Thread-safety: as Medium says.
+// the medium below; Finalize counts as one. There is no DirectFd: it would go
+// around the faults. Thread-safety: as Medium says.
 class FaultMedium : public Medium {
  public:
   FaultMedium(std::unique_ptr<Medium> base, std::shared_ptr<FaultPlan> plan)
@@ -81,6 +81,7 @@ class FaultMedium : public Medium {
   Status Write(uint64_t lba, ConstByteSpan data) override;
   Status Flush() override;
   Status Discard(uint64_t lba, uint64_t count) override;
+  Status Finalize() override;
   Result<SectorRange> NextAllocated(SectorRange from) override;
   void DropReadCache(uint64_t lba, uint64_t count) override;
   uint64_t HostFreeBytes() const override { return base_->HostFreeBytes(); }

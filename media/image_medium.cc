@@ -3,8 +3,10 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <linux/fs.h>
 #include <spdlog/spdlog.h>
 #include <sys/file.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
@@ -44,6 +46,35 @@ std::string SizeProblem(uint64_t size, uint64_t capacity) {
   return "";
 }
 
+// Bytes of the open device, and whether it takes writes.
+Status AskDevice(int fd, const std::string& path, uint64_t* size,
+                 bool* read_only) {
+  int ro = 0;
+  if (ioctl(fd, BLKGETSIZE64, size) != 0 || ioctl(fd, BLKROGET, &ro) != 0) {
+    return ErrnoError("device " + path, errno);
+  }
+  *read_only = ro != 0;
+  if (*size == 0) return Status(Errc::kNoMedium, "device " + path + ": empty");
+  return Status::Ok();
+}
+
+// Opens a block device for writing when it takes writes, and for ourselves
+// alone: what is mounted must not be written behind the back of its driver.
+Result<UniqueFd> OpenDevice(const std::string& path, bool* write_protected,
+                            uint64_t* size) {
+  UniqueFd fd(open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!fd.valid()) return ErrnoError("open device " + path, errno);
+  bool read_only = false;
+  RETURN_IF_ERROR(AskDevice(fd.get(), path, size, &read_only));
+  *write_protected = *write_protected || read_only;
+  if (*write_protected) return fd;
+  UniqueFd writable(open(path.c_str(), O_RDWR | O_EXCL | O_CLOEXEC));
+  if (!writable.valid()) return ErrnoError("open device " + path, errno);
+  // The medium may have changed between the two.
+  RETURN_IF_ERROR(AskDevice(writable.get(), path, size, &read_only));
+  return writable;
+}
+
 // Waits in steps, because flock(2) itself knows no bound.
 Status LockImage(int fd, const std::string& path,
                  std::chrono::milliseconds timeout) {
@@ -75,26 +106,36 @@ Result<std::unique_ptr<ImageMedium>> ImageMedium::Open(
     const std::string& path, const ImageMediumOptions& options) {
   struct stat st {};
   if (stat(path.c_str(), &st) != 0) return ErrnoError("image " + path, errno);
-  const bool write_protected =
+  bool write_protected =
       options.read_only || (st.st_mode & (S_IWUSR | S_IWGRP | S_IWOTH)) == 0;
-  UniqueFd fd(
-      open(path.c_str(), (write_protected ? O_RDONLY : O_RDWR) | O_CLOEXEC));
-  if (!fd.valid()) return ErrnoError("open image " + path, errno);
+  const bool device = options.allow_block_device && S_ISBLK(st.st_mode);
+  UniqueFd fd;
+  uint64_t size = 0;
+  if (device) {
+    ASSIGN_OR_RETURN(fd, OpenDevice(path, &write_protected, &size));
+  } else {
+    fd = UniqueFd(
+        open(path.c_str(), (write_protected ? O_RDONLY : O_RDWR) | O_CLOEXEC));
+    if (!fd.valid()) return ErrnoError("open image " + path, errno);
+  }
   if (options.lock_timeout) {
     RETURN_IF_ERROR(LockImage(fd.get(), path, *options.lock_timeout));
   }
   // The name may have changed hands since stat; the descriptor cannot.
   if (fstat(fd.get(), &st) != 0) return ErrnoError("image " + path, errno);
-  if (!S_ISREG(st.st_mode)) {
-    return Error{Errc::kIncompatible, "image " + path + ": not a regular file"};
+  if (!device) {
+    if (!S_ISREG(st.st_mode)) {
+      return Error{Errc::kIncompatible,
+                   "image " + path + ": not a regular file"};
+    }
+    size = static_cast<uint64_t>(st.st_size);
   }
-  const std::string problem =
-      SizeProblem(static_cast<uint64_t>(st.st_size), options.capacity);
+  const std::string problem = SizeProblem(size, options.capacity);
   if (!problem.empty()) {
     return Error{Errc::kIncompatible, "image " + path + ": " + problem};
   }
   MediumInfo info;
-  info.sectors = static_cast<uint64_t>(st.st_size) / kSectorSize;
+  info.sectors = size / kSectorSize;
   info.atomic_sectors = options.atomic_sectors;
   info.write_protected = write_protected;
   info.name = options.name.empty() ? path : options.name;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A medium that is a (sparse) file: byte for byte what would be on the disc.
+// A medium that is a (sparse) file: byte for byte what would be on the disc; or
+// a block device.
 #pragma once
 
 #include <atomic>
@@ -20,6 +21,9 @@ struct ImageMediumOptions {
   uint64_t capacity = 0;
   uint32_t atomic_sectors = 1;
   std::string name;  // for messages; empty: the path
+  // A block device will do as well as a regular file. Nothing else can mount
+  // or open it for itself while it is open for writing (O_EXCL).
+  bool allow_block_device = false;
   // Lock the file as a drive does (flock(2), exclusive), as long as the medium
   // lives; while another process has such a lock, wait this long for it.
   std::optional<std::chrono::milliseconds> lock_timeout;
@@ -30,7 +34,8 @@ class ImageMedium : public Medium {
  public:
   // A file without any write permission bit is a write-protected medium.
   // kNotFound, kAccessDenied, kDeviceError; kIncompatible for a wrong size;
-  // kTimedOut when the lock was not to be had.
+  // kTimedOut when the lock was not to be had; of block devices kBusy (mounted)
+  // and kNoMedium.
   // Every message names the path.
   static Result<std::unique_ptr<ImageMedium>> Open(
       const std::string& path, const ImageMediumOptions& options);

@@ -70,8 +70,10 @@ Library::Impl::~Impl() {
     stop = true;
     scheduler_cv.NotifyAll();
     task_cv.NotifyAll();
+    watch_cv.NotifyAll();
   }
   // Joined here, while everything that they use still lives.
+  if (watch.joinable()) watch.join();
   if (scheduler.joinable()) scheduler.join();
   for (auto& slot : drives) {
     if (slot->thread.joinable()) slot->thread.join();
@@ -124,6 +126,16 @@ size_t Library::Impl::OnlineLocked() const {
   size_t online = 0;
   for (const auto& slot : drives) online += slot->online ? 1 : 0;
   return online;
+}
+
+void Library::Impl::StopMovesLocked(std::optional<RequestId> start,
+                                    std::vector<std::stop_source>* stops) {
+  if (!identity.manual) return;
+  for (const auto& slot : drives) {
+    if (slot->working && (!start || slot->start == start)) {
+      stops->push_back(slot->stop);
+    }
+  }
 }
 
 void Library::Impl::DropLease(uint64_t token) {
@@ -192,17 +204,22 @@ Library::RequestId Library::Acquire(std::vector<LeaseRequest> requests,
 void Library::Cancel(RequestId id) {
   Impl& impl = *impl_;
   Error error{Errc::kInterrupted, "the request for a medium was cancelled"};
+  std::vector<std::stop_source> moves;
   MutexLock lock(&impl.mu);
   const auto it = impl.starting.find(id);
   if (it == impl.starting.end()) {
     impl.AnswerWaitingLocked(id, std::move(error));
   } else if (it->second.grant) {
-    // The loads run to their end; then the drives are idle.
+    // The loads run to their end, but for those that wait for a person; then
+    // the drives are idle.
     impl.calls.push_back([grant = std::move(it->second.grant),
                           error = std::move(error)] { grant(error); });
     it->second.grant = nullptr;
+    impl.StopMovesLocked(id, &moves);
   }
   impl.ChangedLocked();
+  lock.Unlock();
+  for (std::stop_source& move : moves) move.request_stop();
 }
 
 Result<std::vector<MediumLease>> Library::AcquireAndWait(
@@ -225,7 +242,8 @@ Result<std::vector<MediumLease>> Library::AcquireAndWait(
   return std::move(*outcome->result);
 }
 
-Status Library::Move(ElementAddress from, ElementAddress to) {
+Status Library::Move(ElementAddress from, ElementAddress to,
+                     std::stop_token stop) {
   Impl& impl = *impl_;
   const std::optional<size_t> from_drive = impl.DriveAt(from);
   const std::optional<size_t> to_drive = impl.DriveAt(to);
@@ -276,27 +294,42 @@ Status Library::Move(ElementAddress from, ElementAddress to) {
                     what, to.value, expected->id, expected->element.value));
   }
 
+  if (impl.identity.manual && to_drive && impl.book.At(to) != nullptr) {
+    return Status(Errc::kExists, fmt::format("{}: {} is in dock {}", what,
+                                             impl.book.At(to)->id, to.value));
+  }
+
   // From here on nobody else touches the medium or the two drives.
+  std::stop_source given_up;
   if (!medium.empty()) impl.in_transit.insert(medium);
   if (to_drive) {
     impl.drives[*to_drive]->working = true;
     impl.drives[*to_drive]->activity = "moving " + medium;
+    impl.drives[*to_drive]->stop = given_up;
   }
-  Status status;
   if (from_drive) {
     unload = std::make_shared<Impl::TaskResult>();
     Impl::Task task;
     task.kind = Impl::Task::Kind::kUnload;
     task.target = to;
     task.result = unload;
+    task.stop = given_up;
     impl.GiveTaskLocked(*from_drive, std::move(task));
-    while (!unload->done) impl.state_cv.Wait(&impl.mu);
-    status = unload->status;
-  } else {
-    lock.Unlock();
-    status = impl.MoveTracked(from, to);
-    lock.Lock();
   }
+  lock.Unlock();
+  Status status;
+  {
+    const std::stop_callback give_up(
+        stop, [given_up]() mutable { given_up.request_stop(); });
+    if (from_drive) {
+      MutexLock waiting(&impl.mu);
+      while (!unload->done) impl.state_cv.Wait(&impl.mu);
+      status = unload->status;
+    } else {
+      status = impl.MoveTracked(from, to, given_up.get_token());
+    }
+  }
+  lock.Lock();
   impl.in_transit.erase(medium);
   if (to_drive) {
     impl.drives[*to_drive]->working = false;
@@ -308,6 +341,7 @@ Status Library::Move(ElementAddress from, ElementAddress to) {
 
 Status Library::SendHome(const MediumId& medium) {
   Impl& impl = *impl_;
+  if (impl.identity.manual) return Status::Ok();
   MutexLock lock(&impl.mu);
   for (;;) {
     const MediumPlace* place = impl.book.Find(medium);
@@ -441,14 +475,14 @@ Status Library::RefreshElements(std::stop_token stop) {
   });
   {
     MutexLock lock(&impl.mu);
-    while (impl.turn_taken) {
+    while (impl.turn_taken && !impl.identity.manual) {
       if (stop.stop_requested()) {
         return Status(Errc::kInterrupted,
                       "reading the element status: the wait was given up");
       }
       impl.state_cv.Wait(&impl.mu);
     }
-    impl.turn_taken = true;
+    impl.BeginTurnLocked();
   }
   const Status status = impl.ReadStatusInTurn();
   MutexLock lock(&impl.mu);
@@ -466,9 +500,17 @@ Status Library::Rescan() {
 
 void Library::Shutdown() {
   Impl& impl = *impl_;
+  // For moves that callers of Move wait for, too: who ends does not wait for a
+  // person.
+  std::vector<std::stop_source> moves;
+  {
+    MutexLock lock(&impl.mu);
+    impl.shutting_down = true;
+    impl.StopMovesLocked(std::nullopt, &moves);
+    impl.ChangedLocked();
+  }
+  for (std::stop_source& move : moves) move.request_stop();
   MutexLock lock(&impl.mu);
-  impl.shutting_down = true;
-  impl.ChangedLocked();
   while (impl.scheduler.joinable() && !impl.DrainedLocked()) {
     impl.state_cv.Wait(&impl.mu);
   }

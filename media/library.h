@@ -12,6 +12,12 @@
 // element that it came from) when the drive is needed by another medium, or at
 // Shutdown.
 //
+// In a manual library (ChangerIdentity::manual) a move is a request to an
+// operator, who may take hours: several are open at once, a request for a lease
+// that is cancelled takes its own back, and media stay in the docks until one
+// is needed, past Shutdown. What the operator does unasked is found out before
+// each load.
+//
 // Threads: one per drive (loads and unloads of that drive), one scheduler.
 // Grants are called from the scheduler's thread with no lock held: a grant
 // must not block; it hands the lease to whoever waits.
@@ -111,8 +117,8 @@ class Library {
   // All leases in the order of the requests, or the error.
   using Grant = std::function<void(Result<std::vector<MediumLease>>)>;
 
-  // Reads the element status, sends media found in drives home, starts the
-  // threads.
+  // Reads the element status, sends media found in drives home (no operator is
+  // asked to), starts the threads.
   static Result<std::unique_ptr<Library>> Open(
       std::unique_ptr<Changer> changer,
       std::vector<std::unique_ptr<Drive>> drives);
@@ -132,10 +138,14 @@ class Library {
 
   // Moves a medium between two elements (`vellum move`). A drive counts as
   // source when its medium is idle. Errors as Changer::MoveMedium, and kBusy
-  // when either element is in use by a lease.
-  Status Move(ElementAddress from, ElementAddress to);
+  // when either element is in use by a lease. In a manual library it waits for
+  // the operator: kInterrupted when `stop` is requested, or at Shutdown.
+  Status Move(ElementAddress from, ElementAddress to,
+              std::stop_token stop = {});
 
   // Sends `medium` home if it is idle in or moving into a drive. kBusy: leased.
+  // In a manual library it stays: nobody is asked to take out what is in
+  // nobody's way.
   Status SendHome(const MediumId& medium);
 
   // From memory: no device I/O.

@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
+#include <chrono>
 #include <exception>
 #include <utility>
 
@@ -56,6 +57,8 @@ Status Library::Impl::Start(std::vector<std::unique_ptr<Drive>> new_drives) {
     for (const MediumPlace& place : book.Media()) {
       if (!book.IsSlot(place.element)) astray.push_back(place.element);
     }
+    // What lies in a dock may stay there until the dock is needed.
+    if (identity.manual) astray.clear();
   }
   for (const ElementAddress element : astray) {
     const std::optional<size_t> index = DriveAt(element);
@@ -68,6 +71,7 @@ Status Library::Impl::Start(std::vector<std::unique_ptr<Drive>> new_drives) {
     drives[i]->thread = std::jthread([this, i] { DriveLoop(i); });
   }
   scheduler = std::jthread([this] { SchedulerLoop(); });
+  if (identity.manual) watch = std::jthread([this] { WatchLoop(); });
   return Status::Ok();
 }
 
@@ -103,19 +107,26 @@ void Library::Impl::GiveTaskLocked(size_t index, Task task) {
   }
   if (load) slot.loading = task.medium;
   slot.activity = load ? "loading " + task.medium : "unloading " + slot.evicted;
+  slot.stop = task.stop;
+  slot.start = task.start;
   slot.task = std::move(task);
   task_cv.NotifyAll();
 }
 
 Status Library::Impl::RunTask(size_t index, const Task& task) {
-  if (task.kind == Task::Kind::kLoad) return Load(index, task.medium);
-  return Unload(index, task.target);
+  const std::stop_token give_up = task.stop.get_token();
+  if (task.kind == Task::Kind::kLoad) {
+    return Load(index, task.medium, give_up);
+  }
+  if (task.stay) return CloseDrive(index);
+  return Unload(index, task.target, give_up);
 }
 
 void Library::Impl::FinishTaskLocked(size_t index, const Task& task,
                                      const Status& status) {
   DriveSlot& slot = *drives[index];
   slot.working = false;
+  slot.start.reset();
   slot.loading.clear();
   slot.activity.clear();
   in_transit.erase(slot.evicted);
@@ -123,6 +134,8 @@ void Library::Impl::FinishTaskLocked(size_t index, const Task& task,
   slot.last_used = ++use_clock;
   if (status.ok()) {
     slot.failures = 0;
+  } else if (status.Is(Errc::kInterrupted)) {
+    spdlog::info("{}", status.ToString());  // the drive did nothing wrong
   } else {
     ++slot.failures;
     spdlog::warn("{}", status.ToString());
@@ -141,10 +154,30 @@ void Library::Impl::FinishTaskLocked(size_t index, const Task& task,
   ChangedLocked();
 }
 
-Status Library::Impl::Load(size_t index, const MediumId& medium) {
+Status Library::Impl::LookBeforeLoad(size_t index, const MediumId& medium) {
+  DriveSlot& slot = *drives[index];
+  Medium* open = nullptr;
+  {
+    MutexLock lock(&mu);
+    if (slot.open_id == medium) open = slot.open.get();
+  }
+  if (open != nullptr) {
+    Bytes sector(kSectorSize);
+    const Status there = open->Read(0, sector);
+    if (!there.Is(Errc::kNoMedium)) return Status::Ok();
+    RETURN_IF_ERROR(CloseDrive(index));
+  }
+  return ReadStatusInTurn();
+}
+
+Status Library::Impl::Load(size_t index, const MediumId& medium,
+                           const std::stop_token& give_up) {
   DriveSlot& slot = *drives[index];
   const std::string context =
       fmt::format("load {} into drive {}", medium, slot.address.value);
+  if (identity.manual) {
+    RETURN_IF_ERROR(LookBeforeLoad(index, medium).WithContext(context));
+  }
   bool there = false;
   bool full = false;
   {
@@ -155,7 +188,10 @@ Status Library::Impl::Load(size_t index, const MediumId& medium) {
     there = inside != nullptr && inside->id == medium && slot.open == nullptr;
   }
   if (full && !there) {
-    RETURN_IF_ERROR(Unload(index, std::nullopt).WithContext(context));
+    // One request has an operator take the one out and put the other in.
+    RETURN_IF_ERROR(
+        (identity.manual ? CloseDrive(index) : Unload(index, std::nullopt))
+            .WithContext(context));
   }
   ElementAddress from;
   {
@@ -168,12 +204,12 @@ Status Library::Impl::Load(size_t index, const MediumId& medium) {
     slot.activity = "loading " + medium;
   }
   if (from != slot.address) {
-    const Status moved = MoveTracked(from, slot.address);
+    const Status moved = MoveTracked(from, slot.address, give_up);
     if (!moved.ok()) {
       bool arrived = false;
       {
         MutexLock lock(&mu);
-        arrived = book.At(slot.address) != nullptr;
+        arrived = book.At(slot.address) != nullptr && !identity.manual;
       }
       if (!arrived) return moved.WithContext(context);
       return Join(moved.WithContext(context), "and sending it home",
@@ -182,8 +218,9 @@ Status Library::Impl::Load(size_t index, const MediumId& medium) {
   }
   Result<std::unique_ptr<Medium>> opened = slot.drive->Open();
   if (!opened.ok()) {
-    return Join(opened.status().WithContext(context), "and sending it home",
-                Unload(index, std::nullopt));
+    const Status failed = opened.status().WithContext(context);
+    if (identity.manual) return failed;
+    return Join(failed, "and sending it home", Unload(index, std::nullopt));
   }
   MutexLock lock(&mu);
   slot.open = std::move(*opened);
@@ -192,34 +229,81 @@ Status Library::Impl::Load(size_t index, const MediumId& medium) {
   return Status::Ok();
 }
 
-Status Library::Impl::Unload(size_t index,
-                             std::optional<ElementAddress> target) {
+void Library::Impl::WatchLoop() {
+  constexpr std::chrono::seconds kLookEvery{1};
+  std::string last_error;
+  MutexLock lock(&mu);
+  while (!stop) {
+    const uint64_t look = ++looks;
+    lock.Unlock();
+    Result<std::vector<ElementStatus>> statuses = changer->ReadElementStatus();
+    const std::string error = statuses.status().ToString();
+    if (!statuses.ok() && error != last_error) spdlog::warn("{}", error);
+    last_error = error;
+    lock.Lock();
+    if (statuses.ok()) NoticeLocked(std::move(*statuses), look);
+    if (!stop) watch_cv.WaitFor(&mu, kLookEvery);
+  }
+}
+
+void Library::Impl::NoticeLocked(std::vector<ElementStatus> statuses,
+                                 uint64_t look) {
+  for (const ElementStatus& status : statuses) {
+    const std::optional<size_t> drive = DriveAt(status.address);
+    // What is open in a drive and not there any more shows an exception.
+    if (drive && status.exception && drives[*drive]->open != nullptr) {
+      RecallLocked(*drive);
+      scheduler_cv.NotifyAll();
+    }
+  }
+  if (statuses != book.statuses()) RebuildLocked(std::move(statuses), look);
+}
+
+void Library::Impl::RebuildLocked(std::vector<ElementStatus> statuses,
+                                  uint64_t look) {
+  if (look < newest_look) return;
+  newest_look = look;
+  const ElementMap map = book.map();
+  book.Rebuild(map, std::move(statuses));
+  ChangedLocked();
+}
+
+Status Library::Impl::CloseDrive(size_t index) {
   DriveSlot& slot = *drives[index];
   std::unique_ptr<Medium> open;
-  MediumId medium;
-  bool full = false;
+  std::string name = "a medium";
   {
     MutexLock lock(&mu);
     open = std::move(slot.open);
     slot.open_id.clear();
     const MediumPlace* inside = book.At(slot.address);
-    full = inside != nullptr;
-    if (full) {
-      medium = inside->id;
-      slot.activity = "unloading " + medium;
+    if (inside != nullptr) {
+      name = inside->id;
+      slot.activity = "unloading " + name;
     }
   }
   open.reset();
-  const std::string context =
-      fmt::format("unload {} from drive {}", full ? medium : "a medium",
-                  slot.address.value);
   // Also when nothing of ours was open: a daemon that died may have left the
   // removal prevented.
-  Status status = slot.drive->Close().WithContext(context);
-  if (status.ok() && full) {
-    status =
-        (target ? MoveTracked(slot.address, *target) : MoveHome(slot.address))
-            .WithContext(context);
+  return slot.drive->Close().WithContext(
+      fmt::format("unload {} from drive {}", name, slot.address.value));
+}
+
+Status Library::Impl::Unload(size_t index, std::optional<ElementAddress> target,
+                             const std::stop_token& give_up) {
+  const DriveSlot& slot = *drives[index];
+  MediumId medium;
+  {
+    MutexLock lock(&mu);
+    const MediumPlace* inside = book.At(slot.address);
+    if (inside != nullptr) medium = inside->id;
+  }
+  Status status = CloseDrive(index);
+  if (status.ok() && !medium.empty()) {
+    status = (target ? MoveTracked(slot.address, *target, give_up)
+                     : MoveHome(slot.address, give_up))
+                 .WithContext(fmt::format("unload {} from drive {}", medium,
+                                          slot.address.value));
   }
   MutexLock lock(&mu);
   in_transit.erase(medium);
@@ -227,18 +311,20 @@ Status Library::Impl::Unload(size_t index,
   return status;
 }
 
-Status Library::Impl::MoveTracked(ElementAddress from, ElementAddress to) {
+Status Library::Impl::MoveTracked(ElementAddress from, ElementAddress to,
+                                  const std::stop_token& give_up) {
   {
     MutexLock lock(&mu);
     BeginTurnLocked();
   }
-  Status status = MoveInTurn(from, to);
+  Status status = MoveInTurn(from, to, give_up);
   MutexLock lock(&mu);
   EndTurnLocked();
   return status;
 }
 
-Status Library::Impl::MoveHome(ElementAddress from) {
+Status Library::Impl::MoveHome(ElementAddress from,
+                               const std::stop_token& give_up) {
   MediumId medium;
   std::optional<ElementAddress> home;
   {
@@ -253,7 +339,7 @@ Status Library::Impl::MoveHome(ElementAddress from) {
   }
   Status status;
   if (home) {
-    status = MoveInTurn(from, *home);
+    status = MoveInTurn(from, *home, give_up);
   } else if (!medium.empty()) {
     status = Status(Errc::kNoSpace,
                     fmt::format("move {} from {}: its home is occupied and no "
@@ -265,22 +351,23 @@ Status Library::Impl::MoveHome(ElementAddress from) {
   return status;
 }
 
-Status Library::Impl::MoveInTurn(ElementAddress from, ElementAddress to) {
-  const Status moved = changer->MoveMedium(from, to);
+Status Library::Impl::MoveInTurn(ElementAddress from, ElementAddress to,
+                                 const std::stop_token& give_up) {
+  const Status moved = changer->MoveMediumUntil(from, to, give_up);
   {
     MutexLock lock(&mu);
     const ElementStatus* source = book.Element(from);
     const ElementStatus* target = book.Element(to);
     const bool expected =
         source != nullptr && source->full && target != nullptr && !target->full;
-    if (moved.ok() && expected) {
+    if (moved.ok() && expected && !identity.manual) {
       book.ApplyMove(from, to);
       ChangedLocked();
       return moved;
     }
   }
-  // It failed, or it succeeded against what we thought: only the changer
-  // knows now.
+  // It failed, or it succeeded against what we thought, or a person made it:
+  // only the changer knows now.
   const Status read = ReadStatusInTurn();
   if (moved.ok()) {
     return read.WithContext(
@@ -290,21 +377,29 @@ Status Library::Impl::MoveInTurn(ElementAddress from, ElementAddress to) {
 }
 
 Status Library::Impl::ReadStatusInTurn() {
+  uint64_t look = 0;
+  {
+    MutexLock lock(&mu);
+    look = ++looks;
+  }
   ASSIGN_OR_RETURN(std::vector<ElementStatus> statuses,
                    changer->ReadElementStatus());
   MutexLock lock(&mu);
-  const ElementMap map = book.map();
-  book.Rebuild(map, std::move(statuses));
-  ChangedLocked();
+  RebuildLocked(std::move(statuses), look);
   return Status::Ok();
 }
 
 void Library::Impl::BeginTurnLocked() {
+  if (identity.manual) {
+    ++moves;
+    return;
+  }
   while (turn_taken) state_cv.Wait(&mu);
   turn_taken = true;
 }
 
 void Library::Impl::EndTurnLocked() {
+  if (identity.manual) --moves;
   turn_taken = false;
   ChangedLocked();
 }

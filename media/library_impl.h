@@ -10,6 +10,7 @@
 #include <memory>
 #include <optional>
 #include <set>
+#include <stop_token>
 #include <string>
 #include <thread>
 #include <vector>
@@ -35,8 +36,12 @@ struct Library::Impl {
     Kind kind = Kind::kLoad;
     MediumId medium;                       // kLoad
     std::optional<ElementAddress> target;  // kUnload; none: home
-    std::optional<RequestId> start;        // the request that it is part of
-    std::shared_ptr<TaskResult> result;    // who waits for it, if anybody
+    // kUnload: the medium is only closed; who needs the drive has it taken out.
+    bool stay = false;
+    std::optional<RequestId> start;      // the request that it is part of
+    std::shared_ptr<TaskResult> result;  // who waits for it, if anybody
+    // Of a manual library: nobody wants the move any more.
+    std::stop_source stop;
   };
 
   struct DriveSlot {
@@ -50,8 +55,10 @@ struct Library::Impl {
     bool online = true;
     bool working = false;  // a task is queued or under way
     std::optional<Task> task;
-    std::string activity;  // while working
-    MediumId loading;      // while working on a load
+    std::stop_source stop;           // of the task or move under way
+    std::optional<RequestId> start;  // that the task is part of
+    std::string activity;            // while working
+    MediumId loading;                // while working on a load
     std::unique_ptr<Medium> open;
     MediumId open_id;  // of what `open` is
     MediumId evicted;  // while working: what has to leave first
@@ -97,19 +104,40 @@ struct Library::Impl {
   Status Start(std::vector<std::unique_ptr<Drive>> drives);
   void DriveLoop(size_t index);
   Status RunTask(size_t index, const Task& task);
-  Status Load(size_t index, const MediumId& medium);
+  Status Load(size_t index, const MediumId& medium,
+              const std::stop_token& give_up);
+  // What a manual library has to find out before a load: people put media in
+  // and take them out when they like.
+  Status LookBeforeLoad(size_t index, const MediumId& medium);
+  // Looks at the docks of a manual library every second: what the operator
+  // does unasked is known before a drive is chosen, and who uses a medium that
+  // was pulled is asked to give it up.
+  void WatchLoop();
+  void NoticeLocked(std::vector<ElementStatus> statuses, uint64_t look)
+      REQUIRES(mu);
+  // Without turns a status may come late: one that was asked for earlier than
+  // the one in the book is dropped. `look`: its number of `looks`.
+  void RebuildLocked(std::vector<ElementStatus> statuses, uint64_t look)
+      REQUIRES(mu);
+  // Closes what is open in the drive.
+  Status CloseDrive(size_t index);
   // Closes what is open in the drive and moves it to `target`, or home.
-  Status Unload(size_t index, std::optional<ElementAddress> target);
+  Status Unload(size_t index, std::optional<ElementAddress> target,
+                const std::stop_token& give_up = {});
   void FinishTaskLocked(size_t index, const Task& task, const Status& status)
       REQUIRES(mu);
   void GiveTaskLocked(size_t index, Task task) REQUIRES(mu);
 
   // Every move goes through here: one at a time, the book kept true. After an
   // error the element status has been read again.
-  Status MoveTracked(ElementAddress from, ElementAddress to);
-  Status MoveHome(ElementAddress from);
-  Status MoveInTurn(ElementAddress from, ElementAddress to);
+  Status MoveTracked(ElementAddress from, ElementAddress to,
+                     const std::stop_token& give_up = {});
+  Status MoveHome(ElementAddress from, const std::stop_token& give_up = {});
+  Status MoveInTurn(ElementAddress from, ElementAddress to,
+                    const std::stop_token& give_up);
   Status ReadStatusInTurn();
+  // A manual changer has no turns: a request that is open for hours keeps
+  // nobody else from the library.
   void BeginTurnLocked() REQUIRES(mu);
   void EndTurnLocked() REQUIRES(mu);
 
@@ -150,6 +178,10 @@ struct Library::Impl {
   std::optional<size_t> DriveAt(ElementAddress address) const;
   size_t OnlineLocked() const REQUIRES(mu);
   void DropLease(uint64_t token);
+  // Of a manual library: what makes the moves under way give up, those of one
+  // request or all. To be called without the lock.
+  void StopMovesLocked(std::optional<RequestId> start,
+                       std::vector<std::stop_source>* stops) REQUIRES(mu);
 
   Library* owner = nullptr;
   const std::unique_ptr<Changer> changer;  // used in turn, see BeginTurnLocked
@@ -157,16 +189,21 @@ struct Library::Impl {
   // Its size and the constant members of the slots do not change after Start.
   std::vector<std::unique_ptr<DriveSlot>> drives;
   std::jthread scheduler;
+  std::jthread watch;  // of a manual library
 
   // The only lock here. Never held over device I/O or a callback; no other
   // lock is taken while it is held.
   mutable Mutex mu;
   CondVar scheduler_cv;  // dirty, stop
   CondVar task_cv;       // a drive has a task, stop
+  CondVar watch_cv;      // stop
   CondVar state_cv;      // anything else
 
   ElementBook book GUARDED_BY(mu);
   bool turn_taken GUARDED_BY(mu) = false;  // somebody uses the changer
+  uint64_t looks GUARDED_BY(mu) = 0;  // element statuses that were asked for
+  uint64_t newest_look GUARDED_BY(mu) = 0;  // of the book
+  size_t moves GUARDED_BY(mu) = 0;          // under way in a manual library
   std::set<MediumId> in_transit GUARDED_BY(mu);
   std::map<uint64_t, Lease> leases GUARDED_BY(mu);  // by token
   std::deque<Waiting> waiting GUARDED_BY(mu);       // in order of arrival

@@ -183,7 +183,9 @@ std::vector<PlannedDrive> Library::Impl::PlannedDrivesLocked() const {
     drive.online = slot.online;
     drive.working = slot.working;
     drive.medium = MediumInLocked(slot);
-    drive.loaded = IsReadyLocked(slot);
+    // In a manual library somebody has to look first whether it is there still.
+    drive.loaded = IsReadyLocked(slot) &&
+                   (!identity.manual || (LeasedLocked(i) && !slot.working));
     drive.last_used = slot.last_used;
     drive.failures = slot.failures;
   }
@@ -239,9 +241,11 @@ void Library::Impl::StartLocked(Waiting request,
   for (size_t i = 0; i < chosen.size(); ++i) {
     const DriveSlot& slot = *drives[chosen[i]];
     const MediumId medium = request.leases[i].medium;
+    // An operator may have taken out what nobody used.
+    const bool certain = !identity.manual || LeasedLocked(chosen[i]);
     start.tokens.push_back(
         AddLeaseLocked(std::move(request.leases[i]), chosen[i]));
-    if (IsReadyLocked(slot) && slot.open_id == medium) continue;
+    if (IsReadyLocked(slot) && slot.open_id == medium && certain) continue;
     Task task;
     task.kind = Task::Kind::kLoad;
     task.medium = medium;
@@ -285,14 +289,17 @@ void Library::Impl::DrainLocked() {
     slot.sent_home = true;
     Task task;
     task.kind = Task::Kind::kUnload;
+    task.stay = identity.manual;
     GiveTaskLocked(i, std::move(task));
   }
 }
 
 bool Library::Impl::DrainedLocked() const {
   if (!waiting.empty() || !starting.empty() || !leases.empty()) return false;
-  if (!calls.empty() || calling || turn_taken || !in_transit.empty())
+  if (!calls.empty() || calling || turn_taken || moves > 0 ||
+      !in_transit.empty()) {
     return false;
+  }
   for (const auto& slot : drives) {
     if (slot->working) return false;
     const bool full =

@@ -13,7 +13,7 @@ namespace vellum {
 
 enum class MediumClass : uint8_t {
   kRewritable,  // random access, overwritable: disk, DVD-RAM, BD-RE, MO, RDX
-  kWriteOnce,   // BD-R, DVD-R
+  kWriteOnce,   // BD-R, DVD-R: written once, from sector 0 on without gaps
   kSequential,  // tape
 };
 
@@ -22,6 +22,8 @@ struct MediumInfo {
   uint64_t sectors = 0;         // capacity in sectors of 2048 bytes
   uint32_t atomic_sectors = 1;  // what the device may destroy when it loses
                                 // power while writing one sector; power of 2
+  // A write-once medium on which anything was written before it was opened, or
+  // that is closed, is write-protected: one that is not is blank.
   bool write_protected = false;
   std::string name;  // for messages: "V00001L1 in drive 256"
 };
@@ -45,7 +47,9 @@ class Medium {
   // Writes data.size() / 2048 sectors at `lba`. On return the data is visible
   // to Read; it is durable only after the next successful Flush. Until then
   // a power cut may keep, lose, reorder or tear it at 512 bytes. After an
-  // error the content of the range is undefined. kWriteProtected.
+  // error the content of the range is undefined. kWriteProtected. A write-once
+  // medium takes only what begins where the last write ended, 0 at first, and
+  // nothing more after an error: kInvalidArgument, kWriteProtected.
   virtual Status Write(uint64_t lba, ConstByteSpan data) = 0;
 
   // Makes every write that returned before the call durable. After an error
@@ -55,8 +59,18 @@ class Medium {
   virtual Status Flush() = 0;
 
   // The range reads as zeros afterwards (durable like a write). Cheap on
-  // virtual media; on others it may write zeros.
+  // virtual media; on others it may write zeros. kNotSupported on write-once
+  // media.
   virtual Status Discard(uint64_t lba, uint64_t count) = 0;
+
+  // Ends the writing of a write-once medium, with what was written until now:
+  // closes its track and session, so that every drive reads it, for ever.
+  // Durable on return; from then on the medium is write-protected. After an
+  // error it is not to be relied on. kNotSupported for other classes.
+  virtual Status Finalize() {
+    return Status(Errc::kNotSupported,
+                  Info().name + ": only write-once media are closed");
+  }
 
   // The next sub-range of [from.first, from.end()) that may hold anything but
   // zeros; count 0 when the rest is zeros. Lets copies skip holes. Media that

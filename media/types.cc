@@ -7,6 +7,16 @@
 
 namespace vellum {
 
+bool IsVolumeTag(const VolumeTag& tag) {
+  if (tag.empty() || tag.size() > 32) return false;
+  for (const char c : tag) {
+    const bool good = (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') ||
+                      (c >= '0' && c <= '9') || c == '-' || c == '_';
+    if (!good) return false;
+  }
+  return true;
+}
+
 std::string ToString(ElementAddress address) {
   return std::to_string(address.value);
 }

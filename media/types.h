@@ -39,6 +39,9 @@ std::string ToString(ElementAddress address);  // "1024"
 // Bar code of a medium (PVOLTAG without its padding); empty when the medium
 // has none.
 using VolumeTag = std::string;
+// Tags of the libraries that we make become file names: 1 to 32 of A-Z a-z 0-9
+// - _.
+bool IsVolumeTag(const VolumeTag& tag);
 
 // A run of sectors of a medium. Half open: [first, first + count).
 struct SectorRange {

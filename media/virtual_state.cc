@@ -16,17 +16,6 @@ using nlohmann::json;
 
 constexpr int kStateVersion = 1;
 
-// Tags become file names.
-bool IsValidTag(const std::string& tag) {
-  if (tag.empty() || tag.size() > 32) return false;
-  for (const char c : tag) {
-    const bool good = (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') ||
-                      (c >= '0' && c <= '9') || c == '-' || c == '_';
-    if (!good) return false;
-  }
-  return true;
-}
-
 bool IsHome(const ElementMap& map, ElementAddress address) {
   return map.storage.Contains(address) || map.import_export.Contains(address);
 }
@@ -58,7 +47,7 @@ Status ReadPlace(const json& entry, const ElementMap& map,
                       "element");
   }
   if (!entry["volume_tag"].is_string() ||
-      !IsValidTag(entry["volume_tag"].get<std::string>())) {
+      !IsVolumeTag(entry["volume_tag"].get<std::string>())) {
     return Status(Errc::kCorruption, where + ": bad volume_tag");
   }
   VirtualPlace place;
