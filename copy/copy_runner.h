@@ -69,6 +69,9 @@ class CopyRunner {
   Status OpenTarget(LoadedTarget* target, std::optional<OpenedBackup>* opened);
   Result<Again> CopyFull(LoadedTarget* target, const CopySource& source,
                          const std::function<void()>& read_done);
+  // Onto a blank write-once medium. A failure leaves it spoiled, and says so.
+  Result<Again> CopyOnce(LoadedTarget* target, const CopySource& source,
+                         const std::function<void()>& read_done);
   Result<Again> CopyAtomic(LoadedTarget* target, OpenedBackup opened,
                            const CopySource& source, bool incremental,
                            const std::function<void()>& read_done);

@@ -70,8 +70,7 @@ Status CopyRunner::Bind(LoadedTarget* target, const CopySource& source,
     target->freed = false;
   }
   return NoteMediumContent(steps_->archive().catalog, target->medium,
-                           udf::MediumContent::kVellum,
-                           target->content.info.sectors);
+                           udf::MediumContent::kVellum, target->content.info);
 }
 
 Status CopyRunner::Record(LoadedTarget* target, const CopySource& source,

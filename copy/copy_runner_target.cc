@@ -7,6 +7,7 @@
 #include "copy/atomic_copy.h"
 #include "copy/copy_runner.h"
 #include "copy/full_copy.h"
+#include "copy/write_once_copy.h"
 
 namespace vellum {
 
@@ -38,6 +39,9 @@ Result<CopyRunner::Again> CopyRunner::CopyTo(
     job->target_medium = target->medium;
     job->target_volume = target->volume_id;
   });
+  if (target->content.info.medium_class == MediumClass::kWriteOnce) {
+    return CopyOnce(target, source, read_done);
+  }
   std::optional<OpenedBackup> opened;
   RETURN_IF_ERROR(OpenTarget(target, &opened));
   if (opened && resumed_ && opened->generation == source.identity.generation) {
@@ -104,6 +108,42 @@ Result<CopyRunner::Again> CopyRunner::CopyFull(
   RETURN_IF_ERROR(copy.Verify());
   RETURN_IF_ERROR(steps_->Enter(JobState::kCommitting));
   RETURN_IF_ERROR(copy.Commit(Note(source.identity, false)));
+  RETURN_IF_ERROR(Record(target, source, copy.slot(), 0));
+  return Again::kNo;
+}
+
+Result<CopyRunner::Again> CopyRunner::CopyOnce(
+    LoadedTarget* target, const CopySource& source,
+    const std::function<void()>& read_done) {
+  WriteOnceCopyOptions options;
+  options.volume_id = target->volume_id;
+  options.verify = request_.verify;
+  WriteOnceCopy copy(&target->target(), target->content, &source, options,
+                     steps_->hooks());
+  SetMethod(false, source.identity);
+  RETURN_IF_ERROR(copy.CheckTarget());
+  if (staged_) RETURN_IF_ERROR(steps_->Enter(JobState::kWriting));
+  RETURN_IF_ERROR(copy.Prepare(Note(source.identity, false)));
+  // Known as what it is until the last sector is there.
+  udf::ControlSlot unfinished = copy.slot();
+  unfinished.state = udf::SlotState::kIncomplete;
+  unfinished.generation = {};
+  RETURN_IF_ERROR(Bind(target, source, unfinished));
+  const auto run = [&]() -> Status {
+    RETURN_IF_ERROR(copy.Write());
+    read_done();
+    RETURN_IF_ERROR(steps_->Enter(JobState::kVerifying));
+    RETURN_IF_ERROR(copy.Verify());
+    RETURN_IF_ERROR(steps_->Enter(JobState::kCommitting));
+    return copy.Commit();
+  };
+  const Status done = run();
+  if (!done.ok()) {
+    return Error{done.error().code,
+                 fmt::format("{}; the write-once medium {} is spoiled and "
+                             "takes nothing more",
+                             done.error().message, target->medium)};
+  }
   RETURN_IF_ERROR(Record(target, source, copy.slot(), 0));
   return Again::kNo;
 }

@@ -35,7 +35,7 @@ Result<std::string> Look(const Archive& archive, const MediumId& id,
   Medium& medium = leases.front().medium();
   ASSIGN_OR_RETURN(const udf::MediumContent content, udf::ProbeMedium(medium));
   RETURN_IF_ERROR(
-      NoteMediumContent(archive.catalog, id, content, medium.Info().sectors));
+      NoteMediumContent(archive.catalog, id, content, medium.Info()));
   if (content == udf::MediumContent::kBlank) return std::string("blank");
   if (content == udf::MediumContent::kForeign) return std::string("foreign");
   if (trust == Trust::kMedium && known != nullptr) {

@@ -37,6 +37,7 @@ Result<MediumNote> ReadMediumNote(const Catalog& catalog, const MediumId& id) {
     note.sectors = j.at("sectors");
     note.freed = j.at("freed");
     note.problem = j.value("problem", "");  // none in older catalogs
+    note.write_once = j.value("write_once", false);
     return note;
   } catch (const std::exception& e) {
     return Error{Errc::kCorruption,
@@ -49,21 +50,24 @@ Status WriteMediumNote(Catalog* catalog, const MediumId& id,
   const nlohmann::json json = {{"found", note.found},
                                {"sectors", note.sectors},
                                {"freed", note.freed},
-                               {"problem", note.problem}};
+                               {"problem", note.problem},
+                               {"write_once", note.write_once}};
   CatalogBatch batch;
   batch.PutRow(kNoteTable, id, json.dump());
   return catalog->Write(batch, Sync::kYes);
 }
 
 Status NoteMediumContent(Catalog* catalog, const MediumId& id,
-                         udf::MediumContent content, uint64_t sectors) {
+                         udf::MediumContent content, const MediumInfo& info) {
+  const bool write_once = info.medium_class == MediumClass::kWriteOnce;
   ASSIGN_OR_RETURN(MediumNote note, ReadMediumNote(*catalog, id));
-  if (note.found == ContentName(content) && note.sectors == sectors &&
-      note.problem.empty()) {
+  if (note.found == ContentName(content) && note.sectors == info.sectors &&
+      note.write_once == write_once && note.problem.empty()) {
     return Status::Ok();
   }
   note.found = ContentName(content);
-  note.sectors = sectors;
+  note.sectors = info.sectors;
+  note.write_once = write_once;
   note.problem.clear();
   return WriteMediumNote(catalog, id, note);
 }

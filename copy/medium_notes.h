@@ -20,6 +20,8 @@ struct MediumNote {
   // Why the volume on it is not in the catalog: another medium carries it, too.
   // Empty: nothing is wrong.
   std::string problem;
+  // What it holds was written once, or is to be; it takes nothing more.
+  bool write_once = false;
   // Volume id of a backup that was given up: the pool may overwrite it.
   std::string freed;
 };
@@ -27,8 +29,8 @@ struct MediumNote {
 Result<MediumNote> ReadMediumNote(const Catalog& catalog, const MediumId& id);
 Status WriteMediumNote(Catalog* catalog, const MediumId& id,
                        const MediumNote& note);
-// Keeps `freed`, sets the rest; no problem is known.
+// Keeps `freed`, sets the rest; no problem is known. `info` is of the medium.
 Status NoteMediumContent(Catalog* catalog, const MediumId& id,
-                         udf::MediumContent content, uint64_t sectors);
+                         udf::MediumContent content, const MediumInfo& info);
 
 }  // namespace vellum

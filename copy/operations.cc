@@ -108,6 +108,14 @@ Result<VolumeRecord> Format(const Archive& archive,
                  fmt::format("volume {} exists, on medium {}",
                              request.volume_id, namesake->record().medium)};
   }
+  ASSIGN_OR_RETURN(const MediumNote known,
+                   ReadMediumNote(*archive.catalog, medium));
+  if (known.write_once) {
+    return Error{Errc::kIncompatible,
+                 fmt::format("medium {} is a write-once medium: it holds no "
+                             "volume but a copy",
+                             medium)};
+  }
   if (old != nullptr && !request.clear) {
     return Error{Errc::kExists,
                  fmt::format("medium {} holds volume {}: clear (--clear, "
@@ -156,6 +164,14 @@ Result<VolumeRecord> Convert(const Archive& archive, const std::string& backup,
   if (known.state != udf::SlotState::kComplete) {
     return Error{Errc::kInvalidArgument,
                  backup + " is not complete: there is nothing to convert"};
+  }
+  ASSIGN_OR_RETURN(const MediumNote written,
+                   ReadMediumNote(*archive.catalog, known.medium));
+  if (written.write_once) {
+    return Error{Errc::kWriteProtected,
+                 fmt::format("{} is on the write-once medium {}: it stays a "
+                             "backup; mount it read-only",
+                             backup, known.medium)};
   }
   const std::string id = new_id.empty() ? known.owner_id : new_id;
   RETURN_IF_ERROR(udf::CheckVolumeId(id));

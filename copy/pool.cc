@@ -113,6 +113,18 @@ Result<MediumId> TargetChooser::Named(const CopyRequest& request,
                    ReadMediumNote(*archive_.catalog, medium));
   uint64_t capacity = note.sectors;
   const auto volume = archive_.volumes->FindByMedium(medium);
+  if (note.write_once && (volume != nullptr || note.found != "blank")) {
+    return Error{Errc::kWriteProtected,
+                 fmt::format("medium {} is a write-once medium that was "
+                             "written already: it takes nothing more",
+                             medium)};
+  }
+  if (note.write_once && request.mode == CopyMode::kIncremental) {
+    return Error{Errc::kIncompatible,
+                 fmt::format("medium {} is a write-once medium: it takes an "
+                             "image or streaming copy, no incremental one",
+                             medium)};
+  }
   if (volume == nullptr && note.found == "foreign") {
     return Error{Errc::kExists,
                  fmt::format("medium {} holds data that Vellum did not write: "
@@ -163,6 +175,9 @@ MediumId TargetChooser::Bound(const PoolBook& pool, const VolumeRecord& source,
     const Result<MediumPlace> place =
         archive_.library->FindMedium(record.medium);
     if (!place.ok() || !pool.Contains(*place)) continue;
+    const Result<MediumNote> note =
+        ReadMediumNote(*archive_.catalog, record.medium);
+    if (note.ok() && note->write_once) continue;  // it stays as it is
     // One that was broken off first, then the oldest copy.
     const auto rank = std::make_tuple(record.state == udf::SlotState::kComplete,
                                       record.copied, place->home);
@@ -243,7 +258,12 @@ Result<MediumId> TargetChooser::Unused(const PoolBook& book,
       !claimed.empty() && avoid.count(claimed) == 0 &&
       !HoldsCompleteOf(source, claimed)) {
     const Result<MediumPlace> place = archive_.library->FindMedium(claimed);
-    if (place.ok() && place->problem.empty() && book.Contains(*place)) {
+    ASSIGN_OR_RETURN(const MediumNote note,
+                     ReadMediumNote(*archive_.catalog, claimed));
+    const bool spoiled =
+        note.write_once && archive_.volumes->FindByMedium(claimed) != nullptr;
+    if (place.ok() && place->problem.empty() && book.Contains(*place) &&
+        !spoiled) {
       return claimed;
     }
   }
@@ -265,7 +285,8 @@ Result<MediumId> TargetChooser::Unused(const PoolBook& book,
       const bool fresh = record.role == udf::Role::kBackup &&
                          record.state == udf::SlotState::kFormatted &&
                          record.owner_uuid.empty();
-      if (!fresh && (note.freed.empty() || note.freed != record.id)) {
+      if (note.write_once ||
+          (!fresh && (note.freed.empty() || note.freed != record.id))) {
         ++used;
         continue;
       }

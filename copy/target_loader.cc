@@ -78,6 +78,10 @@ Result<LoadedTarget> TargetLoader::Load(MediumId medium,
     if (const auto volume = steps_->archive().volumes->FindByMedium(medium)) {
       bound = volume->record().owner_uuid == source.medium_uuid;
     }
+    ASSIGN_OR_RETURN(const MediumNote note,
+                     ReadMediumNote(*steps_->archive().catalog, medium));
+    // One that a copy spoiled before a restart.
+    if (note.write_once) bound = false;
     Result<LoadedTarget> loaded = LoadOne(medium, source, with_source);
     if (loaded.ok() || named || !IsUnsuitable(loaded.error().code)) {
       return loaded;
@@ -130,9 +134,8 @@ Result<LoadedTarget> TargetLoader::LoadOne(const MediumId& medium,
   ASSIGN_OR_RETURN(target.leases, archive.library->AcquireAndWait(
                                       std::move(requests), steps_->stop()));
   ASSIGN_OR_RETURN(target.content, ProbeTarget(target.target()));
-  RETURN_IF_ERROR(NoteMediumContent(archive.catalog, medium,
-                                    target.content.content,
-                                    target.content.info.sectors));
+  RETURN_IF_ERROR(NoteMediumContent(
+      archive.catalog, medium, target.content.content, target.content.info));
   const Status fits = Check(source, &target);
   if (fits.ok()) return target;
   if (target.volume == nullptr && target.content.slot) {
@@ -145,9 +148,22 @@ Result<LoadedTarget> TargetLoader::LoadOne(const MediumId& medium,
 
 Status TargetLoader::Check(const VolumeRecord& source, LoadedTarget* target) {
   const MediumInfo& info = target->content.info;
-  if (info.medium_class != MediumClass::kRewritable) {
+  const bool once = info.medium_class == MediumClass::kWriteOnce;
+  if (info.medium_class != MediumClass::kRewritable && !once) {
     return Status(Errc::kIncompatible,
-                  info.name + " is not rewritable: it cannot hold a backup");
+                  info.name + " is no disc or disk: it cannot hold a backup");
+  }
+  if (once && info.write_protected) {
+    return Status(Errc::kWriteProtected,
+                  info.name +
+                      " is a write-once medium that was written already: it "
+                      "takes nothing more");
+  }
+  if (once && steps_->job().Record().request.mode == CopyMode::kIncremental) {
+    return Status(Errc::kIncompatible,
+                  info.name +
+                      " is a write-once medium: it takes an image or streaming "
+                      "copy, no incremental one");
   }
   if (info.write_protected) {
     return Status(Errc::kWriteProtected, info.name + " is write-protected");

@@ -29,6 +29,7 @@ std::span<const NamedCommand> CatalogCommands();
 std::span<const NamedCommand> CopyCommands();
 std::span<const NamedCommand> MediaCommands();
 std::span<const NamedCommand> MountCommands();
+std::span<const NamedCommand> OperatorCommands();
 std::span<const NamedCommand> VolumeCommands();
 
 Error InvalidCommand(std::string message);

@@ -81,7 +81,7 @@ Result<Json> Move(Service& service, const CommandLine& line,
       ASSIGN_OR_RETURN(exclusion, service.volumes().Exclude(volume, stop));
     }
   }
-  RETURN_IF_ERROR(service.library().Move(from, to));
+  RETURN_IF_ERROR(service.library().Move(from, to, stop));
   return Json{{"from", from.value}, {"to", to.value}};
 }
 

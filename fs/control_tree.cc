@@ -23,6 +23,9 @@ namespace {
 constexpr NodeId kCommand = 3;
 constexpr NodeId kJobs = 4;
 constexpr NodeId kVolumes = 5;
+// The kernel lets one write(2) at a time into a file: who has something to say
+// while a command waits for a medium needs another one.
+constexpr NodeId kOperator = 6;
 constexpr NodeId kFirstTable = 16;
 constexpr NodeId kJobBit = 0x40000000;
 constexpr NodeId kVolumeBit = 0x80000000;
@@ -129,7 +132,7 @@ Result<struct stat> ControlTree::Stat(NodeId node) const {
   } else if (IsVolumeNode(node)) {
     RETURN_IF_ERROR(VolumeAt(*service_, node).status());
     if (FileOf(node) > kVolumeFiles.size()) return NoSuch("volumes/…");
-  } else if (node < kControlRoot || (node > kVolumes && !IsTable(node))) {
+  } else if (node < kControlRoot || (node > kOperator && !IsTable(node))) {
     return NoSuch(std::to_string(node));
   }
   struct stat st {};
@@ -155,6 +158,7 @@ Result<std::vector<ControlItem>> ControlTree::List(NodeId dir) const {
   };
   if (dir == kControlRoot) {
     add("command", kCommand);
+    add("operator", kOperator);
     add("jobs", kJobs);
     add("volumes", kVolumes);
     for (size_t i = 0; i < kTableNames.size(); ++i) {
@@ -191,7 +195,7 @@ bool ControlTree::Accepts(NodeId node) {
   if (IsVolumeNode(node)) {
     return FileOf(node) == kVolumeCopy || FileOf(node) == kVolumeThreshold;
   }
-  return node == kCommand;
+  return node == kCommand || node == kOperator;
 }
 
 Result<std::string> ControlTree::Read(NodeId node) const {
@@ -249,7 +253,7 @@ Result<std::string> ControlTree::ReadVolumeFile(NodeId node) const {
 
 Result<std::string> ControlTree::CommandFor(NodeId node,
                                             const std::string& text) const {
-  if (node == kCommand) return text;
+  if (node == kCommand || node == kOperator) return text;
   if (IsJobNode(node)) return fmt::format("cancel {}", JobOf(node));
   ASSIGN_OR_RETURN(const std::shared_ptr<Volume> volume,
                    VolumeAt(*service_, node));

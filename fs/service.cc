@@ -26,6 +26,7 @@ Result<std::unique_ptr<Service>> Service::Open(const ServiceOptions& options,
       Catalog::Open(config.directory + "/catalog", catalog_options));
 
   ASSIGN_OR_RETURN(LibraryDevices devices, OpenLibraryDevices(config));
+  service->manual_ = devices.manual;
   ASSIGN_OR_RETURN(service->library_, Library::Open(std::move(devices.changer),
                                                     std::move(devices.drives)));
 

@@ -22,6 +22,7 @@
 #include "media/library.h"
 #include "media/library_config.h"
 #include "media/library_directory.h"
+#include "media/manual/manual_state.h"
 #include "media/mutex.h"
 
 namespace vellum {
@@ -70,6 +71,8 @@ class Service {
   Library& library() const { return *library_; }
   Volumes& volumes() const { return *volumes_; }
   Jobs& jobs() const { return *jobs_; }
+  // Of a manual library; else null.
+  ManualState* manual() const { return manual_.get(); }
   Archive archive() const;
   // Of the copy pool, as long as no command has set one.
   PoolRange pool_range() const;
@@ -90,6 +93,7 @@ class Service {
   mutable Mutex mu_;  // a leaf
   ServiceHooks hooks_ GUARDED_BY(mu_);
   std::unique_ptr<Catalog> catalog_;
+  std::shared_ptr<ManualState> manual_;
   std::unique_ptr<Library> library_;
   std::unique_ptr<Volumes> volumes_;
   std::unique_ptr<Jobs> jobs_;

@@ -173,6 +173,11 @@ Json MediumRow(const Service& service, const MediumId& medium,
   row["capacity_bytes"] =
       record ? Json(record->geometry.sectors * kSectorSize) : Json();
   row["location"] = record ? TextOrNull(record->location) : Json();
+  const Result<MediumNote> note = ReadMediumNote(service.catalog(), medium);
+  row["class"] = nullptr;  // nobody has looked yet
+  if (note.ok() && !note->found.empty()) {
+    row["class"] = note->write_once ? "write-once" : "rewritable";
+  }
   return row;
 }
 
@@ -186,6 +191,7 @@ Table MediaTable(const Service& service) {
                    {"role", "Role"},
                    {"volume_state", "VolumeState"},
                    {"free_bytes", "Free_Space"},
+                   {"class", "Class"},
                    {"home", "Home"}};
   for (const MediumPlace& place : service.library().Media()) {
     const auto it = records.find(place.id);
@@ -414,7 +420,8 @@ Result<Table> BuildTable(const Service& service, size_t index) {
       [](const Service& s) -> Result<Table> {
         return JobsTable(s, std::nullopt);
       },
-      AlertsTable};
+      AlertsTable,
+      [](const Service& s) -> Result<Table> { return RequestsTable(s); }};
   return kBuilders[index](service);
 }
 

@@ -20,9 +20,9 @@ namespace vellum {
 
 class Service;
 
-inline constexpr std::array<std::string_view, 11> kTableNames = {
+inline constexpr std::array<std::string_view, 12> kTableNames = {
     "status",  "elements", "drives",  "media", "copies", "pool",
-    "devices", "tracking", "history", "jobs",  "alerts"};
+    "devices", "tracking", "history", "jobs",  "alerts", "requests"};
 
 // REQUIRES: index < kTableNames.size().
 Result<Table> BuildTable(const Service& service, size_t index);
@@ -32,6 +32,8 @@ Result<Table> BuildTable(const Service& service, size_t index);
 Result<Table> HistoryTable(const Service& service, const std::string& volume);
 Table JobsTable(const Service& service,
                 const std::optional<std::string>& volume);
+// Open requests to the operator; empty where there is none.
+Table RequestsTable(const Service& service);
 Result<Table> TrackingTable(const Service& service,
                             const std::optional<std::string>& volume);
 

@@ -20,6 +20,7 @@
 
 #include "media/medium_range.h"
 #include "media/virtual_library.h"
+#include "media/virtual_medium.h"
 
 namespace vellum {
 
@@ -290,6 +291,9 @@ Result<std::unique_ptr<Medium>> OpenImageFile(const std::string& path,
                                               bool read_only) {
   ImageMediumOptions options;
   options.read_only = read_only;
+  // A file of that name beside an image that is of no library may be anything.
+  const auto traits = ReadMediumTraits(path);
+  if (traits.ok() && *traits) return OpenVirtualMedium(path, options);
   ASSIGN_OR_RETURN(std::unique_ptr<ImageMedium> medium,
                    ImageMedium::Open(path, options));
   return std::unique_ptr<Medium>(std::move(medium));

@@ -56,6 +56,15 @@ constexpr Kind kKinds[] = {
      [](const LibraryConfig& config) {
        return ScsiConfigText(std::get<ScsiLibraryOptions>(config.devices));
      }},
+    {"manual",
+     [](ConfigTable* root, LibraryConfig* config) {
+       return ReadManualConfig(
+           root, &config->devices.emplace<ManualLibraryOptions>());
+     },
+     &ManualConfigIntroduction,
+     [](const LibraryConfig& config) {
+       return ManualConfigText(std::get<ManualLibraryOptions>(config.devices));
+     }},
 };
 static_assert(std::size(kKinds) ==
               std::variant_size_v<decltype(LibraryConfig::devices)>);

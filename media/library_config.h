@@ -15,6 +15,7 @@
 #include "media/element.h"
 #include "media/error.h"
 #include "media/hook_commands.h"
+#include "media/manual/manual_config.h"
 #include "media/scsi/scsi_config.h"
 #include "media/virtual_config.h"
 
@@ -25,7 +26,8 @@ struct LibraryConfig {
   std::string directory;
   uint32_t lib_num = 0;
   // Which alternative it is, is the kind of the library.
-  std::variant<VirtualLibraryOptions, ScsiLibraryOptions> devices;
+  std::variant<VirtualLibraryOptions, ScsiLibraryOptions, ManualLibraryOptions>
+      devices;
   uint64_t spool_limit = 0;  // bytes of staging space; 0 = what is free
   uint64_t overlay_limit = 1ull << 30;  // bytes a snapshot may keep
   uint32_t checkpoint_interval_ms = 5000;
@@ -37,7 +39,7 @@ struct LibraryConfig {
   HookCommands hooks;
 };
 
-// "virtual", "scsi".
+// "virtual", "scsi", "manual".
 std::string LibraryKindName(const LibraryConfig& config);
 
 std::string LibraryConfigPath(const std::string& directory);

@@ -3,6 +3,7 @@
 
 #include <variant>
 
+#include "media/manual/manual_library.h"
 #include "media/scsi/scsi_library.h"
 #include "media/virtual_library.h"
 
@@ -11,6 +12,9 @@ namespace vellum {
 Result<LibraryDevices> OpenLibraryDevices(const LibraryConfig& config) {
   if (std::holds_alternative<ScsiLibraryOptions>(config.devices)) {
     return OpenScsiLibrary(config);
+  }
+  if (std::holds_alternative<ManualLibraryOptions>(config.devices)) {
+    return OpenManualLibrary(config);
   }
   return OpenVirtualLibrary(config);
 }

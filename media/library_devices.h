@@ -12,13 +12,17 @@
 
 namespace vellum {
 
+class ManualState;
+
 struct LibraryDevices {
   std::unique_ptr<Changer> changer;
   std::vector<std::unique_ptr<Drive>> drives;
+  // What the operator of a manual library is asked for; else null.
+  std::shared_ptr<ManualState> manual;
 };
 
 // Opens them as library.toml says. Errors are those of the kind
-// (OpenVirtualLibrary, OpenScsiLibrary). Moves nothing.
+// (OpenVirtualLibrary, OpenScsiLibrary, OpenManualLibrary). Moves nothing.
 Result<LibraryDevices> OpenLibraryDevices(const LibraryConfig& config);
 
 }  // namespace vellum

@@ -254,6 +254,14 @@ void Library::Impl::NoticeLocked(std::vector<ElementStatus> statuses,
     if (drive && status.exception && drives[*drive]->open != nullptr) {
       RecallLocked(*drive);
       scheduler_cv.NotifyAll();
+      if (drives[*drive]->working || LeasedLocked(*drive) || shutting_down) {
+        continue;
+      }
+      // Nobody uses it: the dock is free for what comes.
+      Task task;
+      task.kind = Task::Kind::kUnload;
+      task.stay = true;
+      GiveTaskLocked(*drive, std::move(task));
     }
   }
   if (statuses != book.statuses()) RebuildLocked(std::move(statuses), look);

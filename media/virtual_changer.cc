@@ -6,7 +6,7 @@
 #include <set>
 #include <string>
 
-#include "media/image_medium.h"
+#include "media/virtual_medium.h"
 
 namespace vellum {
 
@@ -38,7 +38,7 @@ Result<std::vector<ElementStatus>> VirtualChanger::ReadElementStatus() {
         element.volume_tag = place.tag;
         element.source = place.source;
         element.imported = place.imported;
-        element.note = DescribeImageProblem(
+        element.note = DescribeMediumProblem(
             VirtualImagePath(state_->config().directory, place.tag),
             state_->geometry().capacity);
         element.exception = !element.note.empty();

@@ -69,6 +69,7 @@ const char* VirtualConfigIntroduction() {
 # left out has its default; an unknown key is an error.
 #
 #   media/TAG.img        one medium, byte for byte; the name is its volume tag
+#   media/TAG.json       of media that `vellum medium add` made: capacity, class
 #   state/elements.json  which medium is in which element (kept by the daemon)
 #   catalog/             the index: may be deleted, it is rebuilt from the media
 #   spool/               staging space of copies
@@ -91,7 +92,8 @@ import_export = {ie}
 # changing it makes and removes none.
 media = {media}
 # Bytes on each medium, rounded down to a multiple of {region}; at least {capacity_min}.
-# Every image must have exactly this size, or its medium is shown as unusable.
+# Every image must have exactly this size (or what its TAG.json says), or its
+# medium is shown as unusable.
 capacity = {capacity}
 # Bytes that a drive may destroy when power goes while it writes one sector of
 # them: {unit_min}, or 32768 as DVD-RAM, 65536 as BD-RE. Changes are written so

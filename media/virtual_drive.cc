@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "media/image_medium.h"
+#include "media/virtual_medium.h"
 
 namespace vellum {
 namespace {
@@ -40,7 +41,7 @@ Result<std::unique_ptr<Medium>> VirtualDrive::Open() {
       state_->geometry().atomic_unit / uint32_t{kSectorSize};
   options.name = fmt::format("{} in drive {}", tag, address_.value);
   options.lock_timeout = kReadyTimeout;
-  Result<std::unique_ptr<ImageMedium>> medium = ImageMedium::Open(
+  Result<std::unique_ptr<Medium>> medium = OpenVirtualMedium(
       VirtualImagePath(state_->config().directory, tag), options);
   if (!medium.ok()) {
     state_->EndUse(address_);
@@ -51,7 +52,7 @@ Result<std::unique_ptr<Medium>> VirtualDrive::Open() {
     return error;
   }
   open_ = true;
-  return std::unique_ptr<Medium>(std::move(*medium));
+  return medium;
 }
 
 Status VirtualDrive::Close() {

@@ -3,6 +3,7 @@
 // media, the embedded default (H1).
 //
 //   media/TAG.img  sparse; byte for byte what would be on the medium
+//   media/TAG.json of media unlike the rest (virtual_medium.h)
 //   state/elements.json  which medium is in which element; replaced atomically
 //                  (write, fsync, rename, fsync of the directory)
 // and what every library has (library_directory.h).

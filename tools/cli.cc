@@ -8,6 +8,7 @@
 #include <string_view>
 
 #include "fs/errno_map.h"
+#include "tools/cmd_medium.h"
 
 namespace vellum {
 
@@ -99,6 +100,8 @@ int RunVellum(const std::string& name,
   AddJobCommands(app, cli);
   AddVolumeCommands(app, cli);
   AddFindCommands(app, cli);
+  AddMedium(app, cli);
+  AddOperatorCommands(app, cli);
   AddFsck(app, cli);
   AddDumpCatalog(app, cli);
   AddDoctor(app, cli);

@@ -75,6 +75,7 @@ void AddFindCommands(CLI::App& app, Cli& cli);    // which, find, export, …
 void AddFsck(CLI::App& app, Cli& cli);            // fsck
 void AddDumpCatalog(CLI::App& app, Cli& cli);     // dump-catalog
 void AddDoctor(CLI::App& app, Cli& cli);          // doctor
+void AddOperatorCommands(CLI::App& app, Cli& cli);  // confirm, refuse
 
 // The whole program: parses `arguments` (without the program's name), runs the
 // subcommand and answers the exit code. `name` is what the program was called

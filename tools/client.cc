@@ -45,6 +45,14 @@ Result<std::string> ReadAll(int fd, const std::string& path) {
   }
 }
 
+// What must get through while another command waits for a medium.
+bool IsUrgent(const std::string& command) {
+  for (const char* verb : {"confirm ", "refuse ", "cancel ", "shutdown"}) {
+    if (command.starts_with(verb)) return true;
+  }
+  return false;
+}
+
 // One write is one command. When it fails the answer still says why; the errno
 // alone is reported only when there is no answer.
 Result<std::string> ExchangeByFile(const std::string& path,
@@ -202,8 +210,9 @@ Result<std::string> FindMount(const DaemonAddress& address) {
 }
 
 Client::Client(std::string mount) : mount_(std::move(mount)) {
-  exchange_ = [path = ControlPath("command")](const std::string& command) {
-    return ExchangeByFile(path, command);
+  exchange_ = [path = ControlPath("command"),
+               urgent = ControlPath("operator")](const std::string& command) {
+    return ExchangeByFile(IsUrgent(command) ? urgent : path, command);
   };
 }
 

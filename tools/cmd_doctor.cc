@@ -5,6 +5,7 @@
 #include <CLI/CLI.hpp>
 #include <memory>
 #include <utility>
+#include <variant>
 
 #include "media/library_config.h"
 #include "media/library_devices.h"
@@ -49,6 +50,12 @@ int RunDoctor(const Cli& cli, DoctorArguments& arguments) {
   arguments.options.test_bytes = *size;
   Result<LibraryConfig> config = ReadLibraryConfig(arguments.directory);
   if (!config.ok()) return cli.Fail(config.error());
+  if (std::holds_alternative<ManualLibraryOptions>(config->devices)) {
+    return cli.Fail(
+        Error{Errc::kNotSupported,
+              "doctor: a manual library has no changer to try, and "
+              "who carries its media is asked while it is mounted"});
+  }
   const Result<LibraryLock> lock = LibraryLock::Take(config->directory);
   if (!lock.ok()) return cli.Fail(lock.error());
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// vellum init: makes a library, virtual or of SCSI devices.
+// vellum init: makes a library: virtual, of SCSI devices, or manual.
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
@@ -13,6 +13,7 @@
 #include <utility>
 #include <vector>
 
+#include "media/manual/manual_library.h"
 #include "media/scsi/scsi_library.h"
 #include "media/virtual_library.h"
 #include "tools/cli.h"
@@ -29,6 +30,8 @@ struct InitArguments {
   std::string atomic_unit = "2Ki";
   std::string changer;  // empty: a virtual library
   std::vector<std::string> drives;
+  bool manual = false;
+  std::vector<std::string> docks;
 };
 
 // "256=/dev/sg4"
@@ -73,18 +76,49 @@ int InitScsi(const Cli& cli, const InitArguments& arguments,
                   });
 }
 
+// The size that --atomic-unit says; what does not fit is out of bounds anyway.
+Result<uint32_t> ParseUnit(const InitArguments& arguments) {
+  ASSIGN_OR_RETURN(const uint64_t unit, ParseSize(arguments.atomic_unit));
+  return static_cast<uint32_t>(std::min<uint64_t>(unit, UINT32_MAX));
+}
+
+int InitManual(const Cli& cli, const InitArguments& arguments,
+               const std::string& directory) {
+  ManualLibraryOptions options;
+  for (const std::string& dock : arguments.docks) {
+    options.docks.push_back(
+        std::filesystem::absolute(dock).lexically_normal().string());
+  }
+  options.slots = arguments.geometry.slots;
+  options.media = arguments.geometry.media;
+  const Result<uint32_t> unit = ParseUnit(arguments);
+  if (!unit.ok()) return cli.Fail(unit.error(), kExitUsage);
+  options.atomic_unit = *unit;
+  const Status status = InitManualLibrary(directory, options);
+  if (!status.ok()) return cli.Fail(status.error());
+  return cli.Done({{"directory", directory},
+                   {"docks", options.docks},
+                   {"slots", options.slots},
+                   {"media", options.media},
+                   {"atomic_unit", options.atomic_unit}},
+                  [&] {
+                    cli.out() << fmt::format(
+                        "{}: {} docks, {} shelf places, {} media\n", directory,
+                        options.docks.size(), options.slots, options.media);
+                  });
+}
+
 int Init(const Cli& cli, InitArguments& arguments) {
   const std::string directory =
       std::filesystem::absolute(arguments.directory).lexically_normal();
   if (!arguments.changer.empty()) return InitScsi(cli, arguments, directory);
+  if (arguments.manual) return InitManual(cli, arguments, directory);
   const Result<uint64_t> capacity = ParseSize(arguments.capacity);
   if (!capacity.ok()) return cli.Fail(capacity.error(), kExitUsage);
   arguments.geometry.capacity = *capacity;
-  const Result<uint64_t> unit = ParseSize(arguments.atomic_unit);
+  const Result<uint32_t> unit = ParseUnit(arguments);
   if (!unit.ok()) return cli.Fail(unit.error(), kExitUsage);
-  // What does not fit is out of bounds anyway.
-  arguments.geometry.atomic_unit =
-      static_cast<uint32_t>(std::min<uint64_t>(*unit, UINT32_MAX));
+  arguments.geometry.atomic_unit = *unit;
   const Status status = InitVirtualLibrary(directory, arguments.geometry);
   if (!status.ok()) return cli.Fail(status.error());
   const VirtualLibraryOptions& g = arguments.geometry;
@@ -109,7 +143,9 @@ int Init(const Cli& cli, InitArguments& arguments) {
 void AddInit(CLI::App& app, Cli& cli) {
   auto arguments = std::make_shared<InitArguments>();
   CLI::App* sub = app.add_subcommand(
-      "init", "Make a library: a virtual one, or one of SCSI devices");
+      "init",
+      "Make a library: a virtual one, one of SCSI devices, or a manual "
+      "one");
   sub->add_option("DIR", arguments->directory, "New or empty directory")
       ->required();
   sub->add_option("--slots", arguments->geometry.slots, "Storage elements")
@@ -143,6 +179,18 @@ void AddInit(CLI::App& app, Cli& cli) {
   for (const char* option : {"--slots", "--drives", "--import-export",
                              "--media", "--capacity", "--atomic-unit"}) {
     changer->excludes(sub->get_option(option));
+  }
+  CLI::Option* manual =
+      sub->add_flag("--manual", arguments->manual,
+                    "No changer: an operator carries the media (see --dock)");
+  CLI::Option* dock = sub->add_option(
+      "--dock", arguments->docks,
+      "Where media are put in: a block device, or a directory in which one "
+      "appears; once for each dock");
+  dock->type_name("PATH")->needs(manual);
+  manual->needs(dock)->excludes(changer);
+  for (const char* option : {"--drives", "--import-export", "--capacity"}) {
+    manual->excludes(sub->get_option(option));
   }
   sub->callback([&cli, arguments] {
     cli.action = [&cli, arguments] { return Init(cli, *arguments); };

@@ -19,13 +19,15 @@ struct Table {
   const char* about;
 };
 
-constexpr std::array<Table, 6> kTables = {{
+constexpr std::array<Table, 7> kTables = {{
     {"status", "", "status", "The library at a glance"},
     {"elements", "", "elements", "Every element and what is in it"},
     {"drives", "", "drives", "The drives and what they do"},
     {"media", "listmedia", "media", "Every medium, its state and free space"},
     {"copies", "listcopymedia", "copies", "The copy media and what they hold"},
     {"alerts", "", "alerts", "What needs the operator"},
+    {"requests", "", "requests",
+     "Media that the operator of a manual library is asked to move"},
 }};
 
 int PrintTable(const Cli& cli, const Table& table) {

@@ -34,6 +34,8 @@
 #include "media/udf/bytes.h"
 #include "media/udf/codec.h"
 #include "media/udf/counters.h"
+#include "media/udf/format.h"
+#include "media/udf/tag.h"
 
 namespace vellum::udf {
 namespace {
@@ -196,6 +198,23 @@ Bytes RandomBytes(size_t count) {
   return bytes;
 }
 
+// Write-once media are written from the first sector to the last, and the slot
+// that says COMPLETE is near the beginning: the backup is complete when the
+// anchor in its last sector is there.
+Result<bool> EndsWithAnchor(Medium& medium) {
+  const Result<VolumeDescription> description = ReadDescription(medium);
+  if (!description.ok()) {
+    if (description.error().code == Errc::kDeviceError) {
+      return description.error();
+    }
+    return false;
+  }
+  const uint64_t last = description->geometry.sectors - 1;
+  Sector sector{};
+  RETURN_IF_ERROR(medium.Read(last, sector).WithContext("last anchor"));
+  return CheckTag(sector, kTagAnchor, static_cast<uint32_t>(last)).ok();
+}
+
 }  // namespace
 
 Result<ControlSlot> ReadControlSlot(Medium& medium) {
@@ -219,7 +238,15 @@ Result<ControlSlot> ReadControlSlot(Medium& medium) {
       newest = &place;
     }
   }
-  if (newest != nullptr) return newest->slot;
+  if (newest != nullptr) {
+    ControlSlot slot = newest->slot;
+    if (slot.state == SlotState::kComplete &&
+        medium.Info().medium_class == MediumClass::kWriteOnce) {
+      ASSIGN_OR_RETURN(const bool ended, EndsWithAnchor(medium));
+      if (!ended) slot.state = SlotState::kIncomplete;
+    }
+    return slot;
+  }
   for (const Place& place : places) {
     if (!place.read.ok()) return place.read.WithContext("control slot");
   }

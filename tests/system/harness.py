@@ -68,8 +68,7 @@ class Library:
         os.mkdir(self.mount)
         os.mkdir(self.side)
         self.pid = None
-        self.call("init", self.dir, "--slots", str(slots), "--media",
-                  str(media), "--drives", str(drives), "--capacity", capacity)
+        self.make(slots, media, drives, capacity)
         # Many commits: that is where a kill is interesting.
         path = os.path.join(self.dir, "library.toml")
         with open(path, encoding="utf-8") as file:
@@ -78,6 +77,10 @@ class Library:
                       f"checkpoint_interval_ms = {checkpoint_ms}", text)
         with open(path, "w", encoding="utf-8") as file:
             file.write(text)
+
+    def make(self, slots, media, drives, capacity):
+        self.call("init", self.dir, "--slots", str(slots), "--media",
+                  str(media), "--drives", str(drives), "--capacity", capacity)
 
     def __enter__(self):
         return self
@@ -157,8 +160,8 @@ class Library:
     def control(self, *names):
         return self.path(".vellum", *names)
 
-    def tell(self, command):
-        fd = os.open(self.control("command"), os.O_RDWR | os.O_CLOEXEC)
+    def tell(self, command, file="command"):
+        fd = os.open(self.control(file), os.O_RDWR | os.O_CLOEXEC)
         try:
             try:
                 os.write(fd, command.encode())
