@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """mtx, sg_inq and Vellum say the same of a mounted library (H8).
 
-usage: agree.py MOUNT        with VELLUM, VELLUM_SCSI_CHANGER, VELLUM_SCSI_DRIVES
+usage: agree.py MOUNT        with VELLUM, VELLUM_SCSI_CHANGER and
+                             VELLUM_SCSI_DRIVES set
 
 Compares every element of `mtx status` with `vellum elements`: full, volume tag
 and where the medium came from; and what sg_inq says of the changer and of each

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# In the guest: media that are missing, unreadable, write protected or pulled at,
-# while a daemon uses them. Each fault has its own error, and nothing is lost.
+# In the guest: media that are missing, unreadable, write protected or pulled
+# at, while a daemon uses them. Each fault has its own error, and nothing is lost.
 # shellcheck source=tests/scsi/guest_lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/guest_lib.sh"
 
@@ -64,4 +64,6 @@ run_job "$mnt" "copy ORIGINAL mode=image to=D00004L1"
 check "compare" vellum compare ORIGINAL D00004L1
 check "compare" vellum compare ORIGINAL D00003L1
 check "unmount" vellum unmount "$mnt"
-for tag in D00000L1 D00003L1 D00004L1; do check "fsck" ask_host fsck "$tag"; done
+for tag in D00000L1 D00003L1 D00004L1; do
+  check "fsck" ask_host fsck "$tag"
+done

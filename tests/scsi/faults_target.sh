@@ -61,4 +61,6 @@ run_job "$mnt" "copy ORIGINAL mode=streaming to=D00004L1"
 check "compare" vellum compare ORIGINAL D00004L1
 check "all is there" cmp "$work/data" "$mnt/ORIGINAL/data"
 check "unmount" vellum unmount "$mnt"
-for tag in D00000L1 D00002L1 D00004L1; do check "fsck" ask_host fsck "$tag"; done
+for tag in D00000L1 D00002L1 D00004L1; do
+  check "fsck" ask_host fsck "$tag"
+done

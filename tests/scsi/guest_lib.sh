@@ -29,7 +29,9 @@ init_library() {
 # With the seconds since the start: the guest is slow.
 section() { printf -- "--- %s s: %s\n" "$SECONDS" "$*"; }
 
-agree() { check "mtx, sg_inq and vellum agree" python3 -B "$scsi/agree.py" "$mnt"; }
+agree() {
+  check "mtx, sg_inq and vellum agree" python3 -B "$scsi/agree.py" "$mnt"
+}
 ask_host() { "$top/tests/vm/ask_host" "$@"; }
 
 # element_of TAG: where the changer says that the medium is, asked by mtx as

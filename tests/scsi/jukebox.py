@@ -11,6 +11,7 @@ socket and port are its own, and it dies with this process.
 
 import argparse
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -96,6 +97,9 @@ class Jukebox:
 
     def start(self):
         """With every medium in its slot, also after kill()."""
+        path = self._daemon_environment()["PATH"]
+        if shutil.which("tgtd", path=path) is None:
+            raise JukeboxError("tgtd is missing (Debian: tgt)")
         for _ in range(PORT_TRIES):
             port = self.port or free_port()
             if self._start_daemon(port):
