@@ -10,6 +10,7 @@
 #include "copy/medium_notes.h"
 #include "copy/shelf.h"
 #include "media/udf/format.h"
+#include "media/udf/release.h"
 
 namespace vellum {
 namespace {
@@ -221,6 +222,28 @@ Result<VolumeRecord> Convert(const Archive& archive, const std::string& backup,
   spdlog::info("medium {}: backup {} is the primary {} now", known.medium,
                backup, id);
   return primary->record();
+}
+
+Status Release(const Archive& archive, const std::string& volume,
+               std::stop_token stop) {
+  const std::shared_ptr<Volume> found = archive.volumes->Find(volume);
+  if (found == nullptr) return Status(Errc::kNotFound, "no volume " + volume);
+  RETURN_IF_ERROR(archive.volumes->CheckExcludable(*found));
+  // A volume that a killed daemon left behind is closed by loading it.
+  RETURN_IF_ERROR(archive.volumes->Use(found, stop).status());
+  const MediumId medium = found->record().medium;
+  ASSIGN_OR_RETURN(const Taken taken,
+                   Take(archive, medium, found, LeaseMode::kExclusive,
+                        "release " + volume, stop));
+  RETURN_IF_ERROR(
+      udf::ReleaseVolume(taken.lease.medium()).WithContext("medium " + medium));
+  RETURN_IF_ERROR(archive.volumes->Forget(found));
+  MediumNote note;
+  note.found = "foreign";
+  note.sectors = taken.lease.medium().Info().sectors;
+  RETURN_IF_ERROR(WriteMediumNote(archive.catalog, medium, note));
+  spdlog::info("medium {}: volume {} was released", medium, volume);
+  return Status::Ok();
 }
 
 Result<udf::FsckReport> Fsck(const Archive& archive, const std::string& volume,

@@ -69,6 +69,12 @@ struct Promoted {
 Result<Promoted> Promote(const Archive& archive, const std::string& copy,
                          std::stop_token stop = {});
 
+// Hands the volume over: other systems may write to its medium afterwards, and
+// to Vellum it is foreign (udf::ReleaseVolume). The catalog forgets the volume.
+// kNotFound, kBusy, kNoMedium, kWriteProtected, kIncompatible.
+Status Release(const Archive& archive, const std::string& volume,
+               std::stop_token stop = {});
+
 // Loads the medium of the volume and checks it. The volume is committed and
 // detached for the time of the check.
 Result<udf::FsckReport> Fsck(const Archive& archive, const std::string& volume,

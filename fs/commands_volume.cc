@@ -76,9 +76,23 @@ Result<Json> Threshold(Service& service, const CommandLine& line,
   return Json{{"volume", volume->id()}, {"threshold", *percent}};
 }
 
-constexpr std::array<NamedCommand, 4> kVolumeCommands = {{
+Result<Json> ReleaseVolume(Service& service, const CommandLine& line,
+                           std::stop_token stop) {
+  OptionReader options(line);
+  options.Args(1, 1, "release VOL");
+  RETURN_IF_ERROR(options.Finish());
+  ASSIGN_OR_RETURN(const std::shared_ptr<Volume> volume,
+                   FindVolume(service, line.args[0]));
+  const Json answer = {{"volume", volume->id()},
+                       {"medium", volume->record().medium}};
+  RETURN_IF_ERROR(Release(service.archive(), volume->id(), stop));
+  return answer;
+}
+
+constexpr std::array<NamedCommand, 5> kVolumeCommands = {{
     {"fsck", FsckVolume},
     {"info", Info},
+    {"release", ReleaseVolume},
     {"sync", SyncVolumes},
     {"threshold", Threshold},
 }};

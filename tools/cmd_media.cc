@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Commands about media: format, move, inventory, reindex, convert.
+// Commands about media: format, move, inventory, reindex, convert, release.
 #include <fmt/format.h>
 #include <unistd.h>
 
@@ -195,6 +195,30 @@ void AddConvert(CLI::App& app, Cli& cli) {
   });
 }
 
+int Release(const Cli& cli, const std::string& volume) {
+  return cli.WithDaemon([&](const Client& client) {
+    const Result<Json> result = client.Send({"release", Argument(volume)});
+    if (!result.ok()) return cli.Fail(result.error());
+    return cli.Done(*result, [&] {
+      cli.out() << fmt::format(
+          "{} is a writable UDF volume of any system now, on medium {}; it is "
+          "no volume of this library any more\n",
+          volume, result->value("medium", ""));
+    });
+  });
+}
+
+void AddRelease(CLI::App& app, Cli& cli) {
+  auto volume = std::make_shared<std::string>();
+  CLI::App* sub = app.add_subcommand(
+      "release",
+      "Hand a volume over to other systems, writable; there is no way back");
+  sub->add_option("VOL", *volume, "Volume id")->required();
+  sub->callback([&cli, volume] {
+    cli.action = [&cli, volume] { return Release(cli, *volume); };
+  });
+}
+
 }  // namespace
 
 void AddMediaCommands(CLI::App& app, Cli& cli) {
@@ -203,6 +227,7 @@ void AddMediaCommands(CLI::App& app, Cli& cli) {
   AddInventory(app, cli);
   AddReindex(app, cli);
   AddConvert(app, cli);
+  AddRelease(app, cli);
 }
 
 }  // namespace vellum

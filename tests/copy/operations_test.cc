@@ -145,6 +145,23 @@ TEST_F(JobsTest, ConvertMakesABackupAPrimary) {
   EXPECT_EQ(CatalogNames(*volumes_->Find("SECOND")).size(), 13u);
 }
 
+TEST_F(JobsTest, ReleaseHandsAVolumeOver) {
+  Start(1, 3);
+  MakePrimary(1, "PRIM");
+  Fill("PRIM", 1);
+  EXPECT_THAT(Release(archive(), "NOSUCH"), HasErrc(Errc::kNotFound));
+  {
+    ASSERT_OK_AND_ASSIGN(VolumeUse use,
+                         volumes_->Hold(volumes_->Find("PRIM"), {}, "a copy"));
+    EXPECT_THAT(Release(archive(), "PRIM"), HasErrc(Errc::kBusy));
+  }
+  ASSERT_OK(Release(archive(), "PRIM"));
+  EXPECT_EQ(volumes_->Find("PRIM"), nullptr);
+  ASSERT_OK_AND_ASSIGN(const auto rows, Inventory(archive(), true));
+  EXPECT_EQ(rows.at(0).found, "foreign");
+  EXPECT_EQ(volumes_->Find("PRIM"), nullptr);
+}
+
 TEST_F(JobsTest, ConvertTakesTheOwnersNameWhenThatIsGone) {
   Start(1, 3);
   MakePrimary(1, "PRIM");
