@@ -214,7 +214,8 @@ void Volumes::Impl::SettlePending() {
   const auto settling = std::make_shared<Settling>();
   for (const std::shared_ptr<Volume>& volume : all) {
     const auto pending = catalog->GetPending(volume->index());
-    if (pending.ok() && !pending->has_value()) continue;
+    const bool in_use = volume->record().state == udf::SlotState::kInUse;
+    if (pending.ok() && !pending->has_value() && !in_use) continue;
     if (WaitsForAPerson(*volume)) {
       spdlog::warn(
           "volume {}: its last generation stays undecided until {} is "
@@ -229,8 +230,10 @@ void Volumes::Impl::SettlePending() {
     ParkedOperation operation;
     operation.run = [volume, settling](const Result<VolumeUse>& use) {
       if (!use.ok()) {
-        spdlog::warn("volume {}: its last generation stays undecided: {}",
-                     volume->id(), use.status().ToString());
+        spdlog::warn(
+            "volume {}: it was in use when the last daemon ended, and was not "
+            "recovered: {}",
+            volume->id(), use.status().ToString());
       }
       MutexLock lock(&settling->mu);
       --settling->left;

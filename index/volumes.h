@@ -72,10 +72,10 @@ class Volumes {
   using Operation = std::function<void(Result<VolumeUse>)>;
 
   // Volumes of the catalog whose record is not forgotten. Waits until those
-  // whose last generation is undecided (a crash) were loaded: only then is the
-  // catalog what was synced. One whose medium is missing, or would have to be
-  // brought by an operator, stays undecided until it is loaded. Both outlive
-  // this, this outlives every use, exclusion and reservation.
+  // that a crash left in use were loaded: only then is the catalog what was
+  // synced, and closed by the next unload. One whose medium is missing, or would
+  // have to be brought by an operator, stays as it is. Both outlive this, this
+  // outlives every use, exclusion and reservation.
   static Result<std::unique_ptr<Volumes>> Open(Catalog* catalog,
                                                Library* library,
                                                const VolumesOptions& options);

@@ -44,7 +44,8 @@ struct Volumes::Impl {
   // --- volumes.cc
   // Loads the volumes whose last generation is undecided, and waits for that:
   // their catalog entries may be those of the generation before, and who looks
-  // would miss what was synced.
+  // would miss what was synced. And those that were in use when a daemon died:
+  // they are closed when they are unloaded.
   bool WaitsForAPerson(const Volume& volume) const;
   void SettlePending();
   void InsertLocked(const SlotPtr& slot) REQUIRES(mu_);

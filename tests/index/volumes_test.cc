@@ -493,6 +493,32 @@ TEST_F(VolumesTest, OpenSettlesAnUndecidedGeneration) {
   EXPECT_FALSE(left->has_value());
 }
 
+TEST_F(VolumesTest, OpenLoadsWhatACrashLeftInUse) {
+  Start(1, 2);
+  const auto volume = MakeVolume("V00001", "ALPHA");
+  MakeVolume("V00002", "BETA");
+  // What a daemon leaves that is killed after its last commit was applied.
+  {
+    ASSERT_OK_AND_ASSIGN(const MediumLease lease, Lease("V00001"));
+    ASSERT_OK_AND_ASSIGN(udf::ControlSlot slot,
+                         udf::ReadControlSlot(lease.medium()));
+    slot.state = udf::SlotState::kInUse;
+    ASSERT_OK(udf::WriteControlSlot(lease.medium(), &slot));
+  }
+  VolumeRecord record = volume->record();
+  record.state = udf::SlotState::kInUse;
+  ASSERT_OK(volumes_->Put(record));
+  Stop();
+  OpenAll();
+  EXPECT_EQ(Loads(), 1u) << "BETA was closed";
+  volumes_->Shutdown();
+  EXPECT_EQ(volumes_->Find("ALPHA")->record().state, udf::SlotState::kClean);
+  ASSERT_OK_AND_ASSIGN(const MediumLease lease, Lease("V00001"));
+  ASSERT_OK_AND_ASSIGN(const udf::ControlSlot slot,
+                       udf::ReadControlSlot(lease.medium()));
+  EXPECT_EQ(slot.state, udf::SlotState::kClean);
+}
+
 TEST_F(VolumesTest, OpenGoesOnWithoutTheMediumOfAnUndecidedGeneration) {
   Start(1, 2);
   const auto volume = MakeVolume("V00001", "ALPHA");
