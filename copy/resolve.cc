@@ -1,22 +1,28 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <fmt/format.h>
 
+#include <charconv>
 #include <optional>
+#include <string>
+#include <system_error>
 
 #include "copy/operations.h"
 
 namespace vellum {
 namespace {
 
-// "1024" -> element 1024.
+// "1024", "0x400" -> element 1024.
 std::optional<ElementAddress> ParseElement(const std::string& text) {
-  if (text.empty() || text.size() > 5 ||
-      text.find_first_not_of("0123456789") != std::string::npos) {
+  const bool hex =
+      text.size() > 2 && text[0] == '0' && (text[1] == 'x' || text[1] == 'X');
+  const char* const first = text.data() + (hex ? 2 : 0);
+  const char* const last = text.data() + text.size();
+  uint16_t value = 0;
+  const auto [end, error] = std::from_chars(first, last, value, hex ? 16 : 10);
+  if (error != std::errc() || end != last || first == last) {
     return std::nullopt;
   }
-  const unsigned long value = std::stoul(text);
-  if (value > 0xFFFF) return std::nullopt;
-  return ElementAddress{static_cast<uint16_t>(value)};
+  return ElementAddress{value};
 }
 
 }  // namespace

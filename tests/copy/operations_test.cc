@@ -9,12 +9,15 @@ namespace {
 TEST_F(JobsTest, ResolveFindsMediaByAllTheirNames) {
   Start(1, 2);
   MakePrimary(1, "PRIM");
-  for (const char* name : {"V00001", "PRIM", "1024"}) {
+  for (const char* name : {"V00001", "PRIM", "1024", "0x400", "0X400"}) {
     ASSERT_OK_AND_ASSIGN(const MediumId id, ResolveMedium(archive(), name));
     EXPECT_EQ(id, "V00001") << name;
   }
   EXPECT_THAT(ResolveMedium(archive(), "1030"), HasErrc(Errc::kNoMedium));
-  EXPECT_THAT(ResolveMedium(archive(), "9999"), HasErrc(Errc::kNotFound));
+  for (const char* name : {"9999", "0x", "0x10400", "66560", "1024x", "-1"}) {
+    EXPECT_THAT(ResolveMedium(archive(), name), HasErrc(Errc::kNotFound))
+        << name;
+  }
   const auto unknown = ResolveMedium(archive(), "NOSUCH");
   EXPECT_THAT(unknown, HasErrc(Errc::kNotFound));
   EXPECT_THAT(unknown, MessageHas("NOSUCH"));
@@ -212,11 +215,18 @@ TEST_F(JobsTest, FsckReadsTheMedium) {
                        reader->ReadEntry(reader->root_block()));
   ASSERT_OK_AND_ASSIGN(const std::vector<udf::DirEntry> entries,
                        reader->ReadDirectory(root));
-  const std::byte bad{0xEE};
-  Content(1).Poke(g.Sector(entries.front().fid.icb_block) * kSectorSize + 100,
-                  {&bad, 1});
-  ASSERT_OK_AND_ASSIGN(report, Fsck(archive(), "PRIM", options));
-  EXPECT_FALSE(report.clean());
+  const uint64_t entry = g.Sector(entries.front().fid.icb_block);
+  udf::Sector sector;
+  ASSERT_OK(Content(1).Read(entry, sector));
+  const std::string uuid = volumes_->Find("PRIM")->record().medium_uuid;
+  for (const bool damaged : {true, false}) {
+    const std::byte byte = damaged ? std::byte{0xEE} : sector[100];
+    Content(1).Poke(entry * kSectorSize + 100, {&byte, 1});
+    ASSERT_OK_AND_ASSIGN(report, Fsck(archive(), "PRIM", options));
+    EXPECT_EQ(report.clean(), !damaged);
+    ASSERT_OK_AND_ASSIGN(const std::string told, ReadDamage(*catalog_, uuid));
+    EXPECT_EQ(told.find("fsck found ") != std::string::npos, damaged) << told;
+  }
 }
 
 TEST_F(JobsTest, FsckOfAMissingMediumNamesTheVolumeToo) {
