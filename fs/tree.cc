@@ -261,7 +261,10 @@ Result<std::string> Tree::VolumeXattr(const ShownVolume& shown,
   if (key == "slot" && place.ok()) return ToString(place->home);
   if (key == "state") return MediumState(place, record.location);
   if (key == "free") {
-    return std::to_string(shown.volume->Space().free_blocks * kSectorSize);
+    // As statfs has it: nothing can be written to a backup.
+    const uint64_t blocks =
+        shown.backup ? 0 : shown.volume->Space().free_blocks;
+    return std::to_string(blocks * kSectorSize);
   }
   if (key == "threshold") return std::to_string(record.threshold);
   return Error{Errc::kNoAttribute, fmt::format("user.vellum.{}", key)};

@@ -128,6 +128,11 @@ TEST_F(TreeTest, StateOfAFileFollowsCommitAndCopy) {
   const ShownVolumePtr backup = tree_->FindByName(done.target_volume);
   ASSERT_TRUE(backup);
   EXPECT_EQ(StateOf(*backup, ino), "backup");
+  // Nothing can be written to it, and statvfs(2) says the same.
+  ASSERT_OK_AND_ASSIGN(
+      const std::string free,
+      tree_->GetXattr(*backup, backup->volume->root(), "user.vellum.free"));
+  EXPECT_EQ(free, "0");
   // The file changes: the backup holds another content.
   {
     ASSERT_OK_AND_ASSIGN(VolumeUse use, service_->volumes().Use(shown->volume));
