@@ -23,8 +23,10 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <filesystem>
 #include <fstream>
 #include <sstream>
+#include <system_error>
 #include <utility>
 
 namespace vellum {
@@ -117,6 +119,17 @@ Status UnmountByHelper(const std::string& mount_point) {
   return Status(Errc::kBusy, "fusermount3 -u " + mount_point + " failed");
 }
 
+// The library that the absolute path is or is inside of; "": none. A daemon may
+// be serving it: its files must not be hidden.
+std::string LibraryAround(const std::string& path) {
+  for (std::filesystem::path dir = path; dir != dir.root_path();
+       dir = dir.parent_path()) {
+    std::error_code unreadable;  // what we may not see we cannot hide
+    if (std::filesystem::exists(dir / "library.toml", unreadable)) return dir;
+  }
+  return "";
+}
+
 }  // namespace
 
 Result<std::string> CheckMountPoint(const std::string& path) {
@@ -143,6 +156,11 @@ Result<std::string> CheckMountPoint(const std::string& path) {
     return Error{Errc::kBusy,
                  fmt::format("{}: {} ({}) is mounted there already", path,
                              mount.source, mount.type)};
+  }
+  if (const std::string library = LibraryAround(real.get()); !library.empty()) {
+    return Error{Errc::kInvalidArgument,
+                 fmt::format("mount point {} is inside the library {}",
+                             real.get(), library)};
   }
   return std::string(real.get());
 }

@@ -26,7 +26,8 @@ struct FuseMountOptions {
 
 // A directory on which a FUSE filesystem can be mounted; answers its absolute
 // path without links. kNotFound, kNotDirectory, kBusy: there is one already, or
-// one whose daemon is gone.
+// one whose daemon is gone; kInvalidArgument: it is a library, of whomever, or
+// inside one.
 Result<std::string> CheckMountPoint(const std::string& path);
 
 // Is `path` equal to or below `directory`? Both absolute.

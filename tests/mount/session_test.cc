@@ -78,6 +78,26 @@ TEST_F(SessionTest, StartUpErrorsReachTheCaller) {
   ASSERT_EQ(mkdir(mount().c_str(), 0755), 0);
 }
 
+TEST_F(SessionTest, NoLibraryIsAMountPointOfAnother) {
+  // This one is being served.
+  VirtualLibraryOptions geometry;
+  geometry.media = 1;
+  geometry.capacity = 16 << 20;
+  ASSERT_OK(InitVirtualLibrary(dir_.Sub("library2"), geometry));
+  MountOptions options;
+  options.library = dir_.Sub("library2");
+  for (const std::string& point : {library(), library() + "/media"}) {
+    options.mount_point = point;
+    const Status refused = MountLibrary(options);
+    EXPECT_THAT(refused, HasErrc(Errc::kInvalidArgument)) << point;
+    EXPECT_THAT(refused, MessageHas("inside the library " + library()));
+  }
+  // Below a library, not in it.
+  options.mount_point = NewDirectory("point");
+  EXPECT_OK(MountLibrary(options));
+  EXPECT_EQ(umount2(options.mount_point.c_str(), 0), 0);
+}
+
 TEST_F(SessionTest, TermSignalEndsItCleanly) {
   Run("format V00001 name=VOL");
   WriteFileOrDie(At("VOL/file"), "not synced");

@@ -160,6 +160,13 @@ TEST_F(ViewsTest, AnImageAloneIsMounted) {
   ASSERT_OK(MountImage(options));
   ExpectTheTree();
   EXPECT_THAT(MountImage(options), HasErrc(Errc::kBusy));
+  for (const std::string& dir : {library(), library() + "/media"}) {
+    const Answer refused = Tell("mount VOL dir=" + dir);
+    EXPECT_EQ(refused.err, EINVAL);
+    EXPECT_NE(refused.json.dump().find("inside the library " + library()),
+              std::string::npos)
+        << refused.json;
+  }
   ASSERT_EQ(umount2(view_.c_str(), 0), 0);
   options.image = library() + "/media/V00002.img";
   EXPECT_FALSE(MountImage(options).ok());  // blank
