@@ -31,6 +31,9 @@ struct FuseFs {
   NodeId root = kRootNode;
   bool volume_mount() const { return root != kRootNode; }
 
+  // A primary, in a mount of its own: it is changed through another mount, so
+  // the kernel shall keep nothing of it here.
+  bool live = false;
   std::function<void()> on_init;  // the kernel and we have agreed
   // The attributes that the kernel keeps of an inode, by the kernel's number,
   // are out of date. Empty: it is not told. May be called before an answer.

@@ -41,8 +41,8 @@ fuse_entry_param VolumeEntry(const FuseFs& fs, const ShownVolume& shown,
   entry.attr = Tree::ToStat(shown, attr);
   entry.ino = KernelNode(fs, MakeVolumeNode(shown.index(), attr.ino));
   entry.generation = attr.attr.unique_id;
-  entry.attr_timeout = TimeoutOf(shown);
-  entry.entry_timeout = TimeoutOf(shown);
+  entry.attr_timeout = TimeoutOf(fs, shown);
+  entry.entry_timeout = TimeoutOf(fs, shown);
   return entry;
 }
 
@@ -108,7 +108,7 @@ void LookupInVolume(const RequestPtr& request, const VolumeInode& dir,
   if (attr.ok()) return request->Entry(VolumeEntry(fs, shown, *attr));
   if (attr.error().code != Errc::kNotFound) return request->Fail(attr.error());
   fuse_entry_param missing{};  // node 0: the kernel remembers the absence
-  missing.entry_timeout = TimeoutOf(shown);
+  missing.entry_timeout = TimeoutOf(fs, shown);
   request->Entry(missing);
 }
 
@@ -145,7 +145,7 @@ void ReplyAttributes(const RequestPtr& request, NodeId node) {
       const Result<Attr> attr = fs.tree->GetAttr(**shown, InodeOf(node));
       if (!attr.ok()) return request->Fail(attr.error());
       return request->Attributes(Tree::ToStat(**shown, *attr),
-                                 TimeoutOf(**shown));
+                                 TimeoutOf(fs, **shown));
     }
   }
 }
@@ -206,7 +206,7 @@ void SetAttr(fuse_req_t req, fuse_ino_t ino, struct stat* st, int to_set,
                      ChangeAttributes(&*use, inode.ino, change);
                  if (!attr.ok()) return request->Fail(attr.error());
                  request->Attributes(Tree::ToStat(*inode.shown, *attr),
-                                     TimeoutOf(*inode.shown));
+                                     TimeoutOf(request->fs(), *inode.shown));
                });
   });
 }

@@ -37,7 +37,8 @@ inline fuse_ino_t KernelNode(const FuseFs& fs, NodeId node) {
 // How long the kernel may keep names and attributes, in seconds.
 inline constexpr double kKeepTimeout = 3600;
 inline constexpr double kShortTimeout = 1;  // what copies rewrite
-inline double TimeoutOf(const ShownVolume& shown) {
+inline double TimeoutOf(const FuseFs& fs, const ShownVolume& shown) {
+  if (fs.live) return 0;
   return shown.steady ? kKeepTimeout : kShortTimeout;
 }
 

@@ -190,7 +190,7 @@ void OpenDir(fuse_req_t req, fuse_ino_t ino, fuse_file_info* fi) {
     fuse_file_info info = *fi;
     const Result<VolumeInode> dir = FindInode(request->fs(), ino);
     // The kernel sees every change to a steady volume's directories.
-    const bool steady = dir.ok() && dir->shown->steady;
+    const bool steady = dir.ok() && dir->shown->steady && !request->fs().live;
     info.cache_readdir = steady;
     info.keep_cache = steady;
     request->Opened(info);

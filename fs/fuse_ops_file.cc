@@ -29,7 +29,9 @@ void FillHandle(FuseFs* fs, const VolumeInode& inode, fuse_file_info* info) {
   file->ino = inode.ino;
   info->fh = reinterpret_cast<uint64_t>(file.release());
   ++fs->open_files;
-  info->keep_cache = inode.shown->steady;
+  info->keep_cache = inode.shown->steady && !fs->live;
+  // Else the kernel would serve pages, and cut reads at a size, of before.
+  info->direct_io = fs->live;
 }
 
 void CloseFile(FuseFs* fs, const fuse_file_info& info) {

@@ -51,6 +51,7 @@ Result<Json> VolumeMounts::Mount(const std::shared_ptr<Volume>& volume,
   use.Release();
   entry->fs.tree = tree_;
   entry->fs.volumes = volumes_;
+  entry->fs.live = volume->record().role == udf::Role::kPrimary;
   entry->fs.root = MakeVolumeNode(volume->index(), volume->root());
   FuseMountOptions mount;
   mount.mount_point = point;

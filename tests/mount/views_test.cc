@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstring>
 #include <set>
 #include <string>
 
@@ -128,6 +129,34 @@ TEST_F(ViewsTest, ItEndsWithTheDaemon) {
   Run("mount VOL dir=" + view_);
   Stop();
   EXPECT_EQ(rmdir(view_.c_str()), 0) << "still mounted";
+}
+
+TEST_F(ViewsTest, D3_APrimaryIsShownAsItIsAtEachCall) {
+  Run("mount VOL dir=" + view_);
+  ExpectTheTree();
+  const int fd = open((view_ + "/small").c_str(), O_RDONLY | O_CLOEXEC);
+  ASSERT_GE(fd, 0);
+  EXPECT_EQ(ErrnoAfter(access((view_ + "/new").c_str(), F_OK)), ENOENT);
+  // Longer, shorter, and of the same length and time.
+  for (const char* text : {"changed, and longer", "ab", "cd"}) {
+    WriteFileOrDie(At("VOL/small"), text);
+    const timespec times[2] = {{1, 0}, {1, 0}};
+    ASSERT_EQ(utimensat(AT_FDCWD, At("VOL/small").c_str(), times, 0), 0);
+    EXPECT_EQ(ReadFileOrDie(view_ + "/small"), text);
+    char buffer[64] = {};
+    ASSERT_GE(pread(fd, buffer, sizeof(buffer) - 1, 0), 0);
+    EXPECT_STREQ(buffer, text);
+    struct stat st {};
+    ASSERT_EQ(stat((view_ + "/small").c_str(), &st), 0);
+    EXPECT_EQ(st.st_size, static_cast<off_t>(std::strlen(text)));
+  }
+  close(fd);
+  WriteFileOrDie(At("VOL/new"), "new");
+  EXPECT_EQ(ReadFileOrDie(view_ + "/new"), "new");
+  ASSERT_EQ(unlink(At("VOL/new").c_str()), 0);
+  EXPECT_EQ(ErrnoAfter(access((view_ + "/new").c_str(), F_OK)), ENOENT);
+  WriteFileOrDie(At("VOL/small"), "small");
+  ExpectTheTree();
 }
 
 TEST_F(ViewsTest, WrongPlacesAreRefused) {
