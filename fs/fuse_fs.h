@@ -9,6 +9,7 @@
 
 #include "fs/node_id.h"
 #include "fs/parked_requests.h"
+#include "fs/removed_directories.h"
 
 namespace vellum {
 
@@ -30,10 +31,10 @@ struct FuseFs {
   // may be opened.
   NodeId root = kRootNode;
   bool volume_mount() const { return root != kRootNode; }
-
   // A primary, in a mount of its own: it is changed through another mount, so
   // the kernel shall keep nothing of it here.
   bool live = false;
+
   std::function<void()> on_init;  // the kernel and we have agreed
   // The attributes that the kernel keeps of an inode, by the kernel's number,
   // are out of date. Empty: it is not told. May be called before an answer.
@@ -42,6 +43,7 @@ struct FuseFs {
   std::atomic<uint32_t> open_files{0};       // files of volumes
   std::atomic<uint32_t> requests{0};         // that exist, answered or not
   ParkedRequests parked;
+  RemovedDirectories removed;
 };
 
 }  // namespace vellum

@@ -300,8 +300,55 @@ void Unlink(fuse_req_t req, fuse_ino_t parent, const char* name) {
   Remove(req, parent, name, &Volume::Unlink);
 }
 
+// Removes a directory, or replaces it, without taking it from those who are in
+// it: the inode is held open until the kernel forgets it.
+class HeldDirectory {
+ public:
+  // Holds nothing if the name is no directory's.
+  HeldDirectory(const VolumeInode& dir, std::string_view name)
+      : volume_(dir.shown->volume) {
+    const Result<Attr> attr = volume_->Lookup(dir.ino, name);
+    held_ = attr.ok() && attr->attr.type == udf::FileType::kDirectory &&
+            volume_->Open(attr->ino).ok();
+    if (held_) ino_ = attr->ino;
+  }
+  ~HeldDirectory() {
+    if (held_) volume_->Close(ino_);
+  }
+  HeldDirectory(const HeldDirectory&) = delete;
+  HeldDirectory& operator=(const HeldDirectory&) = delete;
+
+  void KeepFor(FuseFs* fs) {
+    if (!std::exchange(held_, false)) return;
+    fs->removed.Keep(MakeVolumeNode(volume_->index(), ino_), volume_);
+  }
+
+ private:
+  const std::shared_ptr<Volume> volume_;
+  InodeNumber ino_ = 0;
+  bool held_ = false;
+};
+
 void RemoveDirectory(fuse_req_t req, fuse_ino_t parent, const char* name) {
-  Remove(req, parent, name, &Volume::Rmdir);
+  Guard(req, [&](const RequestPtr& request) {
+    const Result<VolumeInode> dir = FindForChange(request->fs(), parent);
+    if (!dir.ok()) return request->Fail(dir.error());
+    WithVolume(request, dir->shown,
+               [request, dir = *dir, name = std::string(name)](VolumeUse& use) {
+                 HeldDirectory held(dir, name);
+                 const Status status = use->Rmdir(dir.ino, name);
+                 if (!status.ok()) return request->Fail(status.error());
+                 held.KeepFor(&request->fs());
+                 request->Ok();
+               });
+  });
+}
+
+// The kernel has dropped the node.
+void Forget(fuse_req_t req, fuse_ino_t ino, uint64_t) {
+  FuseFs& fs = *static_cast<FuseFs*>(fuse_req_userdata(req));
+  fs.removed.Forget(NodeOf(fs, ino));
+  fuse_reply_none(req);
 }
 
 void Rename(fuse_req_t req, fuse_ino_t parent, const char* name,
@@ -325,15 +372,17 @@ void Rename(fuse_req_t req, fuse_ino_t parent, const char* name,
     if (const Status status = CheckName(new_name); !status.ok()) {
       return request->Fail(status.error());
     }
-    WithVolume(request, from->shown,
-               [request, from = from->ino, to = to->ino, mode,
-                name = std::string(name),
-                new_name = std::string(new_name)](VolumeUse& use) {
-                 const Status status =
-                     use->Rename(from, name, to, new_name, mode);
-                 if (!status.ok()) return request->Fail(status.error());
-                 request->Ok();
-               });
+    WithVolume(
+        request, from->shown,
+        [request, from = from->ino, to = *to, mode, name = std::string(name),
+         new_name = std::string(new_name)](VolumeUse& use) {
+          std::optional<HeldDirectory> held;
+          if (mode == RenameMode::kReplace) held.emplace(to, new_name);
+          const Status status = use->Rename(from, name, to.ino, new_name, mode);
+          if (!status.ok()) return request->Fail(status.error());
+          if (held) held->KeepFor(&request->fs());
+          request->Ok();
+        });
   });
 }
 
@@ -453,6 +502,7 @@ const fuse_lowlevel_ops& FuseOperations() {
     fuse_lowlevel_ops o{};
     o.init = ops::Init;
     o.lookup = ops::Lookup;
+    o.forget = ops::Forget;
     o.getattr = ops::GetAttr;
     o.setattr = ops::SetAttr;
     o.readlink = ops::ReadLink;

@@ -122,6 +122,64 @@ TEST_F(DataTest, UnlinkedFilesLiveUntilTheyAreClosed) {
   EXPECT_EQ(Run("fsck VOL data=yes")["clean"], true);
 }
 
+TEST_F(DataTest, RemovedDirectoriesLiveWhileSomebodyIsInThem) {
+  struct Removed {
+    int fd = -1;
+    ino_t ino = 0;
+  };
+  std::vector<Removed> removed;
+  // Removed, and replaced by another one; committed before and not.
+  for (const bool committed : {true, false}) {
+    for (const bool replaced : {false, true}) {
+      ASSERT_EQ(mkdir(Path("d").c_str(), 0750), 0);
+      WriteFileOrDie(Path("d/file"), "content");
+      if (committed) Run("sync");
+      ASSERT_EQ(unlink(Path("d/file").c_str()), 0);
+      Removed dir;
+      dir.fd = open(Path("d").c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+      ASSERT_GE(dir.fd, 0);
+      struct stat st {};
+      ASSERT_EQ(fstat(dir.fd, &st), 0);
+      dir.ino = st.st_ino;
+      if (replaced) {
+        ASSERT_EQ(mkdir(Path("e").c_str(), 0750), 0);
+        ASSERT_EQ(rename(Path("e").c_str(), Path("d").c_str()), 0);
+      }
+      if (!replaced) ASSERT_EQ(rmdir(Path("d").c_str()), 0);
+      removed.push_back(dir);
+      if (replaced) ASSERT_EQ(rmdir(Path("d").c_str()), 0);
+    }
+  }
+  Run("sync");
+  // New ones must not get their inodes.
+  for (int i = 0; i < 50; ++i) {
+    ASSERT_EQ(mkdir(Path("n" + std::to_string(i)).c_str(), 0755), 0);
+  }
+  Run("sync");
+  for (const Removed& dir : removed) {
+    struct stat st {};
+    ASSERT_EQ(fstat(dir.fd, &st), 0);
+    EXPECT_EQ(st.st_ino, dir.ino);
+    EXPECT_EQ(st.st_nlink, 0u);
+    EXPECT_EQ(st.st_mode & 07777, 0750u);
+    EXPECT_EQ(fstatat(dir.fd, ".", &st, 0), 0);
+    EXPECT_EQ(ErrnoAfter(openat(dir.fd, "new", O_CREAT | O_WRONLY, 0644)),
+              ENOENT);
+    EXPECT_EQ(ErrnoAfter(mkdirat(dir.fd, "new", 0755)), ENOENT);
+    EXPECT_EQ(ErrnoAfter(fstatat(dir.fd, "file", &st, 0)), ENOENT);
+    DIR* const listing = fdopendir(dir.fd);
+    ASSERT_NE(listing, nullptr);
+    EXPECT_EQ(readdir(listing), nullptr);
+    closedir(listing);
+  }
+  // A name that is used again is another directory.
+  ASSERT_EQ(mkdir(Path("d").c_str(), 0755), 0);
+  WriteFileOrDie(Path("d/file"), "again");
+  Remount();
+  EXPECT_EQ(ReadFileOrDie(Path("d/file")), "again");
+  EXPECT_EQ(Run("fsck VOL data=yes")["clean"], true);
+}
+
 TEST_F(DataTest, SharedMappings) {
   const int fd = OpenFile("map", O_CREAT | O_RDWR);
   ASSERT_EQ(ftruncate(fd, 100000), 0);
