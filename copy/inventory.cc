@@ -2,12 +2,15 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <map>
 #include <optional>
 #include <utility>
 
+#include "copy/clearing.h"
 #include "copy/medium_notes.h"
 #include "copy/operations.h"
 #include "copy/shelf.h"
+#include "media/udf/control.h"
 #include "media/udf/format.h"
 
 namespace vellum {
@@ -15,10 +18,32 @@ namespace {
 
 enum class Trust : bool { kCatalog, kMedium };
 
+// A medium whose volume the catalog has on another one.
+struct Conflict {
+  VolumeIndex volume = 0;
+  MediumId medium;  // where the catalog has it
+};
+
+// What the catalog has on other media under the id or the medium uuid of what
+// was read on `id`.
+std::vector<Conflict> ConflictsOf(const Archive& archive, const MediumId& id,
+                                  const udf::ControlSlot& control) {
+  std::vector<Conflict> conflicts;
+  for (const std::shared_ptr<Volume>& volume : archive.volumes->List()) {
+    const VolumeRecord record = volume->record();
+    if (record.medium != id && (record.id == control.volume_id ||
+                                record.medium_uuid == control.medium_uuid)) {
+      conflicts.push_back({record.index, record.medium});
+    }
+  }
+  return conflicts;
+}
+
 // With Trust::kMedium the volume's tree is read anew in any case.
 Result<std::string> Look(const Archive& archive, const MediumId& id,
-                         Trust trust, const std::stop_token& stop) {
-  const std::shared_ptr<Volume> known = archive.volumes->FindByMedium(id);
+                         Trust trust, const std::stop_token& stop,
+                         std::vector<Conflict>* conflicts) {
+  std::shared_ptr<Volume> known = archive.volumes->FindByMedium(id);
   Volumes::Exclusion exclusion;
   if (known != nullptr) {
     ASSIGN_OR_RETURN(exclusion, archive.volumes->Exclude(known, stop));
@@ -34,6 +59,17 @@ Result<std::string> Look(const Archive& archive, const MediumId& id,
                    archive.library->AcquireAndWait(std::move(requests), stop));
   Medium& medium = leases.front().medium();
   ASSIGN_OR_RETURN(const udf::MediumContent content, udf::ProbeMedium(medium));
+  std::optional<udf::ControlSlot> control;
+  if (content == udf::MediumContent::kVellum) {
+    ASSIGN_OR_RETURN(control, udf::ReadControlSlot(medium));
+  }
+  if (known == nullptr) {
+    RETURN_IF_ERROR(EndClearing(archive, id, medium));
+    known = archive.volumes->FindByMedium(id);
+  } else if (!control || control->medium_uuid != known->record().medium_uuid) {
+    RETURN_IF_ERROR(archive.volumes->Displace(known));
+    known = nullptr;
+  }
   RETURN_IF_ERROR(
       NoteMediumContent(archive.catalog, id, content, medium.Info()));
   if (content == udf::MediumContent::kBlank) return std::string("blank");
@@ -49,6 +85,7 @@ Result<std::string> Look(const Archive& archive, const MediumId& id,
       archive.volumes->Identify(id, medium);
   if (!volume.ok()) {
     if (volume.error().code == Errc::kExists) {
+      *conflicts = ConflictsOf(archive, id, *control);
       // A duplicate: the operator is told of it until one of the two is gone.
       ASSIGN_OR_RETURN(MediumNote note, ReadMediumNote(*archive.catalog, id));
       note.problem = volume.error().message;
@@ -84,35 +121,110 @@ std::vector<MediumPlace> MediaByHome(const Archive& archive) {
   return media;
 }
 
+// Reads media one after the other.
+class MediaReader {
+ public:
+  MediaReader(const Archive& archive, Trust trust, std::stop_token stop)
+      : archive_(archive), trust_(trust), stop_(std::move(stop)) {}
+
+  // kInterrupted; what goes wrong with the medium stands in its row.
+  Status Read(const MediumPlace& place);
+  // Media were found to hold a volume that the catalog has on another medium.
+  // That one is read, too, and if it does not hold it any more (the two were
+  // swapped), the first is read again.
+  Status Resolve();
+  // By home element.
+  std::vector<InventoryRow> Rows() const;
+
+ private:
+  const Archive archive_;
+  const Trust trust_;
+  const std::stop_token stop_;
+  std::map<MediumId, InventoryRow> rows_;
+  std::map<MediumId, std::vector<Conflict>> conflicts_;
+};
+
+Status MediaReader::Read(const MediumPlace& place) {
+  if (stop_.stop_requested()) {
+    return Status(Errc::kInterrupted, "the inventory was given up");
+  }
+  InventoryRow row;
+  row.medium = place.id;
+  row.element = place.home;
+  if (const auto shelf = FoundOnShelf(archive_, place.id)) {
+    row.found = *shelf;
+    rows_[place.id] = std::move(row);
+    return Status::Ok();
+  }
+  std::vector<Conflict> conflicts;
+  Result<std::string> found =
+      Look(archive_, place.id, trust_, stop_, &conflicts);
+  row.found = found.ok() ? *found : found.error().ToString();
+  if (!place.loaded) {
+    const Status home = archive_.library->SendHome(place.id);
+    // In use again: it goes home when its drive is needed.
+    if (!home.ok() && home.code() != Errc::kBusy) {
+      row.found += "; " + home.ToString();
+    }
+  }
+  rows_[place.id] = std::move(row);
+  conflicts_.erase(place.id);
+  if (!conflicts.empty()) conflicts_[place.id] = std::move(conflicts);
+  return Status::Ok();
+}
+
+Status MediaReader::Resolve() {
+  // A medium that is read here may be in conflict with a third one.
+  for (bool more = true; more;) {
+    more = false;
+    const auto now = conflicts_;
+    for (const auto& entry : now) {
+      for (const Conflict& conflict : entry.second) {
+        if (rows_.count(conflict.medium) != 0) continue;
+        const auto place = archive_.library->FindMedium(conflict.medium);
+        if (!place.ok()) continue;
+        RETURN_IF_ERROR(Read(*place));
+        more = true;
+      }
+    }
+  }
+  const auto left = conflicts_;
+  for (const auto& [id, conflicts] : left) {
+    const bool settled = std::any_of(
+        conflicts.begin(), conflicts.end(), [this](const Conflict& conflict) {
+          const auto volume = archive_.volumes->FindByIndex(conflict.volume);
+          return volume == nullptr ||
+                 volume->record().medium != conflict.medium;
+        });
+    const auto place = archive_.library->FindMedium(id);
+    if (settled && place.ok()) RETURN_IF_ERROR(Read(*place));
+  }
+  return Status::Ok();
+}
+
+std::vector<InventoryRow> MediaReader::Rows() const {
+  std::vector<InventoryRow> rows;
+  for (const auto& entry : rows_) rows.push_back(entry.second);
+  std::sort(rows.begin(), rows.end(),
+            [](const InventoryRow& a, const InventoryRow& b) {
+              return a.element < b.element;
+            });
+  return rows;
+}
+
 Result<std::vector<InventoryRow>> ReadMedia(const Archive& archive, bool all,
                                             Trust trust,
                                             const std::stop_token& stop) {
-  std::vector<InventoryRow> rows;
+  MediaReader reader(archive, trust, stop);
   for (const MediumPlace& place : MediaByHome(archive)) {
     if (stop.stop_requested()) {
       return Error{Errc::kInterrupted, "the inventory was given up"};
     }
     if (!all && IsKnown(archive, place.id)) continue;
-    InventoryRow row;
-    row.medium = place.id;
-    row.element = place.home;
-    if (const auto shelf = FoundOnShelf(archive, place.id)) {
-      row.found = *shelf;
-      rows.push_back(std::move(row));
-      continue;
-    }
-    Result<std::string> found = Look(archive, place.id, trust, stop);
-    row.found = found.ok() ? *found : found.error().ToString();
-    if (!place.loaded) {
-      const Status home = archive.library->SendHome(place.id);
-      // In use again: it goes home when its drive is needed.
-      if (!home.ok() && home.code() != Errc::kBusy) {
-        row.found += "; " + home.ToString();
-      }
-    }
-    rows.push_back(std::move(row));
+    RETURN_IF_ERROR(reader.Read(place));
   }
-  return rows;
+  RETURN_IF_ERROR(reader.Resolve());
+  return reader.Rows();
 }
 
 // What the catalog and the element status say together.

@@ -38,6 +38,7 @@ Result<MediumNote> ReadMediumNote(const Catalog& catalog, const MediumId& id) {
     note.freed = j.at("freed");
     note.problem = j.value("problem", "");  // none in older catalogs
     note.write_once = j.value("write_once", false);
+    note.clearing = j.value("clearing", "");
     return note;
   } catch (const std::exception& e) {
     return Error{Errc::kCorruption,
@@ -51,7 +52,8 @@ Status WriteMediumNote(Catalog* catalog, const MediumId& id,
                                {"sectors", note.sectors},
                                {"freed", note.freed},
                                {"problem", note.problem},
-                               {"write_once", note.write_once}};
+                               {"write_once", note.write_once},
+                               {"clearing", note.clearing}};
   CatalogBatch batch;
   batch.PutRow(kNoteTable, id, json.dump());
   return catalog->Write(batch, Sync::kYes);

@@ -24,12 +24,16 @@ struct MediumNote {
   bool write_once = false;
   // Volume id of a backup that was given up: the pool may overwrite it.
   std::string freed;
+  // Volume id of what a format with clear is wiping: it counts as displaced
+  // (index/volumes.h) until the format is done, or somebody looks.
+  std::string clearing;
 };
 
 Result<MediumNote> ReadMediumNote(const Catalog& catalog, const MediumId& id);
 Status WriteMediumNote(Catalog* catalog, const MediumId& id,
                        const MediumNote& note);
-// Keeps `freed`, sets the rest; no problem is known. `info` is of the medium.
+// Keeps `freed` and `clearing`, sets the rest; no problem is known. `info` is of
+// the medium.
 Status NoteMediumContent(Catalog* catalog, const MediumId& id,
                          udf::MediumContent content, const MediumInfo& info);
 

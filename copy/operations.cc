@@ -7,6 +7,8 @@
 #include <utility>
 
 #include "copy/backup_medium.h"
+#include "copy/clearing.h"
+#include "copy/damage_notes.h"
 #include "copy/medium_notes.h"
 #include "copy/shelf.h"
 #include "media/udf/format.h"
@@ -105,9 +107,20 @@ Result<VolumeRecord> Format(const Archive& archive,
   const std::shared_ptr<Volume> namesake =
       archive.volumes->Find(request.volume_id);
   if (namesake != nullptr && namesake != old) {
-    return Error{Errc::kExists,
-                 fmt::format("volume {} exists, on medium {}",
-                             request.volume_id, namesake->record().medium)};
+    const MediumId on = namesake->record().medium;
+    const MediumId former = DisplacedFrom(on);
+    if (former.empty()) {
+      return Error{Errc::kExists, fmt::format("volume {} exists, on medium {}",
+                                              request.volume_id, on)};
+    }
+    if (former != medium || !request.clear) {
+      return Error{
+          Errc::kExists,
+          fmt::format("volume {} exists: it was on medium {}, which does not "
+                      "hold it any more; clear (--clear, clear=yes) gives it "
+                      "up and formats {}",
+                      request.volume_id, former, former)};
+    }
   }
   ASSIGN_OR_RETURN(const MediumNote known,
                    ReadMediumNote(*archive.catalog, medium));
@@ -135,8 +148,18 @@ Result<VolumeRecord> Format(const Archive& archive,
   options.clear = request.clear;
   options.root_uid = request.root_uid;
   options.root_gid = request.root_gid;
-  RETURN_IF_ERROR(udf::FormatVolume(taken.lease.medium(), options).status());
-  if (old != nullptr) RETURN_IF_ERROR(archive.volumes->Forget(old));
+  if (old != nullptr) RETURN_IF_ERROR(BeginClearing(archive, old));
+  const auto formatted = udf::FormatVolume(taken.lease.medium(), options);
+  if (!formatted.ok()) {
+    const Status known = EndClearing(archive, medium, taken.lease.medium());
+    if (!known.ok()) spdlog::error("medium {}: {}", medium, known.ToString());
+    return formatted.status();
+  }
+  // Of an earlier format that was broken off, too.
+  RETURN_IF_ERROR(EndClearing(archive, medium, taken.lease.medium()));
+  if (namesake != nullptr && namesake != old) {
+    RETURN_IF_ERROR(ForgetDisplaced(archive, request.volume_id, medium));
+  }
   MediumNote note;
   note.found = "volume";
   note.sectors = taken.lease.medium().Info().sectors;

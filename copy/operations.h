@@ -34,7 +34,9 @@ struct FormatRequest {
   bool clear = false;
   uint32_t root_uid = 0, root_gid = 0;
 };
-// Makes a volume and makes it known. kInvalidArgument (volume id rule,
+// Makes a volume and makes it known. Broken off, it leaves a volume that was on
+// the medium displaced (index/volumes.h) until an inventory reads the medium.
+// kInvalidArgument (volume id rule,
 // threshold of a backup), kExists (id taken in this library; medium holds data
 // and no clear), kBusy (volume on it in use), kNoMedium.
 Result<VolumeRecord> Format(const Archive& archive,

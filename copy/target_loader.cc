@@ -138,6 +138,13 @@ Result<LoadedTarget> TargetLoader::LoadOne(const MediumId& medium,
       archive.catalog, medium, target.content.content, target.content.info));
   const Status fits = Check(source, &target);
   if (fits.ok()) return target;
+  if (target.volume != nullptr &&
+      (!target.content.slot || target.content.slot->medium_uuid !=
+                                   target.volume->record().medium_uuid)) {
+    RETURN_IF_ERROR(archive.volumes->Displace(target.volume));
+    target.exclusion.Release();
+    target.volume.reset();
+  }
   if (target.volume == nullptr && target.content.slot) {
     // Made known, so that it is not loaded for nothing again.
     const auto found = archive.volumes->Identify(medium, target.target());

@@ -78,7 +78,7 @@ std::map<std::string, JobRecord> LastCopies(const Service& service) {
 }  // namespace
 
 Result<Table> CopiesTable(const Service& service) {
-  std::map<MediumId, VolumeRecord> records = RecordsByMedium(service);
+  RecordMap records = RecordsByMedium(service);
   const std::map<std::string, JobRecord> jobs = LastCopies(service);
   ASSIGN_OR_RETURN(const PoolBook pool,
                    ReadPool(service.catalog(), service.pool_range()));
@@ -197,7 +197,7 @@ Result<Table> DevicesTable(const Service& service) {
          {"mode", mode},
          {"tracked", tracked.count(medium) != 0}});
   };
-  std::map<MediumId, VolumeRecord> records = RecordsByMedium(service);
+  RecordMap records = RecordsByMedium(service);
   for (const MediumPlace& place : service.library().Media()) {
     const auto it = records.find(place.id);
     add(place.id, it == records.end() ? nullptr : &it->second);

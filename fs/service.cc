@@ -2,10 +2,12 @@
 #include "fs/service.h"
 
 #include <fmt/format.h>
+#include <spdlog/spdlog.h>
 
 #include <exception>
 #include <utility>
 
+#include "copy/medium_notes.h"
 #include "fs/commands.h"
 #include "media/library_devices.h"
 
@@ -37,6 +39,13 @@ Result<std::unique_ptr<Service>> Service::Open(const ServiceOptions& options,
   volumes_options.on_tree_replaced = [raw = service.get()] {
     const ServiceHooks hooks = raw->hooks();
     if (hooks.changed) hooks.changed();
+  };
+  volumes_options.on_displaced = [catalog = service->catalog_.get()](
+                                     const MediumId& medium,
+                                     udf::MediumContent content,
+                                     const MediumInfo& info) {
+    const Status noted = NoteMediumContent(catalog, medium, content, info);
+    if (!noted.ok()) spdlog::error("medium {}: {}", medium, noted.ToString());
   };
   ASSIGN_OR_RETURN(service->volumes_,
                    Volumes::Open(service->catalog_.get(),

@@ -17,8 +17,10 @@ class Service;
 
 Json TextOrNull(const std::string& text);
 
-// Volumes by the medium that carries them.
-std::map<MediumId, VolumeRecord> RecordsByMedium(const Service& service);
+// Volumes by the medium that carries them. Several may have been on one that
+// carries something else now.
+using RecordMap = std::multimap<MediumId, VolumeRecord>;
+RecordMap RecordsByMedium(const Service& service);
 
 // Why a medium that carries no volume of the catalog is no blank one, as far as
 // anybody has looked; else "".

@@ -13,6 +13,7 @@
 #include "copy/medium_notes.h"
 #include "copy/pool_book.h"
 #include "copy/shelf.h"
+#include "fs/alerts.h"
 #include "fs/service.h"
 #include "fs/table_parts.h"
 #include "media/udf/control.h"
@@ -46,8 +47,7 @@ const char* TreeStateName(TreeState state) {
   return "unknown";
 }
 
-std::string VolumeOn(const std::map<MediumId, VolumeRecord>& records,
-                     const MediumId& medium) {
+std::string VolumeOn(const RecordMap& records, const MediumId& medium) {
   const auto it = records.find(medium);
   return it == records.end() ? "" : it->second.id;
 }
@@ -182,7 +182,7 @@ Json MediumRow(const Service& service, const MediumId& medium,
 }
 
 Table MediaTable(const Service& service) {
-  std::map<MediumId, VolumeRecord> records = RecordsByMedium(service);
+  RecordMap records = RecordsByMedium(service);
   Table table;
   table.columns = {{"medium", "Medium"},
                    {"element", "Element"},
@@ -208,89 +208,6 @@ Table MediaTable(const Service& service) {
   return table;
 }
 
-void AddAlert(Table* table, const char* severity, std::string object,
-              std::string message) {
-  table->rows.push_back({{"severity", severity},
-                         {"object", std::move(object)},
-                         {"message", std::move(message)}});
-}
-
-// Slots of the pool whose medium somebody replaced (O16).
-Status AddPoolAlerts(const Service& service, Table* table) {
-  ASSIGN_OR_RETURN(const std::vector<PoolRow> rows,
-                   ListPool(service.archive(), service.pool_range()));
-  for (const PoolRow& row : rows) {
-    if (row.state != "swapped") continue;
-    AddAlert(
-        table, "warning", "slot " + ToString(row.slot),
-        fmt::format("held {}{} of the copy pool and holds {} now, which "
-                    "is not used: put {} back, or take {} into the pool "
-                    "with `vellum pool free {}`",
-                    row.medium,
-                    row.owner.empty() ? "" : ", a backup of " + row.owner + ",",
-                    row.found, row.medium, row.found, row.slot.value));
-  }
-  return Status::Ok();
-}
-
-Result<Table> AlertsTable(const Service& service) {
-  Table table;
-  table.columns = {
-      {"severity", "Severity"}, {"object", "Object"}, {"message", "Message"}};
-  for (const ElementStatus& element : service.library().ElementStatuses()) {
-    if (!element.exception) continue;
-    AddAlert(&table, "error", "element " + ToString(element.address),
-             element.note.empty() ? "exception" : element.note);
-  }
-  for (const DriveState& drive : service.library().Drives()) {
-    if (drive.online) continue;
-    AddAlert(&table, "error", "drive " + ToString(drive.address), "offline");
-  }
-  const Status catalog = service.catalog().CheckWrite(0);
-  if (!catalog.ok()) {
-    AddAlert(&table, "error", "catalog", catalog.error().message);
-  }
-  const std::vector<std::shared_ptr<Volume>> volumes = service.volumes().List();
-  if (volumes.empty()) {
-    AddAlert(&table, "warning", "catalog",
-             "the catalog knows no volumes: if media of this library hold "
-             "some, `vellum inventory` reads them");
-  }
-  for (const std::shared_ptr<Volume>& volume : volumes) {
-    const VolumeRecord record = volume->record();
-    if (record.role == udf::Role::kPrimary) {
-      const Status writable = volume->CheckWritable();
-      if (!writable.ok()) {
-        AddAlert(&table, "error", "volume " + record.id,
-                 writable.error().message);
-      }
-    } else if (record.state == udf::SlotState::kIncomplete) {
-      AddAlert(&table, "warning", "volume " + record.id,
-               "the backup is incomplete");
-    }
-    if (record.location.empty() &&
-        !service.library().FindMedium(record.medium).ok()) {
-      AddAlert(&table, "warning", "volume " + record.id,
-               fmt::format("medium {} is not in the library", record.medium));
-    }
-  }
-  for (const MediumPlace& place : service.library().Media()) {
-    if (service.volumes().FindByMedium(place.id)) continue;
-    const Result<MediumNote> note = ReadMediumNote(service.catalog(), place.id);
-    if (!note.ok()) {
-      AddAlert(&table, "error", "medium " + place.id, note.error().message);
-    } else if (!note->problem.empty()) {
-      AddAlert(&table, "warning", "medium " + place.id, note->problem);
-    }
-  }
-  RETURN_IF_ERROR(AddPoolAlerts(service, &table));
-  for (const JobRecord& job : service.jobs().List()) {
-    if (job.state != JobState::kFailed) continue;
-    AddAlert(&table, "warning", fmt::format("job {}", job.id), job.message);
-  }
-  return table;
-}
-
 std::tm UtcOf(time_t seconds) {
   std::tm broken{};
   gmtime_r(&seconds, &broken);
@@ -303,8 +220,8 @@ Json TextOrNull(const std::string& text) {
   return text.empty() ? Json() : Json(text);
 }
 
-std::map<MediumId, VolumeRecord> RecordsByMedium(const Service& service) {
-  std::map<MediumId, VolumeRecord> records;
+RecordMap RecordsByMedium(const Service& service) {
+  RecordMap records;
   for (const std::shared_ptr<Volume>& volume : service.volumes().List()) {
     VolumeRecord record = volume->record();
     MediumId medium = record.medium;

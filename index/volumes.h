@@ -25,10 +25,19 @@
 #include "index/volume.h"
 #include "media/error.h"
 #include "media/library.h"
+#include "media/udf/format.h"
 
 namespace vellum {
 
 class Volumes;
+
+// What stands for the medium of a volume that its medium does not hold any more
+// (another image or cartridge took its place, a format was broken off):
+// "?V00003" for "V00003". No medium of a library is called so, hence the volume
+// counts as removed until Identify finds it, on whatever medium.
+MediumId FormerMedium(const MediumId& medium);
+// "V00003" for "?V00003", else "".
+MediumId DisplacedFrom(const MediumId& medium);
 
 // Move-only. While it lives the volume is attached.
 class VolumeUse {
@@ -62,6 +71,11 @@ struct VolumesOptions {
   // has grown. Called with no lock of Volumes held, from its workers and from
   // Identify; shall return at once.
   std::function<void()> on_tree_replaced;
+  // A load found that the medium does not hold its volume any more; the
+  // volume's medium is now FormerMedium(medium). Called as on_tree_replaced.
+  std::function<void(const MediumId& medium, udf::MediumContent content,
+                     const MediumInfo& info)>
+      on_displaced;
 };
 
 class Volumes {
@@ -73,9 +87,9 @@ class Volumes {
 
   // Volumes of the catalog whose record is not forgotten. Waits until those
   // that a crash left in use were loaded: only then is the catalog what was
-  // synced, and closed by the next unload. One whose medium is missing, or would
-  // have to be brought by an operator, stays as it is. Both outlive this, this
-  // outlives every use, exclusion and reservation.
+  // synced, and closed by the next unload. One whose medium is missing, or
+  // would have to be brought by an operator, stays as it is. Both outlive this,
+  // this outlives every use, exclusion and reservation.
   static Result<std::unique_ptr<Volumes>> Open(Catalog* catalog,
                                                Library* library,
                                                const VolumesOptions& options);
@@ -113,8 +127,8 @@ class Volumes {
   // Detaches the volume (clean commit) so that someone else can have its medium
   // exclusively: a copy's target, format, convert. Fails with kBusy while uses
   // exist for longer than a moment, or at once while a hold or a reservation
-  // exists. Until the guard is destroyed nothing attaches it (operations stay
-  // parked).
+  // exists, or changes that can no longer be committed. Until the guard is
+  // destroyed nothing attaches it (operations stay parked).
   class Exclusion {
    public:
     Exclusion() = default;
@@ -164,6 +178,10 @@ class Volumes {
   // The volume is gone (its medium was formatted or overwritten anew). kBusy as
   // above; operations that wait for it get kNotFound.
   Status Forget(const std::shared_ptr<Volume>& volume);
+
+  // The volume is not on its medium any more: its medium becomes FormerMedium,
+  // its record and its tree stay. kBusy as above.
+  Status Displace(const std::shared_ptr<Volume>& volume);
 
   // Reads what is on `medium` (already leased by the caller, not attached) and
   // makes it known: a Vellum volume gets its record and its tree. Answers null

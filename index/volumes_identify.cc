@@ -67,7 +67,15 @@ Result<std::optional<VolumeRecord>> Volumes::Impl::KnownRecord(
       taken_by = it->second->medium;
     }
   }
-  if (same_name != nullptr && (same_medium != nullptr || taken_by != id)) {
+  const MediumId former = DisplacedFrom(taken_by);
+  if (same_name != nullptr &&
+      (same_medium != nullptr || (taken_by != id && former != id))) {
+    if (!former.empty()) {
+      return Error{Errc::kExists,
+                   fmt::format("medium {} carries a volume {}, and so did "
+                               "medium {} before it was replaced",
+                               id, control.volume_id, former)};
+    }
     return Error{Errc::kExists,
                  fmt::format("media {} and {} both carry a volume {}", taken_by,
                              id, control.volume_id)};

@@ -4,6 +4,7 @@
 //   volumes_exclude.cc   exclusions and reservations
 //   volumes_load.cc      operations, loads, closes, the commit timer
 //   volumes_identify.cc  Identify
+//   volumes_displace.cc  volumes whose medium holds something else
 #pragma once
 
 #include <chrono>
@@ -121,6 +122,12 @@ struct Volumes::Impl {
   Result<std::shared_ptr<Volume>> Identify(const MediumId& id, Medium& medium);
   Result<std::optional<VolumeRecord>> KnownRecord(
       const MediumId& id, const udf::ControlSlot& control);
+
+  // --- volumes_displace.cc
+  // After a load that failed with `error`, with the medium still leased: if the
+  // medium holds something else than the volume, the volume is displaced.
+  // Answers what to tell those who wait.
+  Error CheckDisplaced(const SlotPtr& slot, const Error& error);
 
   Catalog* const catalog;
   Library* const library;

@@ -254,6 +254,14 @@ void Volumes::Impl::RequestLease(const SlotPtr& slot) {
 }
 
 Error Volumes::Impl::MissingMedium(const VolumeRecord& record) const {
+  if (const MediumId former = DisplacedFrom(record.medium); !former.empty()) {
+    return Error{
+        Errc::kNoMedium,
+        fmt::format("volume {} is not on medium {} any more, and no other "
+                    "medium is known to hold it: `vellum inventory --all` "
+                    "looks for it on all media",
+                    record.id, former)};
+  }
   return Error{
       Errc::kNoMedium,
       fmt::format(
@@ -303,8 +311,9 @@ void Volumes::Impl::Load(const SlotPtr& slot) {
   }
   const Status status = Attach(*volume, &slot->lease.medium());
   if (!status.ok()) {
+    const Error error = CheckDisplaced(slot, status.error());
     ReleaseLease(slot);
-    FailLoad(slot, status.error());
+    FailLoad(slot, error);
     return;
   }
   MutexLock lock(&mu_);
@@ -351,7 +360,7 @@ void Volumes::Impl::FailLoad(const SlotPtr& slot, const Error& error) {
     said.message = fmt::format("volume {}: {}", record.id, error.message);
   }
   // The medium may have gone between the look-up and the load.
-  if (error.code == Errc::kNoMedium &&
+  if (error.code == Errc::kNoMedium && DisplacedFrom(record.medium).empty() &&
       !library->FindMedium(record.medium).ok()) {
     said = MissingMedium(record);
   }

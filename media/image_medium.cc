@@ -76,6 +76,11 @@ Result<UniqueFd> OpenDevice(const std::string& path, bool* write_protected,
   return writable;
 }
 
+// A directory or the like in its place: the device is at fault, not the caller.
+Error NoImage(const std::string& path) {
+  return Error{Errc::kDeviceError, "image " + path + ": not a regular file"};
+}
+
 // Waits in steps, because flock(2) itself knows no bound.
 Status LockImage(int fd, const std::string& path,
                  std::chrono::milliseconds timeout) {
@@ -107,6 +112,10 @@ Result<std::unique_ptr<ImageMedium>> ImageMedium::Open(
     const std::string& path, const ImageMediumOptions& options) {
   struct stat st {};
   if (stat(path.c_str(), &st) != 0) return ErrnoError("image " + path, errno);
+  if (!S_ISREG(st.st_mode) &&
+      !(options.allow_block_device && S_ISBLK(st.st_mode))) {
+    return NoImage(path);
+  }
   bool write_protected =
       options.read_only || (st.st_mode & (S_IWUSR | S_IWGRP | S_IWOTH)) == 0;
   const bool device = options.allow_block_device && S_ISBLK(st.st_mode);
@@ -125,10 +134,7 @@ Result<std::unique_ptr<ImageMedium>> ImageMedium::Open(
   // The name may have changed hands since stat; the descriptor cannot.
   if (fstat(fd.get(), &st) != 0) return ErrnoError("image " + path, errno);
   if (!device) {
-    if (!S_ISREG(st.st_mode)) {
-      return Error{Errc::kIncompatible,
-                   "image " + path + ": not a regular file"};
-    }
+    if (!S_ISREG(st.st_mode)) return NoImage(path);
     size = static_cast<uint64_t>(st.st_size);
   }
   const std::string problem = SizeProblem(size, options.capacity);
@@ -282,6 +288,7 @@ std::string DescribeImageProblem(const std::string& path, uint64_t capacity) {
   if (stat(path.c_str(), &st) != 0) {
     return ErrnoError("image " + path, errno).message;
   }
+  if (!S_ISREG(st.st_mode)) return NoImage(path).message;
   const std::string problem =
       SizeProblem(static_cast<uint64_t>(st.st_size), capacity);
   return problem.empty() ? "" : "image " + path + ": " + problem;

@@ -160,6 +160,13 @@ TEST_F(ViewsTest, D3_APrimaryIsShownAsItIsAtEachCall) {
 }
 
 TEST_F(ViewsTest, WrongPlacesAreRefused) {
+  for (const std::string& dir : {library(), library() + "/media"}) {
+    const Answer refused = Tell("mount VOL dir=" + dir);
+    EXPECT_EQ(refused.err, EINVAL);
+    EXPECT_NE(refused.json.dump().find("inside the library " + library()),
+              std::string::npos)
+        << refused.json;
+  }
   EXPECT_EQ(Tell("mount VOL dir=" + dir_.Sub("missing")).err, ENOENT);
   EXPECT_EQ(Tell("mount VOL dir=" + mount()).err, EBUSY);
   EXPECT_EQ(Tell("mount VOL dir=" + At("VOL/d")).err, EINVAL);
@@ -189,13 +196,6 @@ TEST_F(ViewsTest, AnImageAloneIsMounted) {
   ASSERT_OK(MountImage(options));
   ExpectTheTree();
   EXPECT_THAT(MountImage(options), HasErrc(Errc::kBusy));
-  for (const std::string& dir : {library(), library() + "/media"}) {
-    const Answer refused = Tell("mount VOL dir=" + dir);
-    EXPECT_EQ(refused.err, EINVAL);
-    EXPECT_NE(refused.json.dump().find("inside the library " + library()),
-              std::string::npos)
-        << refused.json;
-  }
   ASSERT_EQ(umount2(view_.c_str(), 0), 0);
   options.image = library() + "/media/V00002.img";
   EXPECT_FALSE(MountImage(options).ok());  // blank

@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "fs/alerts.h"
+
+#include <fmt/format.h>
+
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "copy/medium_notes.h"
+#include "copy/pool_book.h"
+#include "fs/service.h"
+
+namespace vellum {
+namespace {
+
+void AddAlert(Table* table, const char* severity, std::string object,
+              std::string message) {
+  table->rows.push_back({{"severity", severity},
+                         {"object", std::move(object)},
+                         {"message", std::move(message)}});
+}
+
+// Why a volume is not on its medium any more.
+std::string DisplacedText(const Service& service, const MediumId& medium) {
+  const Result<MediumNote> note = ReadMediumNote(service.catalog(), medium);
+  if (note.ok() && !note->clearing.empty()) {
+    return fmt::format(
+        "a format of medium {}, which wipes it, was broken off: `vellum "
+        "inventory` tells what became of it, `vellum format --clear` repeats "
+        "the format",
+        medium);
+  }
+  std::string found = "was replaced";
+  if (const auto volume = service.volumes().FindByMedium(medium)) {
+    found = "holds volume " + volume->id();
+  } else if (note.ok() && note->found == "volume") {
+    found = "holds another volume";
+  } else if (note.ok() && note->found == "foreign") {
+    found = "holds data that Vellum did not write";
+  } else if (note.ok() && note->found == "blank") {
+    found = "is blank";
+  }
+  return fmt::format(
+      "medium {} {} and does not hold it any more (it was replaced or written "
+      "elsewhere); `vellum inventory --all` looks for it on all media",
+      medium, found);
+}
+
+// Slots of the pool whose medium somebody replaced (O16).
+Status AddPoolAlerts(const Service& service, Table* table) {
+  ASSIGN_OR_RETURN(const std::vector<PoolRow> rows,
+                   ListPool(service.archive(), service.pool_range()));
+  for (const PoolRow& row : rows) {
+    if (row.state != "swapped") continue;
+    AddAlert(
+        table, "warning", "slot " + ToString(row.slot),
+        fmt::format("held {}{} of the copy pool and holds {} now, which "
+                    "is not used: put {} back, or take {} into the pool "
+                    "with `vellum pool free {}`",
+                    row.medium,
+                    row.owner.empty() ? "" : ", a backup of " + row.owner + ",",
+                    row.found, row.medium, row.found, row.slot.value));
+  }
+  return Status::Ok();
+}
+
+}  // namespace
+
+Result<Table> AlertsTable(const Service& service) {
+  Table table;
+  table.columns = {
+      {"severity", "Severity"}, {"object", "Object"}, {"message", "Message"}};
+  for (const ElementStatus& element : service.library().ElementStatuses()) {
+    if (!element.exception) continue;
+    AddAlert(&table, "error", "element " + ToString(element.address),
+             element.note.empty() ? "exception" : element.note);
+  }
+  for (const DriveState& drive : service.library().Drives()) {
+    if (drive.online) continue;
+    AddAlert(&table, "error", "drive " + ToString(drive.address), "offline");
+  }
+  const Status catalog = service.catalog().CheckWrite(0);
+  if (!catalog.ok()) {
+    AddAlert(&table, "error", "catalog", catalog.error().message);
+  }
+  const std::vector<std::shared_ptr<Volume>> volumes = service.volumes().List();
+  if (volumes.empty()) {
+    AddAlert(&table, "warning", "catalog",
+             "the catalog knows no volumes: if media of this library hold "
+             "some, `vellum inventory` reads them");
+  }
+  for (const std::shared_ptr<Volume>& volume : volumes) {
+    const VolumeRecord record = volume->record();
+    if (record.role == udf::Role::kPrimary) {
+      const Status writable = volume->CheckWritable();
+      if (!writable.ok()) {
+        AddAlert(&table, "error", "volume " + record.id,
+                 writable.error().message);
+      }
+    } else if (record.state == udf::SlotState::kIncomplete) {
+      AddAlert(&table, "warning", "volume " + record.id,
+               "the backup is incomplete");
+    }
+    if (record.location.empty() &&
+        !service.library().FindMedium(record.medium).ok()) {
+      const MediumId former = DisplacedFrom(record.medium);
+      AddAlert(
+          &table, former.empty() ? "warning" : "error", "volume " + record.id,
+          former.empty()
+              ? fmt::format("medium {} is not in the library", record.medium)
+              : DisplacedText(service, former));
+    }
+  }
+  for (const MediumPlace& place : service.library().Media()) {
+    if (service.volumes().FindByMedium(place.id)) continue;
+    const Result<MediumNote> note = ReadMediumNote(service.catalog(), place.id);
+    if (!note.ok()) {
+      AddAlert(&table, "error", "medium " + place.id, note.error().message);
+    } else if (!note->problem.empty()) {
+      AddAlert(&table, "warning", "medium " + place.id, note->problem);
+    }
+  }
+  RETURN_IF_ERROR(AddPoolAlerts(service, &table));
+  for (const JobRecord& job : service.jobs().List()) {
+    if (job.state != JobState::kFailed) continue;
+    AddAlert(&table, "warning", fmt::format("job {}", job.id), job.message);
+  }
+  return table;
+}
+
+}  // namespace vellum

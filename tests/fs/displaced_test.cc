@@ -1,0 +1,262 @@
+// SPDX-License-Identifier: Apache-2.0
+// Volumes whose medium holds something else than the catalog says: images that
+// were replaced or swapped while no daemon ran, formats that were broken off.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <fstream>
+#include <random>
+#include <string>
+
+#include "copy/clearing.h"
+#include "tests/fs/service_fixture.h"
+
+namespace vellum {
+namespace {
+
+using testing::HasSubstr;
+namespace fs = std::filesystem;
+
+class DisplacedTest : public ServiceFixture {
+ protected:
+  std::string Image(const std::string& tag) {
+    return directory() + "/media/" + tag + ".img";
+  }
+  void Stop() {
+    tree_.reset();
+    control_.reset();
+    service_.reset();
+  }
+  void WriteImage(const std::string& tag, char fill) {
+    fs::remove(Image(tag));
+    std::ofstream image(Image(tag), std::ios::binary);
+    if (fill != '\0') image << std::string(kCapacity, fill);
+    image.close();
+    fs::resize_file(Image(tag), kCapacity);
+  }
+  // With a file that is called as the volume.
+  void MakeVolume(const std::string& medium, const std::string& id) {
+    Run("format " + medium + " name=" + id);
+    ASSERT_OK_AND_ASSIGN(const VolumeUse use, Use(id));
+    ASSERT_OK(use->Create(use->root(), id, NewInode()));
+  }
+  Result<VolumeUse> Use(const std::string& id) {
+    return service_->volumes().Use(service_->volumes().Find(id));
+  }
+  Status HasItsFile(const std::string& id) {
+    ASSIGN_OR_RETURN(const VolumeUse use, Use(id));
+    return use->Lookup(use->root(), id).status();
+  }
+  // The row, or null.
+  Json RowOf(const std::string& file, const std::string& key,
+             const std::string& value) {
+    for (const Json& row : CatJson(file)) {
+      if (row[key] == value) return row;
+    }
+    return Json();
+  }
+  std::string Alert(const std::string& object) {
+    const Json row = RowOf("alerts.json", "object", object);
+    return row.is_null() ? "" : row.value("message", "");
+  }
+  // V00001 holds something else, and nothing else is known of VOL-A.
+  void ExpectDisplaced() {
+    const Json medium = RowOf("media.json", "medium", "V00001");
+    EXPECT_TRUE(medium["volume"].is_null()) << medium;
+    const Json former = RowOf("media.json", "medium", "?V00001");
+    EXPECT_EQ(former["volume"], "VOL-A");
+    EXPECT_EQ(former["state"], "removed");
+    EXPECT_THAT(Alert("volume VOL-A"), HasSubstr("V00001"));
+    const auto volume = service_->volumes().Find("VOL-A");
+    ASSERT_NE(volume, nullptr) << "never forgotten";
+    EXPECT_OK(volume->Lookup(volume->root(), "VOL-A"));
+  }
+};
+
+TEST_F(DisplacedTest, O16_ABlankImageInPlaceOfAVolumeIsTold) {
+  MakeVolume("V00001", "VOL-A");
+  Stop();
+  fs::rename(Image("V00001"), directory() + "/kept");
+  WriteImage("V00001", '\0');
+  Start();
+  for (int i = 0; i < 2; ++i) {
+    const auto use = Use("VOL-A");
+    EXPECT_THAT(use, HasErrc(Errc::kNoMedium));
+    EXPECT_THAT(use, MessageHas("volume VOL-A"));
+    EXPECT_THAT(use, MessageHas("medium V00001"));
+  }
+  ExpectDisplaced();
+  EXPECT_THAT(Alert("volume VOL-A"), HasSubstr("is blank"));
+  // The image comes back: so does the volume, with what is known of it.
+  const VolumeRecord before = service_->volumes().Find("VOL-A")->record();
+  Stop();
+  fs::rename(directory() + "/kept", Image("V00001"));
+  Start();
+  Run("inventory all=yes");
+  EXPECT_OK(HasItsFile("VOL-A"));
+  const VolumeRecord after = service_->volumes().Find("VOL-A")->record();
+  EXPECT_EQ(after.medium, "V00001");
+  EXPECT_EQ(after.generation.lineage, before.generation.lineage);
+  EXPECT_EQ(after.change_floor, before.change_floor);
+  EXPECT_EQ(Alert("volume VOL-A"), "");
+}
+
+TEST_F(DisplacedTest, O16_AForeignImageInPlaceOfAVolumeIsToldByTheInventory) {
+  MakeVolume("V00001", "VOL-A");
+  Stop();
+  WriteImage("V00001", 'x');
+  Start();
+  Run("inventory all=yes");
+  ExpectDisplaced();
+  EXPECT_EQ(RowOf("media.json", "medium", "V00001")["volume_state"], "FOREIGN");
+  EXPECT_EQ(RowOf("copies.json", "medium", "V00001")["label"], "FOREIGN");
+  EXPECT_THAT(Use("VOL-A"), HasErrc(Errc::kNoMedium));
+  // It stays known until somebody says that it shall not.
+  Stop();
+  Start();
+  ExpectDisplaced();
+  const Result<Json> refused = service_->Execute("format V00001 name=VOL-A");
+  EXPECT_THAT(refused, HasErrc(Errc::kExists));
+  EXPECT_THAT(service_->Execute("format V00002 name=VOL-A clear=yes"),
+              HasErrc(Errc::kExists));
+  Run("format V00001 name=VOL-A clear=yes");
+  EXPECT_EQ(Alert("volume VOL-A"), "");
+  ASSERT_OK_AND_ASSIGN(const VolumeUse use, Use("VOL-A"));
+  EXPECT_THAT(use->Lookup(use->root(), "VOL-A"), HasErrc(Errc::kNotFound));
+}
+
+TEST_F(DisplacedTest, O16_ADirectoryInPlaceOfAnImageIsADeviceError) {
+  MakeVolume("V00001", "VOL-A");
+  Stop();
+  fs::remove(Image("V00001"));
+  fs::create_directory(Image("V00001"));
+  Start();
+  const auto use = Use("VOL-A");
+  EXPECT_THAT(use, HasErrc(Errc::kDeviceError));
+  EXPECT_THAT(use, MessageHas(Image("V00001")));
+  EXPECT_THAT(*Cat("alerts"), HasSubstr("not a regular file"));
+}
+
+TEST_F(DisplacedTest, O11_SwappedImagesAreKnownByWhatIsReadOnThem) {
+  MakeVolume("V00001", "VOL-A");
+  MakeVolume("V00002", "VOL-B");
+  MakeVolume("V00003", "VOL-C");
+  Stop();
+  // A circle of three.
+  fs::rename(Image("V00001"), directory() + "/kept");
+  fs::rename(Image("V00002"), Image("V00001"));
+  fs::rename(Image("V00003"), Image("V00002"));
+  fs::rename(directory() + "/kept", Image("V00003"));
+  Start();
+  EXPECT_THAT(Use("VOL-A"), HasErrc(Errc::kNoMedium));
+  ExpectDisplaced();
+  // The one that was noticed is the only one whose content is not known: the
+  // others are read because of it.
+  Run("inventory");
+  for (const char* id : {"VOL-A", "VOL-B", "VOL-C"}) {
+    EXPECT_OK(HasItsFile(id));
+    EXPECT_EQ(Alert(std::string("volume ") + id), "");
+  }
+  EXPECT_EQ(service_->volumes().Find("VOL-A")->record().medium, "V00003");
+  EXPECT_EQ(service_->volumes().Find("VOL-B")->record().medium, "V00001");
+  for (const char* medium : {"V00001", "V00002", "V00003"}) {
+    EXPECT_EQ(Alert(std::string("medium ") + medium), "");
+    EXPECT_TRUE(RowOf("media.json", "medium", medium)["volume_state"] !=
+                "DUPLICATE");
+  }
+}
+
+TEST_F(DisplacedTest, O11_TheInventoryResolvesASwapOfTwo) {
+  for (const char* command : {"inventory all=yes", "reindex mode=reset"}) {
+    if (service_->volumes().List().empty()) {
+      MakeVolume("V00001", "VOL-A");
+      MakeVolume("V00002", "VOL-B");
+    }
+    Stop();
+    fs::rename(Image("V00001"), directory() + "/kept");
+    fs::rename(Image("V00002"), Image("V00001"));
+    fs::rename(directory() + "/kept", Image("V00002"));
+    Start();
+    for (const Json& row : Run(command)) {
+      EXPECT_THAT(row.value("found", ""),
+                  testing::AnyOf("VOL-A", "VOL-B", "blank"));
+    }
+    EXPECT_OK(HasItsFile("VOL-A"));
+    EXPECT_OK(HasItsFile("VOL-B"));
+  }
+}
+
+TEST_F(DisplacedTest, O11_ADuplicateInPlaceOfAVolumeIsAnAlertThatNamesBoth) {
+  MakeVolume("V00001", "VOL-A");
+  MakeVolume("V00002", "VOL-B");
+  Stop();
+  fs::copy_file(Image("V00002"), Image("V00001"),
+                fs::copy_options::overwrite_existing);
+  Start();
+  Run("inventory all=yes");
+  ExpectDisplaced();
+  EXPECT_THAT(Alert("medium V00001"),
+              HasSubstr("media V00002 and V00001 both carry a volume VOL-B"));
+  EXPECT_EQ(RowOf("media.json", "medium", "V00001")["volume_state"],
+            "DUPLICATE");
+  EXPECT_EQ(RowOf("copies.json", "medium", "V00001")["label"], "DUPLICATE");
+  EXPECT_OK(HasItsFile("VOL-B"));
+}
+
+// What a daemon leaves that is killed during `format V00001 name=NEW clear=yes`
+// before and after it touched the medium.
+class BrokenFormatTest : public DisplacedTest {
+ protected:
+  void SetUp() override {
+    DisplacedTest::SetUp();
+    MakeVolume("V00001", "VOL-A");
+    const auto volume = service_->volumes().Find("VOL-A");
+    ASSERT_OK_AND_ASSIGN(const Volumes::Exclusion exclusion,
+                         service_->volumes().Exclude(volume));
+    ASSERT_OK(BeginClearing(service_->archive(), volume));
+  }
+};
+
+TEST_F(BrokenFormatTest, I15_TheVolumeIsNotPromisedAnyMore) {
+  Stop();
+  WriteImage("V00001", '\0');
+  Start();
+  ExpectDisplaced();
+  EXPECT_THAT(Alert("volume VOL-A"), HasSubstr("broken off"));
+  EXPECT_THAT(Use("VOL-A"), HasErrc(Errc::kNoMedium));
+  Run("inventory");
+  EXPECT_EQ(service_->volumes().Find("VOL-A"), nullptr) << "it was to go";
+  EXPECT_EQ(Alert("volume VOL-A"), "");
+}
+
+TEST_F(BrokenFormatTest, I15_AnUntouchedVolumeIsBackAfterAnInventory) {
+  Stop();
+  Start();
+  ExpectDisplaced();
+  Run("inventory");
+  EXPECT_OK(HasItsFile("VOL-A"));
+  EXPECT_EQ(Alert("volume VOL-A"), "");
+}
+
+TEST_F(BrokenFormatTest, I15_TheFormatCanBeRepeated) {
+  Stop();
+  Start();
+  Run("format V00001 name=NEW clear=yes");
+  EXPECT_EQ(service_->volumes().Find("VOL-A"), nullptr);
+  EXPECT_OK(Use("NEW"));
+}
+
+TEST_F(DisplacedTest, I15_AFormatThatTouchesNothingLeavesTheVolume) {
+  MakeVolume("V00001", "VOL-A");
+  Stop();
+  fs::permissions(Image("V00001"), fs::perms::owner_read);
+  Start();
+  EXPECT_THAT(service_->Execute("format V00001 name=NEW clear=yes"),
+              HasErrc(Errc::kWriteProtected));
+  EXPECT_EQ(Alert("volume VOL-A").find("V00001 is blank"), std::string::npos);
+  EXPECT_OK(HasItsFile("VOL-A"));
+}
+
+}  // namespace
+}  // namespace vellum
