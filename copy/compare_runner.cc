@@ -7,6 +7,7 @@
 #include <cstring>
 #include <utility>
 
+#include "copy/damage_notes.h"
 #include "index/snapshot.h"
 #include "media/udf/codec.h"
 
@@ -66,7 +67,9 @@ Status CompareRunner::Run() {
     job->regions_changed = changed_;
   });
   if (!kept_.empty()) RETURN_IF_ERROR(LocateSectors());
-  RETURN_IF_ERROR(Differences());
+  const Status differences = Differences();
+  RETURN_IF_ERROR(NoteResult(differences));
+  RETURN_IF_ERROR(differences);
   steps_->job().Update([this](JobRecord* job) {
     job->message = fmt::format(
         "{} and {} are equal in the {} regions compared; {} regions of {} "
@@ -234,6 +237,22 @@ Status CompareRunner::Differences() const {
       Errc::kCorruption,
       fmt::format("{} and {} differ in {} of {} regions; first sectors: {}", a_,
                   b_, differing_, compared_, named));
+}
+
+Status CompareRunner::NoteResult(const Status& differences) {
+  // What changed while it was compared says nothing of a backup; and what was
+  // not compared may still be as it was found before.
+  if (differences.ok() ? changed_ != 0 : sectors_.empty()) return Status::Ok();
+  const std::string text = differences.ok() ? "" : differences.error().message;
+  for (const std::string& id : {a_, b_}) {
+    ASSIGN_OR_RETURN(const std::shared_ptr<Volume> volume,
+                     FindVolume(steps_->archive(), id));
+    const VolumeRecord record = volume->record();
+    if (record.role != udf::Role::kBackup) continue;
+    RETURN_IF_ERROR(NoteDamage(steps_->archive().catalog, record.medium_uuid,
+                               DamageFinder::kCompare, text));
+  }
+  return Status::Ok();
 }
 
 }  // namespace vellum

@@ -37,6 +37,8 @@ class CompareRunner {
   // Loads b once more to say which sectors of the first regions differ.
   Status LocateSectors();
   Status Differences() const;
+  // The catalog learns what was found of backups.
+  Status NoteResult(const Status& differences);
 
   JobSteps* const steps_;
   const std::string a_, b_;

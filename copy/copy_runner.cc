@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "copy/atomic_copy.h"
+#include "copy/damage_notes.h"
 #include "copy/staging_estimate.h"
 #include "copy/tracking.h"
 
@@ -110,12 +111,17 @@ Status CopyRunner::FallBackToFull(const std::string& why) {
   return Status::Ok();
 }
 
-Result<std::string> CopyRunner::WhyUntracked(
+Result<std::string> CopyRunner::WhyNotUpdated(
     const std::string& backup_uuid, const std::string& backup_id) const {
   ASSIGN_OR_RETURN(const std::optional<TimeSpec> ended,
                    TrackingEnded(*steps_->archive().catalog,
                                  source_record_.medium_uuid, backup_uuid));
-  if (!ended) return std::string();
+  if (!ended) {
+    // What did not change since would stay as it is.
+    ASSIGN_OR_RETURN(const std::string damage,
+                     ReadDamage(*steps_->archive().catalog, backup_uuid));
+    return damage.empty() ? "" : "the backup is damaged: " + damage;
+  }
   return fmt::format("the tracking of {} to {} was ended", source_record_.id,
                      backup_id);
 }
@@ -130,7 +136,7 @@ Result<std::optional<Generation>> CopyRunner::KnownBase(
     if (record.role == udf::Role::kBackup &&
         record.state == udf::SlotState::kComplete &&
         record.owner_uuid == source_record_.medium_uuid) {
-      ASSIGN_OR_RETURN(why, WhyUntracked(record.medium_uuid, record.id));
+      ASSIGN_OR_RETURN(why, WhyNotUpdated(record.medium_uuid, record.id));
       if (why.empty()) return std::optional(record.generation);
     }
   }
@@ -251,8 +257,8 @@ Result<CopyRunner::Again> CopyRunner::RunStreaming() {
                                      target_medium_, source_record_.id)));
     } else {
       ASSIGN_OR_RETURN(const std::string why,
-                       WhyUntracked(target.content.slot->medium_uuid,
-                                    target.content.slot->volume_id));
+                       WhyNotUpdated(target.content.slot->medium_uuid,
+                                     target.content.slot->volume_id));
       if (!why.empty()) {
         RETURN_IF_ERROR(FallBackToFull(why));
       } else {

@@ -55,10 +55,11 @@ class CopyRunner {
   // start from, as the catalog knows it; else falls back to full, as the policy
   // allows.
   Result<std::optional<Generation>> KnownBase(const MediumId& medium);
-  // Why changes since the backup with this medium uuid do not count: somebody
-  // ended the tracking of the pair. Empty: they do.
-  Result<std::string> WhyUntracked(const std::string& backup_uuid,
-                                   const std::string& backup_id) const;
+  // Why what changed since the backup with this medium uuid does not do:
+  // somebody ended the tracking of the pair, or the backup is known to be
+  // damaged. Empty: it does.
+  Result<std::string> WhyNotUpdated(const std::string& backup_uuid,
+                                    const std::string& backup_id) const;
   bool WantsIncremental() const;
   Status FallBackToFull(const std::string& why);
 

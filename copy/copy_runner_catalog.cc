@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "copy/copy_runner.h"
+#include "copy/damage_notes.h"
 #include "copy/medium_notes.h"
 #include "copy/tracking.h"
 
@@ -98,6 +99,9 @@ Status CopyRunner::Record(LoadedTarget* target, const CopySource& source,
     }
   }
   ASSIGN_OR_RETURN(std::string reminder, SettleTracking(record));
+  if (steps_->job().Record().method == "full") {
+    RETURN_IF_ERROR(ForgetDamage(archive.catalog, slot.medium_uuid));
+  }
   const Result<MediumPlace> place = archive.library->FindMedium(target->medium);
   if (place.ok() && place->in_import_export) {
     const std::string label = fmt::format(

@@ -277,7 +277,20 @@ Result<udf::FsckReport> Fsck(const Archive& archive, const std::string& volume,
   ASSIGN_OR_RETURN(const Taken taken,
                    Take(archive, found->record().medium, found,
                         LeaseMode::kShared, "fsck " + volume, stop));
-  return udf::CheckVolume(taken.lease.medium(), options);
+  ASSIGN_OR_RETURN(udf::FsckReport report,
+                   udf::CheckVolume(taken.lease.medium(), options));
+  std::string damage;
+  if (!report.clean()) {
+    damage = fmt::format("fsck found {} errors", report.error_count);
+    if (!report.errors.empty()) {
+      damage +=
+          fmt::format("; the first, at sector {}: {}",
+                      report.errors.front().sector, report.errors.front().text);
+    }
+  }
+  RETURN_IF_ERROR(NoteDamage(archive.catalog, found->record().medium_uuid,
+                             DamageFinder::kFsck, damage));
+  return report;
 }
 
 }  // namespace vellum

@@ -78,7 +78,8 @@ Status Release(const Archive& archive, const std::string& volume,
                std::stop_token stop = {});
 
 // Loads the medium of the volume and checks it. The volume is committed and
-// detached for the time of the check.
+// detached for the time of the check. Damage is noted in the catalog
+// (copy/damage_notes.h).
 Result<udf::FsckReport> Fsck(const Archive& archive, const std::string& volume,
                              const udf::FsckOptions& options,
                              std::stop_token stop = {});

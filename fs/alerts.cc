@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "copy/damage_notes.h"
 #include "copy/medium_notes.h"
 #include "copy/pool_book.h"
 #include "fs/service.h"
@@ -102,6 +103,12 @@ Result<Table> AlertsTable(const Service& service) {
     } else if (record.state == udf::SlotState::kIncomplete) {
       AddAlert(&table, "warning", "volume " + record.id,
                "the backup is incomplete");
+    }
+    const Result<std::string> damage =
+        ReadDamage(service.catalog(), record.medium_uuid);
+    if (!damage.ok() || !damage->empty()) {
+      AddAlert(&table, "error", "volume " + record.id,
+               damage.ok() ? *damage : damage.error().message);
     }
     if (record.location.empty() &&
         !service.library().FindMedium(record.medium).ok()) {

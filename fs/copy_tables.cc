@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "copy/damage_notes.h"
 #include "copy/medium_notes.h"
 #include "copy/pool_book.h"
 #include "copy/shelf.h"
@@ -48,13 +49,20 @@ bool IsGivenUp(const Service& service, const VolumeRecord& record) {
 }
 
 // Why this is no backup to rely on, and what became of the last copy to it.
-Json CopyError(const VolumeRecord& record, const JobRecord* job) {
+Json CopyError(const Service& service, const VolumeRecord& record,
+               const JobRecord* job) {
   std::string text;
   if (record.state != udf::SlotState::kComplete) {
     text = SlotStateName(record.state);
     for (char& c : text) {
       if (c >= 'a' && c <= 'z') c = static_cast<char>(c - 'a' + 'A');
     }
+  }
+  const Result<std::string> damage =
+      ReadDamage(service.catalog(), record.medium_uuid);
+  if (!damage.ok() || !damage->empty()) {
+    text += (text.empty() ? "DAMAGED: " : ", DAMAGED: ") +
+            (damage.ok() ? *damage : damage.error().message);
   }
   // A copy that was cancelled did no harm to one that is complete.
   const bool told =
@@ -93,7 +101,8 @@ Result<Table> CopiesTable(const Service& service) {
     Json error;
     if (record) {
       const auto job = jobs.find(record->id);
-      error = CopyError(*record, job == jobs.end() ? nullptr : &job->second);
+      error = CopyError(service, *record,
+                        job == jobs.end() ? nullptr : &job->second);
     }
     if (const auto other = swapped.find(medium); other != swapped.end()) {
       error = fmt::format("SWAPPED: slot {} holds {} now",

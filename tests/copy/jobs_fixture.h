@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "copy/backup_medium.h"
+#include "copy/damage_notes.h"
 #include "copy/history.h"
 #include "copy/jobs.h"
 #include "copy/medium_notes.h"

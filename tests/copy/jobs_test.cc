@@ -291,6 +291,66 @@ TEST_F(JobsTest, CompareFindsTheSectorThatDiffers) {
   EXPECT_THAT(jobs_->SubmitCompare("PRIM", "NOSUCH"), HasErrc(Errc::kNotFound));
 }
 
+// With one drive (staged) and with two (streamed).
+class DamagedBackupTest : public JobsTest,
+                          public testing::WithParamInterface<uint16_t> {
+ protected:
+  JobRecord Compare() {
+    const Result<JobId> id = jobs_->SubmitCompare("PRIM", "V00002");
+    EXPECT_OK(id);
+    const Result<JobRecord> job = jobs_->Wait(*id);
+    EXPECT_OK(job);
+    return *job;
+  }
+  std::string Damage() {
+    const Result<std::string> text =
+        ReadDamage(*catalog_, volumes_->Find("V00002")->record().medium_uuid);
+    EXPECT_OK(text);
+    return text.ok() ? *text : "";
+  }
+};
+
+TEST_P(DamagedBackupTest, V3_NoIncrementalCopyIsBuiltUponIt) {
+  Start(GetParam(), 3);
+  MakePrimary(1, "PRIM");
+  Fill("PRIM", 17);
+  Copy(Request("PRIM"));
+  SendAllHome();
+  const udf::Geometry g = *udf::ComputeGeometry(8192);
+  const SectorMap map(g, *udf::ReadBitmap(Content(2), g));
+  uint64_t bad = g.partition_first + g.partition_blocks - 1;
+  while (!map.Uses(bad)) --bad;
+  udf::Sector sector;
+  ASSERT_OK(Content(2).Read(bad, sector));
+  sector[7] ^= std::byte{1};
+  ASSERT_OK(Content(2).Write(bad, sector));
+  EXPECT_EQ(Damage(), "");
+  EXPECT_EQ(Compare().error, Errc::kCorruption);
+  EXPECT_NE(Damage().find("PRIM and V00002 differ in 1 of"), std::string::npos)
+      << Damage();
+  Reopen();
+  EXPECT_NE(Damage(), "");
+  // One that may be nothing but incremental is refused.
+  ASSERT_OK(Write("PRIM", "new", "x"));
+  CopyRequest small = Request("PRIM", CopyMode::kIncremental);
+  small.policy = CopyPolicy::kMinicopy;
+  ASSERT_OK_AND_ASSIGN(const JobRecord refused, Run(small));
+  EXPECT_EQ(refused.state, JobState::kFailed);
+  EXPECT_TRUE(Says(refused, "the backup is damaged")) << Story(refused);
+  // Else it becomes a full one, to the same medium, and all is well again.
+  const JobRecord job = Copy(Request("PRIM", CopyMode::kIncremental));
+  EXPECT_EQ(job.method, "full");
+  EXPECT_EQ(job.target_medium, Tag(2));
+  EXPECT_TRUE(Says(job, "because the backup is damaged")) << Story(job);
+  EXPECT_EQ(Damage(), "");
+  EXPECT_EQ(Compare().state, JobState::kDone);
+  ASSERT_OK(Write("PRIM", "new", "y"));
+  EXPECT_EQ(Copy(Request("PRIM", CopyMode::kIncremental)).method,
+            "incremental");
+}
+
+INSTANTIATE_TEST_SUITE_P(Drives, DamagedBackupTest, testing::Values(1, 2));
+
 TEST_F(JobsTest, V3_CompareCountsWhatOnlyOneOfTheTwoUses) {
   Start(2, 3);
   MakePrimary(1, "PRIM");

@@ -232,6 +232,43 @@ TEST_F(ServiceTest, O11_TwoMediaWithOneVolumeAreAnAlert) {
   }
 }
 
+TEST_F(ServiceTest, V3_ABackupThatDiffersIsAnAlertAndAnError) {
+  Run("format V00001 name=VOL-A");
+  const std::string text(100'000, 'n');
+  {
+    ASSERT_OK_AND_ASSIGN(
+        const VolumeUse use,
+        service_->volumes().Use(service_->volumes().Find("VOL-A")));
+    ASSERT_OK_AND_ASSIGN(const Attr file,
+                         use->Create(use->root(), "file", NewInode()));
+    ASSERT_OK(use->Write(file.ino, 0,
+                         std::as_bytes(std::span(text.data(), 100'000))));
+  }
+  ASSERT_OK(service_->jobs().Wait(Run("copy VOL-A to=V00002")["job"]));
+  EXPECT_TRUE(
+      RowOf(CatJson("copies.json"), "backup", "V00002")["error"].is_null());
+  std::fstream image(directory() + "/media/V00002.img",
+                     std::ios::in | std::ios::out | std::ios::binary);
+  std::string content(kCapacity, '\0');
+  image.read(content.data(), kCapacity);
+  const size_t at = content.find(text);
+  ASSERT_NE(at, std::string::npos);
+  image.seekp(static_cast<std::streamoff>(at + 50'000));
+  image << "BAD!";
+  image.close();
+  ASSERT_OK(service_->jobs().Wait(Run("compare VOL-A V00002")["job"]));
+  const std::string told = "VOL-A and V00002 differ in 1 of";
+  EXPECT_THAT(
+      RowOf(CatJson("copies.json"), "backup", "V00002").value("error", ""),
+      HasSubstr("DAMAGED: " + told));
+  EXPECT_THAT(RowOf(CatJson("alerts.json"), "object", "volume V00002")
+                  .value("message", ""),
+              HasSubstr(told));
+  ASSERT_OK(service_->jobs().Wait(Run("copy VOL-A to=V00002")["job"]));
+  EXPECT_TRUE(
+      RowOf(CatJson("copies.json"), "backup", "V00002")["error"].is_null());
+}
+
 TEST_F(ServiceTest, V5_APolicyIsForIncrementalCopies) {
   Run("format V00001 name=VOL-A");
   for (const char* policy : {"optional", "minicopy", "full"}) {
