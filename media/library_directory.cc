@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <filesystem>
 #include <string_view>
@@ -28,15 +29,54 @@ Status MakeDirectory(const std::string& path, mode_t mode) {
   return Status::Ok();
 }
 
-Status CheckEmpty(const std::string& directory) {
+// Is there nothing in the file or folder that anybody has written? Images as
+// init makes them have no bytes yet; what else it leaves without library.toml
+// is the element list.
+bool IsUntouched(const stdfs::path& path, std::error_code& ec) {
+  struct stat st {};
+  if (lstat(path.c_str(), &st) != 0) return false;
+  if (S_ISREG(st.st_mode)) {
+    return path.extension() == ".img"
+               ? st.st_blocks == 0
+               : path.parent_path().filename() == "state";
+  }
+  if (!S_ISDIR(st.st_mode)) return false;
+  for (stdfs::directory_iterator it(path, ec), end; !ec && it != end;
+       it.increment(ec)) {
+    if (!IsUntouched(it->path(), ec)) return false;
+  }
+  return !ec;
+}
+
+// `*broken_off`: what an init that was killed has left is all that is there.
+Status CheckEmpty(const std::string& directory,
+                  const std::vector<std::string>& folders, bool* broken_off) {
   std::error_code ec;
   if (stdfs::exists(LibraryConfigPath(directory), ec)) {
     return Status(Errc::kExists, directory + " holds a library already");
   }
-  const bool empty = stdfs::is_empty(directory, ec);
+  bool known = true;
+  bool untouched = true;
+  *broken_off = false;
+  for (stdfs::directory_iterator it(directory, ec), end; !ec && it != end;
+       it.increment(ec)) {
+    *broken_off = true;
+    const std::string name = it->path().filename();
+    if (it->path() == LibraryConfigPath(directory) + ".tmp") continue;
+    known = known &&
+            std::find(folders.begin(), folders.end(), name) != folders.end();
+    untouched = known && untouched && IsUntouched(it->path(), ec);
+  }
   if (ec) return ErrnoError("init " + directory, ec.value());
-  if (!empty) {
+  if (!known) {
     return Status(Errc::kExists, "init " + directory + ": not empty");
+  }
+  if (!untouched) {
+    return Status(Errc::kExists,
+                  fmt::format("init {}: not empty: it looks like a library "
+                              "whose library.toml is missing, and holds data; "
+                              "put the file back, or move the data elsewhere",
+                              directory));
   }
   return Status::Ok();
 }
@@ -48,6 +88,7 @@ void RemoveContents(const std::string& directory,
     stdfs::remove_all(directory + "/" + name, ec);
   }
   stdfs::remove(LibraryConfigPath(directory), ec);
+  stdfs::remove(LibraryConfigPath(directory) + ".tmp", ec);
 }
 
 // REQUIRES: `directory` exists and is empty.
@@ -93,9 +134,21 @@ Status InitLibraryDirectory(const std::string& directory,
       return Status(Errc::kNotDirectory,
                     "init " + directory + ": not a directory");
     }
-    RETURN_IF_ERROR(CheckEmpty(directory));
   } else {
     RETURN_IF_ERROR(MakeDirectory(directory, 0700));
+  }
+  // What another init is making just now must not be taken for broken off.
+  const UniqueFd lock(
+      open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!lock.valid()) return ErrnoError("init " + directory, errno);
+  if (flock(lock.get(), LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
+    return Status(Errc::kBusy,
+                  "init " + directory + ": another init is at work there");
+  }
+  if (existed) {
+    bool broken_off = false;
+    RETURN_IF_ERROR(CheckEmpty(directory, folders, &broken_off));
+    if (broken_off) RemoveContents(directory, folders);
   }
   // What is on the volumes is in the images, the catalog and the spool,
   // whatever the modes of the files on them: nobody else may come here.

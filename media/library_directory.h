@@ -18,8 +18,9 @@ namespace vellum {
 
 // Makes the library: its directories, `folders` too, what `fill` (may be empty)
 // puts into them, and last library.toml. kExists when DIR holds a library
-// already or is not empty; kNoSpace. On error nothing that was there is
-// changed.
+// already or is not empty; kBusy while another init is at work there; kNoSpace.
+// On error nothing that was there is changed. What an init that was killed has
+// left counts as nothing.
 Status InitLibraryDirectory(const std::string& directory,
                             const LibraryConfig& config,
                             std::vector<std::string> folders,

@@ -2,8 +2,12 @@
 #include "media/virtual_state.h"
 
 #include <fmt/format.h>
+#include <spdlog/spdlog.h>
 
+#include <filesystem>
 #include <nlohmann/json.hpp>
+#include <set>
+#include <system_error>
 #include <utility>
 
 #include "media/file_util.h"
@@ -112,10 +116,12 @@ Status WriteVirtualPlaces(const std::string& directory,
   return ReplaceFile(VirtualElementsPath(directory), text);
 }
 
-Result<VirtualPlaces> ReadVirtualPlaces(const std::string& directory,
-                                        const VirtualLibraryOptions& geometry) {
-  const std::string path = VirtualElementsPath(directory);
-  ASSIGN_OR_RETURN(const std::string text, ReadWholeFile(path));
+namespace {
+
+// REQUIRES: `path` is that of elements.json.
+Result<VirtualPlaces> ParsePlaces(const std::string& path,
+                                  const std::string& text,
+                                  const VirtualLibraryOptions& geometry) {
   const json root = json::parse(text, nullptr, /*allow_exceptions=*/false);
   if (root.is_discarded()) {
     return Error{Errc::kCorruption, path + ": not JSON"};
@@ -134,6 +140,47 @@ Result<VirtualPlaces> ReadVirtualPlaces(const std::string& directory,
   return places;
 }
 
+// The media as init places them: every image in a slot, by name.
+Result<VirtualPlaces> PlaceInSlots(const std::string& directory,
+                                   const VirtualLibraryOptions& geometry) {
+  std::set<VolumeTag> tags;
+  std::error_code ec;
+  for (std::filesystem::directory_iterator it(directory + "/media", ec), end;
+       !ec && it != end; it.increment(ec)) {
+    const std::filesystem::path path = it->path();
+    if (path.extension() == ".img" && IsValidTag(path.stem())) {
+      tags.insert(path.stem());
+    }
+  }
+  if (ec) return ErrnoError("read " + directory + "/media", ec.value());
+  if (tags.size() > geometry.slots) {
+    return Error{Errc::kCorruption,
+                 fmt::format("{} is missing, and {}/media holds {} images for "
+                             "{} slots: move some elsewhere",
+                             VirtualElementsPath(directory), directory,
+                             tags.size(), geometry.slots)};
+  }
+  VirtualPlaces places;
+  uint16_t slot = VirtualElementMap(geometry).storage.first.value;
+  for (const VolumeTag& tag : tags) places[ElementAddress{slot++}].tag = tag;
+  return places;
+}
+
+}  // namespace
+
+Result<VirtualPlaces> ReadVirtualPlaces(const std::string& directory,
+                                        const VirtualLibraryOptions& geometry) {
+  const std::string path = VirtualElementsPath(directory);
+  ASSIGN_OR_RETURN(const std::string text, ReadWholeFile(path));
+  Result<VirtualPlaces> places = ParsePlaces(path, text, geometry);
+  if (places.ok()) return places;
+  Error error = places.error();
+  error.message +=
+      "; if it cannot be mended, delete it: the next start puts all media of "
+      "media/ into the slots, in the order of their names";
+  return error;
+}
+
 VirtualState::VirtualState(const LibraryConfig& config)
     : config_(config),
       geometry_(std::get<VirtualLibraryOptions>(config.devices)),
@@ -142,6 +189,16 @@ VirtualState::VirtualState(const LibraryConfig& config)
 Result<std::shared_ptr<VirtualState>> VirtualState::Load(
     const LibraryConfig& config) {
   std::shared_ptr<VirtualState> state(new VirtualState(config));
+  const Status loaded = state->Reload();
+  if (!loaded.Is(Errc::kNotFound)) {
+    RETURN_IF_ERROR(loaded);
+    return state;
+  }
+  ASSIGN_OR_RETURN(const VirtualPlaces places,
+                   PlaceInSlots(config.directory, state->geometry_));
+  spdlog::warn("{} is missing: all {} media are in the slots now, by name",
+               VirtualElementsPath(config.directory), places.size());
+  RETURN_IF_ERROR(WriteVirtualPlaces(config.directory, places));
   RETURN_IF_ERROR(state->Reload());
   return state;
 }

@@ -42,7 +42,7 @@ std::string VirtualElementsPath(const std::string& directory);
 // Replaces elements.json atomically and durably.
 Status WriteVirtualPlaces(const std::string& directory,
                           const VirtualPlaces& places);
-// kCorruption naming the file and the mistake.
+// kCorruption naming the file, the mistake and the way out; kNotFound.
 Result<VirtualPlaces> ReadVirtualPlaces(const std::string& directory,
                                         const VirtualLibraryOptions& geometry);
 
@@ -50,7 +50,9 @@ Result<VirtualPlaces> ReadVirtualPlaces(const std::string& directory,
 // (a second one answers kBusy).
 class VirtualState {
  public:
-  // REQUIRES: config.devices holds VirtualLibraryOptions.
+  // REQUIRES: config.devices holds VirtualLibraryOptions. Without elements.json
+  // all images in media/ are put into the slots, in the order of their names,
+  // and it is written anew.
   static Result<std::shared_ptr<VirtualState>> Load(
       const LibraryConfig& config);
 

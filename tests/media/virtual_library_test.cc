@@ -20,6 +20,7 @@
 #include <thread>
 #include <utility>
 
+#include "media/file_util.h"
 #include "media/library_directory.h"
 #include "tests/support/logged_lines.h"
 #include "tests/support/status_matchers.h"
@@ -125,6 +126,69 @@ TEST_F(VirtualLibraryTest, InitRefusesADirectoryThatIsNotEmpty) {
   EXPECT_THAT(InitVirtualLibrary(path_, Small()), HasErrc(Errc::kExists));
   EXPECT_EQ(ReadFileOrDie(path_ + "/precious"), "data");
   EXPECT_EQ(std::distance(stdfs::directory_iterator(path_), {}), 1);
+}
+
+TEST_F(VirtualLibraryTest, InitTakesOverWhatAKilledInitHasLeft) {
+  const auto leave = [this] {
+    stdfs::create_directories(path_ + "/media");
+    stdfs::create_directory(path_ + "/state");
+    stdfs::create_directory(path_ + "/catalog");
+    for (const char* tag : {"V00001", "V00099"}) {
+      WriteFileOrDie(path_ + "/media/" + tag + ".img", "");
+      stdfs::resize_file(path_ + "/media/" + tag + ".img", kCapacity);
+    }
+    WriteFileOrDie(path_ + "/state/elements.json.tmp", "{\"ver");
+    WriteFileOrDie(path_ + "/library.toml.tmp", "# Vel");
+  };
+  leave();
+  // An image with data is no such thing.
+  WriteFileOrDie(path_ + "/media/V00001.img", "data");
+  const Status refused = InitVirtualLibrary(path_, Small());
+  EXPECT_THAT(refused, HasErrc(Errc::kExists));
+  EXPECT_THAT(refused, MessageHas("library.toml is missing"));
+  EXPECT_EQ(ReadFileOrDie(path_ + "/media/V00001.img"), "data");
+  // Nor is a folder that somebody else is in.
+  leave();
+  WriteFileOrDie(path_ + "/catalog/000001.log", "rows");
+  EXPECT_THAT(InitVirtualLibrary(path_, Small()), HasErrc(Errc::kExists));
+  stdfs::remove(path_ + "/catalog/000001.log");
+  {
+    const UniqueFd other(open(path_.c_str(), O_RDONLY | O_DIRECTORY));
+    ASSERT_EQ(flock(other.get(), LOCK_EX), 0);
+    EXPECT_THAT(InitVirtualLibrary(path_, Small()), HasErrc(Errc::kBusy));
+  }
+  ASSERT_OK(InitVirtualLibrary(path_, Small()));
+  EXPECT_FALSE(stdfs::exists(path_ + "/media/V00099.img"));
+  EXPECT_FALSE(stdfs::exists(path_ + "/library.toml.tmp"));
+  LibraryDevices devices = Devices();
+  EXPECT_EQ(At(*devices.changer, 1026).volume_tag, "V00003");
+}
+
+TEST_F(VirtualLibraryTest, WithoutAnElementListAllMediaAreInTheSlots) {
+  Init();
+  {
+    LibraryDevices devices = Devices();
+    ASSERT_OK(devices.changer->MoveMedium({1024}, {1029}));
+  }
+  const std::string list = path_ + "/state/elements.json";
+  WriteFileOrDie(list, "");
+  ASSERT_OK_AND_ASSIGN(const LibraryConfig config, ReadLibraryConfig(path_));
+  EXPECT_THAT(OpenVirtualLibrary(config).status(),
+              MessageHas("delete it: the next start puts all media"));
+  stdfs::remove(list);
+  WriteFileOrDie(path_ + "/media/not a medium.img", "");
+  for (int i = 0; i < 2; ++i) {
+    LibraryDevices devices = Devices();
+    EXPECT_EQ(At(*devices.changer, 1024).volume_tag, "V00001");
+    EXPECT_EQ(At(*devices.changer, 1026).volume_tag, "V00003");
+    EXPECT_FALSE(At(*devices.changer, 1029).full);
+    EXPECT_TRUE(stdfs::exists(list)) << "written anew";
+  }
+  stdfs::remove(list);
+  for (const char* tag : {"A1", "A2", "A3", "A4"}) {
+    WriteFileOrDie(path_ + "/media/" + tag + ".img", "");
+  }
+  EXPECT_THAT(OpenVirtualLibrary(config).status(), MessageHas("7 images"));
 }
 
 TEST_F(VirtualLibraryTest, InitRefusesALibraryAndAFile) {
