@@ -4,19 +4,20 @@
 namespace vellum {
 namespace {
 
-constexpr std::string_view kTable = "damage";
-constexpr DamageFinder kFinders[] = {DamageFinder::kCompare,
-                                     DamageFinder::kFsck};
+constexpr std::string_view kDamageTable = "damage";
+constexpr DamageFinder kDamageFinders[] = {DamageFinder::kCompare,
+                                           DamageFinder::kFsck};
 
-std::string KeyOf(const std::string& medium_uuid, DamageFinder finder) {
+std::string DamageKey(const std::string& medium_uuid, DamageFinder finder) {
   return medium_uuid +
          (finder == DamageFinder::kCompare ? "/compare" : "/fsck");
 }
 
-Result<std::string> ReadOne(const Catalog& catalog,
-                            const std::string& medium_uuid,
-                            DamageFinder finder) {
-  Result<std::string> row = catalog.GetRow(kTable, KeyOf(medium_uuid, finder));
+Result<std::string> ReadDamageOf(const Catalog& catalog,
+                                 const std::string& medium_uuid,
+                                 DamageFinder finder) {
+  Result<std::string> row =
+      catalog.GetRow(kDamageTable, DamageKey(medium_uuid, finder));
   if (!row.ok() && row.error().code == Errc::kNotFound) return std::string();
   return row;
 }
@@ -26,9 +27,9 @@ Result<std::string> ReadOne(const Catalog& catalog,
 Result<std::string> ReadDamage(const Catalog& catalog,
                                const std::string& medium_uuid) {
   std::string all;
-  for (const DamageFinder finder : kFinders) {
+  for (const DamageFinder finder : kDamageFinders) {
     ASSIGN_OR_RETURN(const std::string text,
-                     ReadOne(catalog, medium_uuid, finder));
+                     ReadDamageOf(catalog, medium_uuid, finder));
     if (!text.empty()) all += (all.empty() ? "" : "; ") + text;
   }
   return all;
@@ -37,19 +38,19 @@ Result<std::string> ReadDamage(const Catalog& catalog,
 Status NoteDamage(Catalog* catalog, const std::string& medium_uuid,
                   DamageFinder finder, const std::string& text) {
   ASSIGN_OR_RETURN(const std::string before,
-                   ReadOne(*catalog, medium_uuid, finder));
+                   ReadDamageOf(*catalog, medium_uuid, finder));
   if (before == text) return Status::Ok();
   CatalogBatch batch;
   if (text.empty()) {
-    batch.DeleteRow(kTable, KeyOf(medium_uuid, finder));
+    batch.DeleteRow(kDamageTable, DamageKey(medium_uuid, finder));
   } else {
-    batch.PutRow(kTable, KeyOf(medium_uuid, finder), text);
+    batch.PutRow(kDamageTable, DamageKey(medium_uuid, finder), text);
   }
   return catalog->Write(batch, Sync::kYes);
 }
 
 Status ForgetDamage(Catalog* catalog, const std::string& medium_uuid) {
-  for (const DamageFinder finder : kFinders) {
+  for (const DamageFinder finder : kDamageFinders) {
     RETURN_IF_ERROR(NoteDamage(catalog, medium_uuid, finder, ""));
   }
   return Status::Ok();

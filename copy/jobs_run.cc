@@ -182,6 +182,8 @@ void Jobs::Impl::EndJob(const JobPtr& job, JobState state, Errc error,
                         const std::string& message) {
   spool.Release(job->id());
   claims.Drop(job->id());
+  // The log alone shall tell why.
+  if (state != JobState::kDone) job->Log(message);
   job->End(state, error, message);
   const Status stored = store.Save(*job);
   if (!stored.ok()) {

@@ -46,8 +46,9 @@ Json JobJson(const JobRecord& job) {
   row["target"] =
       job.target_volume.empty() ? job.request.target : job.target_volume;
   row["medium"] = job.target_medium;
-  row["mode"] = CopyModeName(job.request.mode);
-  row["policy"] = PolicyName(job.request.policy);
+  const bool compares = job.kind == JobKind::kCompare;
+  row["mode"] = compares ? Json() : Json(CopyModeName(job.request.mode));
+  row["policy"] = compares ? Json() : Json(PolicyName(job.request.policy));
   row["method"] = job.method;
   row["state"] = JobStateName(job.state);
   row["cancel_requested"] = job.cancel_requested;
@@ -56,7 +57,6 @@ Json JobJson(const JobRecord& job) {
   row["regions_done"] = job.regions_done;
   row["bytes_copied"] = job.bytes_copied;
   row["bytes_verified"] = job.bytes_verified;
-  const bool compares = job.kind == JobKind::kCompare;
   row["regions_compared"] = compares ? Json(job.regions_compared) : Json();
   row["regions_changed"] = compares ? Json(job.regions_changed) : Json();
   row["generation"] = GenerationJson(job.generation);

@@ -23,9 +23,19 @@ Result<std::unique_ptr<Service>> Service::Open(const ServiceOptions& options,
 
   Catalog::Options catalog_options;
   catalog_options.cache_bytes = options.catalog_cache_bytes;
-  ASSIGN_OR_RETURN(
-      service->catalog_,
-      Catalog::Open(config.directory + "/catalog", catalog_options));
+  Result<std::unique_ptr<Catalog>> catalog =
+      Catalog::Open(config.directory + "/catalog", catalog_options);
+  if (!catalog.ok()) {
+    Error error = catalog.error();
+    if (error.code == Errc::kCorruption) {
+      error.message += fmt::format(
+          "; the directory {}/catalog may be deleted: `vellum inventory` then "
+          "makes it again from the media, but for what README.md says",
+          config.directory);
+    }
+    return error;
+  }
+  service->catalog_ = std::move(*catalog);
 
   ASSIGN_OR_RETURN(LibraryDevices devices, OpenLibraryDevices(config));
   service->manual_ = devices.manual;

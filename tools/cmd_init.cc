@@ -109,6 +109,11 @@ int InitManual(const Cli& cli, const InitArguments& arguments,
 }
 
 int Init(const Cli& cli, InitArguments& arguments) {
+  if (arguments.directory.empty()) {
+    return cli.Fail(
+        Error{Errc::kInvalidArgument, "init: the directory has no name"},
+        kExitUsage);
+  }
   const std::string directory =
       std::filesystem::absolute(arguments.directory).lexically_normal();
   if (!arguments.changer.empty()) return InitScsi(cli, arguments, directory);

@@ -33,15 +33,19 @@ class ServiceFixture : public testing::Test {
 
   std::string directory() const { return dir_.Sub("library"); }
 
+  Result<ServiceOptions> Options() const {
+    ServiceOptions options;
+    ASSIGN_OR_RETURN(options.config, ReadLibraryConfig(directory()));
+    return options;
+  }
+
   void Start() {
-    Result<LibraryConfig> config = ReadLibraryConfig(directory());
-    ASSERT_OK(config);
+    const Result<ServiceOptions> options = Options();
+    ASSERT_OK(options);
     Result<LibraryLock> lock = LibraryLock::Take(directory());
     ASSERT_OK(lock);
-    ServiceOptions options;
-    options.config = *config;
     Result<std::unique_ptr<Service>> service =
-        Service::Open(options, std::move(*lock));
+        Service::Open(*options, std::move(*lock));
     ASSERT_OK(service);
     service_ = std::move(*service);
     control_ = std::make_unique<ControlTree>(service_.get());

@@ -232,6 +232,31 @@ TEST_F(ServiceTest, O11_TwoMediaWithOneVolumeAreAnAlert) {
   }
 }
 
+TEST_F(ServiceTest, ACorruptCatalogSaysHowToMakeItAgain) {
+  control_.reset();
+  tree_.reset();
+  service_.reset();
+  std::ofstream(directory() + "/catalog/CURRENT") << "nonsense";
+  ASSERT_OK_AND_ASSIGN(ServiceOptions options, Options());
+  ASSERT_OK_AND_ASSIGN(LibraryLock lock, LibraryLock::Take(directory()));
+  const auto service = Service::Open(options, std::move(lock));
+  EXPECT_THAT(service, HasErrc(Errc::kCorruption));
+  EXPECT_THAT(service, MessageHas(directory() + "/catalog may be deleted"));
+  EXPECT_THAT(service, MessageHas("vellum inventory"));
+}
+
+TEST_F(ServiceTest, JobsThatFailSayWhyInTheirLog) {
+  Run("format V00001 name=VOL-A");
+  Run("format V00002 name=VOL-B");
+  const JobId id = Run("compare VOL-A VOL-B")["job"];
+  ASSERT_OK_AND_ASSIGN(const JobRecord job, service_->jobs().Wait(id));
+  ASSERT_EQ(job.state, JobState::kFailed);
+  EXPECT_THAT(*Cat(fmt::format("jobs/{}/log", id)), HasSubstr(job.message));
+  const Json row = CatJson("jobs.json").back();
+  EXPECT_TRUE(row["mode"].is_null()) << row;
+  EXPECT_TRUE(row["policy"].is_null()) << row;
+}
+
 TEST_F(ServiceTest, V3_ABackupThatDiffersIsAnAlertAndAnError) {
   Run("format V00001 name=VOL-A");
   const std::string text(100'000, 'n');
