@@ -125,7 +125,10 @@ std::string LibraryAround(const std::string& path) {
   for (std::filesystem::path dir = path; dir != dir.root_path();
        dir = dir.parent_path()) {
     std::error_code unreadable;  // what we may not see we cannot hide
-    if (std::filesystem::exists(dir / "library.toml", unreadable)) return dir;
+    if (std::filesystem::exists(dir / "library.toml", unreadable) &&
+        std::filesystem::is_directory(dir / "state", unreadable)) {
+      return dir;
+    }
   }
   return "";
 }

@@ -47,8 +47,9 @@ Json JobJson(const JobRecord& job) {
       job.target_volume.empty() ? job.request.target : job.target_volume;
   row["medium"] = job.target_medium;
   const bool compares = job.kind == JobKind::kCompare;
-  row["mode"] = compares ? Json() : Json(CopyModeName(job.request.mode));
-  row["policy"] = compares ? Json() : Json(PolicyName(job.request.policy));
+  const bool copies = job.kind == JobKind::kCopy;
+  row["mode"] = copies ? Json(CopyModeName(job.request.mode)) : Json();
+  row["policy"] = copies ? Json(PolicyName(job.request.policy)) : Json();
   row["method"] = job.method;
   row["state"] = JobStateName(job.state);
   row["cancel_requested"] = job.cancel_requested;

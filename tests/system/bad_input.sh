@@ -18,6 +18,7 @@ mkdir "$mnt" "$side"
 
 check "init" vellum init "$lib" --slots 8 --media 7 --capacity 32M
 refuses 1 "$lib" vellum init "$lib"
+refuses 2 "no name" vellum init ""
 refuses 1 "slots" vellum init "$work/none" --slots 0
 refuses 1 "capacity" vellum init "$work/none" --capacity 1M
 [[ ! -e $work/none/library.toml ]] || fail "a refused init left something"
@@ -46,6 +47,7 @@ check "mount" vellum mount "$lib" "$mnt"
 refuses 1 "process|pid" vellum mount "$lib" "$side"
 check "a second library" vellum init "$work/library2" --media 1 --capacity 16M
 refuses 1 "$mnt" vellum mount "$work/library2" "$mnt"
+refuses 1 "inside the library $lib" vellum mount "$work/library2" "$lib"
 check "the first daemon is alive" vellum --mount "$mnt" status
 
 section "commands of the control tree"
