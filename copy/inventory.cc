@@ -258,7 +258,8 @@ Result<std::vector<InventoryRow>> CompareElements(const Archive& archive,
 
 Result<std::string> ReadLabel(const Archive& archive, const MediumId& medium,
                               std::stop_token stop) {
-  return Look(archive, medium, Trust::kCatalog, stop);
+  std::vector<Conflict> unresolved;
+  return Look(archive, medium, Trust::kCatalog, stop, &unresolved);
 }
 
 Result<std::vector<InventoryRow>> Inventory(const Archive& archive, bool all,
