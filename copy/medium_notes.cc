@@ -48,12 +48,10 @@ Result<MediumNote> ReadMediumNote(const Catalog& catalog, const MediumId& id) {
 
 Status WriteMediumNote(Catalog* catalog, const MediumId& id,
                        const MediumNote& note) {
-  const nlohmann::json json = {{"found", note.found},
-                               {"sectors", note.sectors},
-                               {"freed", note.freed},
-                               {"problem", note.problem},
-                               {"write_once", note.write_once},
-                               {"clearing", note.clearing}};
+  const nlohmann::json json = {
+      {"found", note.found},           {"sectors", note.sectors},
+      {"freed", note.freed},           {"problem", note.problem},
+      {"write_once", note.write_once}, {"clearing", note.clearing}};
   CatalogBatch batch;
   batch.PutRow(kNoteTable, id, json.dump());
   return catalog->Write(batch, Sync::kYes);

@@ -32,8 +32,8 @@ struct MediumNote {
 Result<MediumNote> ReadMediumNote(const Catalog& catalog, const MediumId& id);
 Status WriteMediumNote(Catalog* catalog, const MediumId& id,
                        const MediumNote& note);
-// Keeps `freed` and `clearing`, sets the rest; no problem is known. `info` is of
-// the medium.
+// Keeps `freed` and `clearing`, sets the rest; no problem is known. `info` is
+// of the medium.
 Status NoteMediumContent(Catalog* catalog, const MediumId& id,
                          udf::MediumContent content, const MediumInfo& info);
 

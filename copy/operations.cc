@@ -151,8 +151,8 @@ Result<VolumeRecord> Format(const Archive& archive,
   if (old != nullptr) RETURN_IF_ERROR(BeginClearing(archive, old));
   const auto formatted = udf::FormatVolume(taken.lease.medium(), options);
   if (!formatted.ok()) {
-    const Status known = EndClearing(archive, medium, taken.lease.medium());
-    if (!known.ok()) spdlog::error("medium {}: {}", medium, known.ToString());
+    const Status ended = EndClearing(archive, medium, taken.lease.medium());
+    if (!ended.ok()) spdlog::error("medium {}: {}", medium, ended.ToString());
     return formatted.status();
   }
   // Of an earlier format that was broken off, too.

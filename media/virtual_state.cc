@@ -148,7 +148,7 @@ Result<VirtualPlaces> PlaceInSlots(const std::string& directory,
   for (std::filesystem::directory_iterator it(directory + "/media", ec), end;
        !ec && it != end; it.increment(ec)) {
     const std::filesystem::path path = it->path();
-    if (path.extension() == ".img" && IsValidTag(path.stem())) {
+    if (path.extension() == ".img" && IsVolumeTag(path.stem().string())) {
       tags.insert(path.stem());
     }
   }
