@@ -9,7 +9,7 @@ source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 lib=$work/library
 mnt=$work/mnt
 mkdir "$mnt"
-check "init" vellum init "$lib" --slots 3 --media 2 --capacity 32M
+check "init" vellum init "$lib" --slots 4 --media 3 --capacity 32M
 
 # Waits until a condition holds.
 await() {
@@ -46,9 +46,11 @@ section "attributes come with a listing"
 mkdir "$mnt/ORIG/many"
 touch "$mnt/ORIG/many/"{0001..0600}
 check "sync" vellum --mount "$mnt" sync
-# A mount of its own: its kernel side knows nothing of these files yet.
+# A mount of its own: its kernel side knows nothing of these files yet. Of a
+# backup, because that of a primary keeps nothing.
+check "copy" vellum --mount "$mnt" copy ORIG --to V00003 --wait
 mkdir "$work/side"
-check "mount --volume" vellum --mount "$mnt" mount --volume ORIG "$work/side"
+check "mount --volume" vellum --mount "$mnt" mount --volume V00003 "$work/side"
 [[ $(LC_ALL=C ls -f "$work/side/many" | wc -l) -eq 602 ]] || fail "the listing"
 # Whatever needs the daemon now waits until it is killed.
 kill -STOP "$daemon"
@@ -75,12 +77,12 @@ for name in listcopymedia listmedia mcstat acmtrkstat mm; do
 done
 check "listmedia" grep -q V00001 <("$work/listmedia")
 check "listcopymedia" grep -q -- --UNUSED-- <("$work/listcopymedia")
-check "mcstat" grep -q 1024-1026 <("$work/mcstat")
+check "mcstat" grep -q 1024-1027 <("$work/mcstat")
 check "acmtrkstat" grep -q Transaction-Disk <("$work/acmtrkstat")
-check "mm" "$work/mm" 1025 1026 0 0 /dev/sg3
+check "mm" "$work/mm" 1025 1027 0 0 /dev/sg3
 grep -q '"volume_tag": *"V00002"' <(vellum media --json) || fail "media --json"
 for words in status changer elements drives media copies track history jobs \
-  alerts "info ORIG" "sync" "fsck ORIG" inventory "move 1026 1025" \
+  alerts "info ORIG" "sync" "fsck ORIG" inventory "move 1027 1025" \
   "copy ORIG --wait" "jobs 1" "jobs 1 --log" "threshold ORIG 90" \
   "fsck --image $lib/media/V00002.img" "info --image $lib/media/V00002.img"; do
   # shellcheck disable=SC2086  # words
@@ -141,7 +143,7 @@ check "nothing was lost" vellum fsck --image "$lib/media/V00001.img" --data
 section "a killed daemon's mount is removed without asking other daemons"
 other=$work/other
 mkdir "$other"
-check "init" vellum init "$work/library2" --slots 3 --media 2 --capacity 32M
+check "init" vellum init "$work/library2" --slots 4 --media 3 --capacity 32M
 check "mount" vellum mount "$work/library2" "$other"
 check "mount" vellum mount "$lib" "$mnt"
 pid_of() {
