@@ -83,7 +83,7 @@ check "mm" "$work/mm" 1025 1027 0 0 /dev/sg3
 grep -q '"volume_tag": *"V00002"' <(vellum media --json) || fail "media --json"
 for words in status changer elements drives media copies track history jobs \
   alerts "info ORIG" "sync" "fsck ORIG" inventory "move 1027 1025" \
-  "copy ORIG --wait" "jobs 1" "jobs 1 --log" "threshold ORIG 90" \
+  "copy ORIG --to V00002 --wait" "jobs 1" "jobs 1 --log" "threshold ORIG 90" \
   "fsck --image $lib/media/V00002.img" "info --image $lib/media/V00002.img"; do
   # shellcheck disable=SC2086  # words
   vellum $words --json >"$work/json" 2>"$work/errors" ||
