@@ -116,6 +116,7 @@ uint64_t Volume::Impl::RecordSectors(uint64_t more_units) const {
 }
 
 bool Volume::Impl::RecordIsFull() const {
+  if (allocator_ == nullptr) return false;  // not loaded
   return RecordSectors(0) >
          std::max<uint64_t>(
              geometry_.ring_sectors / 2,

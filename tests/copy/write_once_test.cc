@@ -95,8 +95,8 @@ TEST_F(WriteOnceCopyTest, BrokenOffCopyIsNeverComplete) {
       FaultMedium target(Load(), plan);
       ASSERT_THAT(Run(&target, pinned.source), HasErrc(Errc::kDeviceError));
     }
-    EXPECT_EQ(written_,
-              broken == 1 ? WrittenState::kBlank : WrittenState::kOpen);
+    // A write that fails may have been done in part, the first one, too.
+    EXPECT_EQ(written_, WrittenState::kOpen) << broken;
     const auto again = Load();
     const Result<udf::ControlSlot> slot = udf::ReadControlSlot(*again);
     if (slot.ok()) {

@@ -207,6 +207,17 @@ TEST_P(VolumeFullTest, HolesAreMadeAllOverAFullVolume) {
             sectors * kSectorSize * 6 / 10);
 }
 
+TEST_P(VolumeFullTest, AVolumeThatIsNotLoadedTakesNoChanges) {
+  Make(16384);
+  const Result<Attr> file = Create(root_, "file");
+  ASSERT_OK(file);
+  ASSERT_OK(volume_->Detach());
+  EXPECT_THAT(volume_->Unlink(root_, "file"), HasErrc(Errc::kNotReady));
+  EXPECT_THAT(Create(root_, "other"), HasErrc(Errc::kNotReady));
+  EXPECT_THAT(Write(file->ino, 0, 1), HasErrc(Errc::kNotReady));
+  EXPECT_OK(volume_->Sync());
+}
+
 TEST_P(VolumeFullTest, AFailedCommitIsToldToEveryoneWhoAsks) {
   class NoFlush : public BorrowedMedium {
    public:

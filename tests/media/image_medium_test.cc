@@ -110,7 +110,7 @@ TEST_F(ImageMediumTest, ReadOnlyAndFilesWithoutWriteBitsAreProtected) {
 TEST_F(ImageMediumTest, RefusesWhatIsNoMedium) {
   EXPECT_THAT(OpenImageFile(dir_.Sub("none"), false), HasErrc(Errc::kNotFound));
   EXPECT_THAT(OpenImageFile(dir_.Sub("none"), false), MessageHas("none"));
-  EXPECT_THAT(OpenImageFile(dir_.path(), false), HasErrc(Errc::kIsDirectory));
+  EXPECT_THAT(OpenImageFile(dir_.path(), false), HasErrc(Errc::kDeviceError));
   Make(kSectorSize + 1);
   EXPECT_THAT(Open(), HasErrc(Errc::kIncompatible));
   EXPECT_THAT(Open(), MessageHas("2049"));
