@@ -46,7 +46,7 @@ ElementStatus DevicesContract::At(ElementAddress address) {
 
 namespace {
 
-TEST_P(ChangerContract, TellsWhatItIs) {
+TEST_P(ChangerContract, H8_TellsWhatItIs) {
   ASSERT_OK_AND_ASSIGN(const ChangerIdentity identity, changer().Identify());
   EXPECT_FALSE(identity.vendor.empty());
   EXPECT_FALSE(identity.product.empty());
@@ -97,7 +97,7 @@ TEST_P(ChangerContract, MovesIntoImportExport) {
   ASSERT_OK(changer().MoveMedium(map.import_export.first, full_));
 }
 
-TEST_P(ChangerContract, ImpossibleMovesFailAndLoseNothing) {
+TEST_P(ChangerContract, O14_ImpossibleMovesFailAndLoseNothing) {
   ASSERT_OK_AND_ASSIGN(const ElementMap map, changer().Elements());
   const ElementAddress unknown{
       static_cast<uint16_t>(map.storage.first.value + map.storage.count)};

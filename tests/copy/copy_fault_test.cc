@@ -89,7 +89,7 @@ class CopyFaultTest : public EngineTest,
   }
 };
 
-TEST_P(CopyFaultTest, IncrementalCopyIsAtomic) {
+TEST_P(CopyFaultTest, X2_IncrementalCopyIsAtomic) {
   auto target = Target(8192, GetParam());
   const Pinned first = MakeBackup(target.get(), 8192, 21, 100);
   const Pinned next = PinAfter(25, first.generation());

@@ -61,7 +61,7 @@ TEST_F(EngineTest, SmallerTargetIsRefusedBeforeAnythingIsWritten) {
   EXPECT_EQ(content, udf::MediumContent::kBlank);
 }
 
-TEST_F(EngineTest, CopyIsOneGenerationWhileThePrimaryGoesOn) {
+TEST_F(EngineTest, V4_CopyIsOneGenerationWhileThePrimaryGoesOn) {
   Make(8192, 4);
   Change(120);
   const Pinned pinned = Pin();
@@ -114,7 +114,7 @@ TEST_F(EngineTest, AnotherOwnersDataIsWiped) {
   EXPECT_EQ(sector[0], std::byte{0x77});
 }
 
-TEST_F(EngineTest, VerifyFindsASectorThatDoesNotReadBack) {
+TEST_F(EngineTest, O10_VerifyFindsASectorThatDoesNotReadBack) {
   Make(8192, 7);
   Change(100);
   const Pinned pinned = Pin();
@@ -133,7 +133,7 @@ TEST_F(EngineTest, VerifyFindsASectorThatDoesNotReadBack) {
   EXPECT_FALSE(udf::ReadDescription(*target).ok());
 }
 
-TEST_F(EngineTest, IncrementalCopiesFollowThePrimary) {
+TEST_F(EngineTest, V3_IncrementalCopiesFollowThePrimary) {
   auto target = Target(16384);
   Generation at = MakeBackup(target.get(), 16384, 8, 120).generation();
   for (int round = 0; round < 6; ++round) {
@@ -271,7 +271,7 @@ TEST_F(EngineTest, ReadErrorsOfTheSourceComeThrough) {
   EXPECT_THAT(status, MessageHas("PRIMARY"));
 }
 
-TEST_F(EngineTest, FullControlLogIsSaidBeforeTheBackupIsTouched) {
+TEST_F(EngineTest, I7_FullControlLogIsSaidBeforeTheBackupIsTouched) {
   auto target = Target(8192);
   const Pinned first = MakeBackup(target.get(), 8192, 17, 40);
   const udf::Geometry& g = first.source.map->geometry();

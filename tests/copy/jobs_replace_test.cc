@@ -5,7 +5,7 @@
 namespace vellum {
 namespace {
 
-TEST_F(JobsTest, LastCompleteBackupIsReplacedInOneCommit) {
+TEST_F(JobsTest, X2_LastCompleteBackupIsReplacedInOneCommit) {
   udf::SlotState seen = udf::SlotState::kClean;
   bool armed = false;
   job_options_.on_transition = [&](const JobRecord& job) {
@@ -86,7 +86,7 @@ TEST_F(JobsTest, OverwriteLastGoesOnAndSaysSo) {
   ExpectBackup(2, "PRIM", job);
 }
 
-TEST_F(JobsTest, VerifyMismatchFailsTheJobAndLeavesNoBackup) {
+TEST_F(JobsTest, O10_VerifyMismatchFailsTheJobAndLeavesNoBackup) {
   job_options_.on_transition = [this](const JobRecord& job) {
     if (job.state == JobState::kVerifying) {
       const std::byte bad{0x66};
@@ -117,7 +117,7 @@ TEST_F(JobsTest, VerifyMismatchFailsTheJobAndLeavesNoBackup) {
   ExpectBackup(2, "PRIM", again);
 }
 
-TEST_F(JobsTest, VerifyMismatchOfAnIncrementalCopyLeavesTheOldBackup) {
+TEST_F(JobsTest, O10_VerifyMismatchOfAnIncrementalCopyLeavesTheOldBackup) {
   bool armed = false;
   job_options_.on_transition = [this, &armed](const JobRecord& job) {
     if (armed && job.state == JobState::kVerifying) {

@@ -58,7 +58,7 @@ class EachStateTest : public JobsTest,
   JobRecord first_;
 };
 
-TEST_P(EachStateTest, DaemonDiesAndTheJobGoesOn) {
+TEST_P(EachStateTest, O9_DaemonDiesAndTheJobGoesOn) {
   bool armed = false;
   job_options_.on_transition = [&armed](const JobRecord& job) {
     if (armed && job.state == GetParam().state) {
@@ -99,7 +99,7 @@ TEST_P(EachStateTest, DaemonDiesAndTheJobGoesOn) {
   EXPECT_EQ(history.size(), GetParam().second ? 2u : 1u);
 }
 
-TEST_P(EachStateTest, CancelEndsTheJobUnlessItCommits) {
+TEST_P(EachStateTest, O9_CancelEndsTheJobUnlessItCommits) {
   bool armed = false;
   Status cancelled;
   job_options_.on_transition = [this, &armed,

@@ -5,7 +5,7 @@
 namespace vellum {
 namespace {
 
-TEST_F(JobsTest, ThePoolBindsOneMediumToOneVolume) {
+TEST_F(JobsTest, O8_ThePoolBindsOneMediumToOneVolume) {
   Start(1, 4);
   MakePrimary(1, "ONE");
   MakePrimary(2, "TWO");
@@ -15,7 +15,7 @@ TEST_F(JobsTest, ThePoolBindsOneMediumToOneVolume) {
   EXPECT_EQ(Copy(Request("TWO")).target_medium, Tag(4));
 }
 
-TEST_F(JobsTest, ExhaustedPoolIsAnErrorAndMovesNothing) {
+TEST_F(JobsTest, O8_ExhaustedPoolIsAnErrorAndMovesNothing) {
   Start(1, 3);
   MakePrimary(1, "ONE");
   MakePrimary(2, "TWO");
@@ -37,7 +37,7 @@ TEST_F(JobsTest, PoolRangeIsKept) {
   EXPECT_THAT(jobs_->Submit(Request("TWO")), HasErrc(Errc::kNoSpace));
 }
 
-TEST_F(JobsTest, NamedTargetsThatMayNotBeOverwritten) {
+TEST_F(JobsTest, I3_NamedTargetsThatMayNotBeOverwritten) {
   Start(1, 5);
   MakePrimary(1, "ONE");
   MakePrimary(2, "TWO");
@@ -70,7 +70,7 @@ TEST_F(JobsTest, NamedTargetsThatMayNotBeOverwritten) {
   EXPECT_EQ(Copy(request).target_medium, Tag(5));
 }
 
-TEST_F(JobsTest, CopyToTheImportSlotStaysThere) {
+TEST_F(JobsTest, O5_CopyToTheImportSlotStaysThere) {
   Start(1, 3);
   MakePrimary(1, "PRIM");
   ASSERT_OK(library_->Move({1026}, {768}));
@@ -84,7 +84,7 @@ TEST_F(JobsTest, CopyToTheImportSlotStaysThere) {
   EXPECT_EQ(Copy(Request("PRIM")).target_medium, Tag(2));
 }
 
-TEST_F(JobsTest, OwnerOnTheMediumCountsWhenTheCatalogDoesNotKnow) {
+TEST_F(JobsTest, I3_OwnerOnTheMediumCountsWhenTheCatalogDoesNotKnow) {
   Start(1, 3);
   MakePrimary(1, "ONE");
   MakePrimary(2, "TWO");
@@ -104,7 +104,7 @@ TEST_F(JobsTest, OwnerOnTheMediumCountsWhenTheCatalogDoesNotKnow) {
   ExpectAllHome();
 }
 
-TEST_F(JobsTest, PoolPassesOverMediaThatHoldSomething) {
+TEST_F(JobsTest, O8_PoolPassesOverMediaThatHoldSomething) {
   Start(1, 5);
   MakePrimary(1, "PRIM");
   const Bytes foreign(64 * kSectorSize, std::byte{0x42});
@@ -230,7 +230,7 @@ TEST_F(JobsTest, TargetKnownToBeTooSmallMovesNothing) {
   EXPECT_EQ(fake_->moves(), moves);
 }
 
-TEST_F(JobsTest, TooLittleStagingSpaceMovesNothing) {
+TEST_F(JobsTest, O2_TooLittleStagingSpaceMovesNothing) {
   job_options_.spool_limit = 2 << 20;
   Start(1, 3);
   MakePrimary(1, "PRIM");

@@ -14,7 +14,7 @@ namespace {
 
 using States = std::vector<JobState>;
 
-TEST_F(JobsTest, ImageCopyNeedsOneDriveAndIsIdentical) {
+TEST_F(JobsTest, O1_ImageCopyNeedsOneDriveAndIsIdentical) {
   States states;
   job_options_.on_transition = [&states](const JobRecord& job) {
     states.push_back(job.state);
@@ -46,7 +46,7 @@ TEST_F(JobsTest, ImageCopyNeedsOneDriveAndIsIdentical) {
   EXPECT_EQ(history[0].generation, job.generation);
 }
 
-TEST_F(JobsTest, StreamingCopyUsesTwoDrivesAndNoSpool) {
+TEST_F(JobsTest, O3_StreamingCopyUsesTwoDrivesAndNoSpool) {
   job_options_.on_transition = [this](const JobRecord& job) {
     if (job.state == JobState::kVerifying) {
       // Both drives are the job's, and the spool is not used.
@@ -67,7 +67,7 @@ TEST_F(JobsTest, StreamingCopyUsesTwoDrivesAndNoSpool) {
   ExpectAllHome();
 }
 
-TEST_F(JobsTest, StreamingWithOneDriveIsRefusedAndMovesNothing) {
+TEST_F(JobsTest, O3_StreamingWithOneDriveIsRefusedAndMovesNothing) {
   Start(1, 3);
   MakePrimary(1, "PRIM");
   const size_t moves = fake_->moves();
@@ -80,7 +80,7 @@ TEST_F(JobsTest, StreamingWithOneDriveIsRefusedAndMovesNothing) {
 class IncrementalTest : public JobsTest,
                         public testing::WithParamInterface<uint16_t> {};
 
-TEST_P(IncrementalTest, CopiesOnlyWhatChanged) {
+TEST_P(IncrementalTest, V3_CopiesOnlyWhatChanged) {
   Start(GetParam(), 4);
   MakePrimary(1, "PRIM");
   Fill("PRIM", 3);
@@ -113,7 +113,7 @@ TEST_P(IncrementalTest, CopiesOnlyWhatChanged) {
 INSTANTIATE_TEST_SUITE_P(Drives, IncrementalTest,
                          testing::Values(uint16_t{1}, uint16_t{2}));
 
-TEST_F(JobsTest, MinicopyFailsWhereOnlyAFullCopyIsPossible) {
+TEST_F(JobsTest, V5_MinicopyFailsWhereOnlyAFullCopyIsPossible) {
   Start(2, 4);
   MakePrimary(1, "PRIM");
   CopyRequest request = Request("PRIM", CopyMode::kIncremental);
@@ -145,7 +145,7 @@ TEST_F(JobsTest, V5_OptionsThatTheModeCannotFulfilAreRefused) {
   EXPECT_TRUE(jobs_->List().empty());
 }
 
-TEST_F(JobsTest, PolicyFullCopiesEverythingAndSaysSo) {
+TEST_F(JobsTest, V5_PolicyFullCopiesEverythingAndSaysSo) {
   Start(2, 4);
   MakePrimary(1, "PRIM");
   Fill("PRIM", 4);
@@ -159,7 +159,7 @@ TEST_F(JobsTest, PolicyFullCopiesEverythingAndSaysSo) {
   ExpectBackup(2, "PRIM", job);
 }
 
-TEST_F(JobsTest, WritersRunDuringEveryKindOfCopy) {
+TEST_F(JobsTest, V4_WritersRunDuringEveryKindOfCopy) {
   Start(2, 4);
   MakePrimary(1, "PRIM");
   Fill("PRIM", 8);
@@ -263,7 +263,7 @@ TEST_F(JobsTest, WholeCopiesEverySector) {
   }
 }
 
-TEST_F(JobsTest, CompareFindsTheSectorThatDiffers) {
+TEST_F(JobsTest, V3_CompareFindsTheSectorThatDiffers) {
   Start(1, 3);
   MakePrimary(1, "PRIM");
   Fill("PRIM", 17);

@@ -52,7 +52,7 @@ TEST_F(JobsTest, FormatMakesAVolumeKnown) {
   EXPECT_EQ(root.attr.uid, 7u);
 }
 
-TEST_F(JobsTest, FormatRefusesWhatIsThere) {
+TEST_F(JobsTest, I15_FormatRefusesWhatIsThere) {
   Start(1, 3);
   MakePrimary(1, "PRIM");
   FormatRequest request;
@@ -90,7 +90,7 @@ TEST_F(JobsTest, FormatRefusesWhatIsThere) {
   EXPECT_THAT(Format(archive(), third), HasErrc(Errc::kBusy));
 }
 
-TEST_F(JobsTest, FormatWithClearReplacesTheVolume) {
+TEST_F(JobsTest, I15_FormatWithClearReplacesTheVolume) {
   Start(1, 2);
   MakePrimary(1, "PRIM");
   ASSERT_OK(Write("PRIM", "old", "x"));
@@ -105,7 +105,7 @@ TEST_F(JobsTest, FormatWithClearReplacesTheVolume) {
             std::set<std::string>{"new"});
 }
 
-TEST_F(JobsTest, ConvertMakesABackupAPrimary) {
+TEST_F(JobsTest, I8_ConvertMakesABackupAPrimary) {
   Start(1, 4);
   MakePrimary(1, "PRIM");
   Fill("PRIM", 1);
@@ -165,7 +165,7 @@ TEST_F(JobsTest, ReleaseHandsAVolumeOver) {
   EXPECT_EQ(volumes_->Find("PRIM"), nullptr);
 }
 
-TEST_F(JobsTest, ConvertTakesTheOwnersNameWhenThatIsGone) {
+TEST_F(JobsTest, I8_ConvertTakesTheOwnersNameWhenThatIsGone) {
   Start(1, 3);
   MakePrimary(1, "PRIM");
   Fill("PRIM", 1);
@@ -178,7 +178,7 @@ TEST_F(JobsTest, ConvertTakesTheOwnersNameWhenThatIsGone) {
   EXPECT_EQ(record.medium, Tag(2));
 }
 
-TEST_F(JobsTest, ConvertRefusesWhatIsNoCompleteBackup) {
+TEST_F(JobsTest, I8_ConvertRefusesWhatIsNoCompleteBackup) {
   Start(1, 3);
   MakePrimary(1, "PRIM");
   EXPECT_THAT(Convert(archive(), "PRIM", "X"), HasErrc(Errc::kInvalidArgument));
@@ -240,7 +240,7 @@ TEST_F(JobsTest, FsckOfAMissingMediumNamesTheVolumeToo) {
   EXPECT_THAT(report, MessageHas("medium V00001"));
 }
 
-TEST_F(JobsTest, InventoryReadsWhatIsNotKnown) {
+TEST_F(JobsTest, O7_InventoryReadsWhatIsNotKnown) {
   Start(1, 4);
   MakePrimary(1, "PRIM");
   udf::FormatOptions format;

@@ -12,7 +12,7 @@
 namespace vellum {
 namespace {
 
-TEST(SpoolTest, ReservationsShareTheLimit) {
+TEST(SpoolTest, O2_ReservationsShareTheLimit) {
   TempDir dir;
   Spool spool(dir.Sub("spool"), 10 << 20);
   ASSERT_OK(spool.Reserve(1, 6 << 20));
@@ -34,7 +34,7 @@ TEST(SpoolTest, ReservationsShareTheLimit) {
   EXPECT_EQ(free, 3u << 20);
 }
 
-TEST(SpoolTest, MoreThanTheDiskHasIsRefused) {
+TEST(SpoolTest, O2_MoreThanTheDiskHasIsRefused) {
   TempDir dir;
   Spool spool(dir.Sub("spool"), 0);
   ASSERT_OK_AND_ASSIGN(const uint64_t free, spool.Free());

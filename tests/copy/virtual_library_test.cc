@@ -142,7 +142,7 @@ TEST_F(VirtualLibraryCopyTest, MissingImageFileIsSaidBeforeStaging) {
   EXPECT_THAT(jobs_->Submit(request), MessageHas(source));
 }
 
-TEST_F(VirtualLibraryCopyTest, EveryKindOfCopy) {
+TEST_F(VirtualLibraryCopyTest, D4_EveryKindOfCopy) {
   FormatRequest format;
   format.medium = "V00001";
   format.volume_id = "DISC";

@@ -115,7 +115,7 @@ TEST_F(ServiceTest, FormatRefusesWhatWouldBeLost) {
   EXPECT_TRUE(tree_->FindByName("VOL-B"));
 }
 
-TEST_F(ServiceTest, ThresholdOfAPrimaryOnly) {
+TEST_F(ServiceTest, I5_ThresholdOfAPrimaryOnly) {
   Run("format V00001 name=VOL-A");
   Run("format V00002 name=BACK role=backup");
   EXPECT_EQ(Run("threshold VOL-A 50")["threshold"], 50);

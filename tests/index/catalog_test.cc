@@ -79,7 +79,7 @@ class CatalogTest : public testing::Test {
   std::unique_ptr<Catalog> catalog_;
 };
 
-TEST_F(CatalogTest, VolumesRoundTripAndPersist) {
+TEST_F(CatalogTest, D5_VolumesRoundTripAndPersist) {
   VolumeRecord first;
   first.index = 1;
   first.id = "PHOTOS";

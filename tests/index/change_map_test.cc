@@ -54,7 +54,7 @@ TEST(RegionSetTest, RunsAreCoalesced) {
   EXPECT_EQ(set.count(), 100u);
 }
 
-TEST(RegionSetTest, SectorsMarkTheirRegions) {
+TEST(RegionSetTest, V1_SectorsMarkTheirRegions) {
   RegionSet set;
   set.InsertSectors(31, 2);  // the last of region 0 and the first of region 1
   set.InsertSectors(96, 32);
@@ -112,7 +112,7 @@ TEST(ChunkTest, MalformedChunksAreCorruption) {
               HasErrc(Errc::kCorruption));
 }
 
-TEST_F(ChangeMapTest, BothEndsOfTheIntervalCount) {
+TEST_F(ChangeMapTest, V1_BothEndsOfTheIntervalCount) {
   RegionSet changed;
   changed.Insert(300);
   Mark(1, changed, 5);
@@ -155,7 +155,7 @@ TEST_F(ChangeMapTest, MalformedChunkNamesItself) {
               HasErrc(Errc::kCorruption));
 }
 
-TEST_F(ChangeMapTest, AgreesWithANaiveMap) {
+TEST_F(ChangeMapTest, V1_AgreesWithANaiveMap) {
   std::mt19937 random(11);
   std::map<uint64_t, uint64_t> model;  // region -> number
   for (uint64_t number = 1; number <= 300; ++number) {

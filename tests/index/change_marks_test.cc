@@ -251,7 +251,7 @@ class MarksRun {
   uint64_t deaths_ = 0;
 };
 
-TEST(ChangeMarksTest, IncrementalCopiesAreWhole) {
+TEST(ChangeMarksTest, V2_IncrementalCopiesAreWhole) {
   const uint64_t only = FromEnvironment("VELLUM_SEED", 0);
   const uint64_t rounds = FromEnvironment("VELLUM_ROUNDS", 40);
   uint64_t incremental = 0, full = 0, deaths = 0;
@@ -268,7 +268,7 @@ TEST(ChangeMarksTest, IncrementalCopiesAreWhole) {
   EXPECT_GT(incremental, only != 0 ? 0u : 200u);
 }
 
-TEST(ChangeMarksTest, OneMarkLessIsCaught) {
+TEST(ChangeMarksTest, V2_OneMarkLessIsCaught) {
   const uint64_t only = FromEnvironment("VELLUM_SEED", 0);
   uint64_t caught = 0;
   for (uint64_t seed = only != 0 ? only : 1; seed <= (only != 0 ? only : 100);

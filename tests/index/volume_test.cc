@@ -206,7 +206,7 @@ TEST_F(VolumeTest, NoSpaceComesFromWriteAndDeletedSpaceComesBack) {
   EXPECT_EQ(FsckText(*medium_), "");
 }
 
-TEST_F(VolumeTest, TheThresholdStopsWritesAndMayBeChanged) {
+TEST_F(VolumeTest, I5_TheThresholdStopsWritesAndMayBeChanged) {
   Make(8192);
   ASSERT_OK(volume_->SetThreshold(50));
   const Attr file = MakeFile("a", "");
@@ -255,7 +255,7 @@ TEST_F(VolumeTest, ASnapshotIsOneGenerationWhileTheVolumeChanges) {
   EXPECT_EQ(CompareMedium(medium_.get(), fuzzer.model()), "");
 }
 
-TEST_F(VolumeTest, ChangedRegionsLeadFromOneSnapshotToTheNext) {
+TEST_F(VolumeTest, V1_ChangedRegionsLeadFromOneSnapshotToTheNext) {
   Make(16384);
   VolumeFuzzer fuzzer(volume_.get(), 5, {});
   MemoryMedium copy(16384);

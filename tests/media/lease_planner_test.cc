@@ -91,7 +91,7 @@ TEST_F(LeasePlannerTest, PrefersAnEmptyDrive) {
   EXPECT_THAT(drives_, ElementsAre(ElementsAre(1)));
 }
 
-TEST_F(LeasePlannerTest, EvictsTheLeastRecentlyUsedIdleMedium) {
+TEST_F(LeasePlannerTest, O19_EvictsTheLeastRecentlyUsedIdleMedium) {
   Plan({Idle("A", 9), Idle("B", 3), Idle("C", 7)}, {Reads({"D"})});
   EXPECT_THAT(drives_, ElementsAre(ElementsAre(1)));
 }
@@ -130,7 +130,7 @@ TEST_F(LeasePlannerTest, OneRecallIsEnough) {
   EXPECT_THAT(plan_.recalls, ElementsAre(0));
 }
 
-TEST_F(LeasePlannerTest, NeverRobsExclusiveOrUnrecallableLeases) {
+TEST_F(LeasePlannerTest, O19_NeverRobsExclusiveOrUnrecallableLeases) {
   Plan({Exclusive("A"), Shared("B", false)}, {Reads({"C"})});
   EXPECT_THAT(started_, IsEmpty());
   EXPECT_THAT(plan_.recalls, IsEmpty());

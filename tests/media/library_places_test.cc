@@ -221,7 +221,7 @@ TEST_F(LibraryTest, ReadingTheStatusDoesNotWaitForARobotForEver) {
   EXPECT_OK(library_->RefreshElements());
 }
 
-TEST_F(LibraryTest, MoveChangesTheHome) {
+TEST_F(LibraryTest, O14_MoveChangesTheHome) {
   Open(Drives(1));
   ASSERT_OK(library_->Move({1024}, {1030}));
   ASSERT_OK_AND_ASSIGN(const MediumPlace place, library_->MediumAt({1030}));
@@ -245,7 +245,7 @@ TEST_F(LibraryTest, MoveIntoAndOutOfADrive) {
   EXPECT_EQ(Activity(0), "empty");
 }
 
-TEST_F(LibraryTest, ImpossibleMovesSayWhy) {
+TEST_F(LibraryTest, O14_ImpossibleMovesSayWhy) {
   Open(Drives(2));
   EXPECT_THAT(library_->Move({1024}, {1025}), HasErrc(Errc::kExists));
   EXPECT_THAT(library_->Move({1024}, {1024}), HasErrc(Errc::kExists));
@@ -277,7 +277,7 @@ TEST_F(LibraryTest, RequestsWaitForAMediumThatIsBeingMoved) {
 
 // ---- what the library knows
 
-TEST_F(LibraryTest, ShowsIdentityElementsAndMedia) {
+TEST_F(LibraryTest, O13_ShowsIdentityElementsAndMedia) {
   Open();
   EXPECT_EQ(library_->Identity().vendor, "FAKE");
   EXPECT_EQ(library_->Elements().storage.count, 8);
@@ -342,7 +342,7 @@ TEST_F(LibraryTest, ADriveThatTheChangerDoesNotHaveIsRefused) {
 
 // ---- on the virtual library
 
-TEST(LibraryOnVirtualLibrary, AMediumGoesHomeAfterTheDaemonDied) {
+TEST(LibraryOnVirtualLibrary, O9_AMediumGoesHomeAfterTheDaemonDied) {
   TempDir dir;
   VirtualLibraryOptions options;
   options.slots = 4;

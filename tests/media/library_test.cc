@@ -72,7 +72,7 @@ TEST_F(LibraryTest, AMediumStaysLoadedUntilTheDriveIsNeeded) {
   EXPECT_EQ(fake_->WhereIs("V00002"), ElementAddress{256});
 }
 
-TEST_F(LibraryTest, TheLeastRecentlyUsedIdleMediumLeaves) {
+TEST_F(LibraryTest, O19_TheLeastRecentlyUsedIdleMediumLeaves) {
   Open(Drives(2));
   Take(Shared("V00001")).Release();
   Take(Shared("V00002")).Release();
@@ -126,7 +126,7 @@ TEST_F(LibraryTest, ExclusiveRecallsSharersOfItsMedium) {
   EXPECT_EQ(fake_->loads(), 1u);
 }
 
-TEST_F(LibraryTest, NobodyIsRobbed) {
+TEST_F(LibraryTest, O19_NobodyIsRobbed) {
   Open(Drives(2));
   MediumLease exclusive = Take(Exclusive("V00001"));
   MediumLease unrecallable = Take(Shared("V00002"));

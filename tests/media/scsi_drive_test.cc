@@ -218,7 +218,7 @@ TEST_F(ScsiDriveTest, AWriteOnceDiscIsBlankOrFull) {
   }
 }
 
-TEST_F(ScsiDriveTest, ADiscThatWasNotFormattedIsIncompatible) {
+TEST_F(ScsiDriveTest, O5_ADiscThatWasNotFormattedIsIncompatible) {
   Make(Optical());
   auto cartridge = std::make_shared<ScsiCartridge>(2048, 4096);
   cartridge->profile = 0x43;

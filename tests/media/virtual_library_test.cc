@@ -76,7 +76,7 @@ class VirtualLibraryTest : public testing::Test {
 
 // ---- init
 
-TEST_F(VirtualLibraryTest, InitMakesMediaInTheFirstSlots) {
+TEST_F(VirtualLibraryTest, H1_InitMakesMediaInTheFirstSlots) {
   Init();
   LibraryDevices devices = Devices();
   EXPECT_EQ(devices.drives.size(), 2u);
@@ -389,7 +389,7 @@ TEST_F(VirtualLibraryTest, TheLockOutlivesItsTakerInTheChild) {
 
 // ---- elements and images
 
-TEST_F(VirtualLibraryTest, PlacesSurviveARestart) {
+TEST_F(VirtualLibraryTest, H1_PlacesSurviveARestart) {
   Init();
   {
     LibraryDevices devices = Devices();
@@ -545,7 +545,7 @@ TEST_F(VirtualLibraryTest, AMoveThatCannotBeRecordedDidNotHappen) {
   }
 }
 
-TEST_F(VirtualLibraryTest, KilledAnywhereEachMediumIsInExactlyOneElement) {
+TEST_F(VirtualLibraryTest, H1_KilledAnywhereEachMediumIsInExactlyOneElement) {
   Init();
   ASSERT_OK_AND_ASSIGN(const LibraryConfig config, ReadLibraryConfig(path_));
   for (int round = 0; round < 20; ++round) {

@@ -55,7 +55,7 @@ TEST_F(ControlTest, TheTreeIsListedAndClosedToOthers) {
             EACCES);
 }
 
-TEST_F(ControlTest, AWriteAnswersOnTheSameFile) {
+TEST_F(ControlTest, D2_AWriteAnswersOnTheSameFile) {
   const Answer good = Tell("format V00001 name=VOL");
   EXPECT_EQ(good.err, 0);
   EXPECT_EQ(good.json["result"]["volume"], "VOL");
@@ -87,7 +87,7 @@ TEST_F(ControlTest, OffsetsOfAnswers) {
   close(fd);
 }
 
-TEST_F(ControlTest, ShellsCanUseIt) {
+TEST_F(ControlTest, D2_ShellsCanUseIt) {
   const std::string script =
       "exec 3<>'" + Control("command") + "'; " +
       "echo 'format V00001 name=VOL' >&3 && cat <&3 > '" + dir_.Sub("out") +
@@ -101,7 +101,7 @@ TEST_F(ControlTest, ShellsCanUseIt) {
       0);
 }
 
-TEST_F(ControlTest, PerVolumeAndPerJobFiles) {
+TEST_F(ControlTest, D2_PerVolumeAndPerJobFiles) {
   Run("format V00001 name=VOL");
   EXPECT_EQ(ReadControl("volumes/VOL/role"), "primary\n");
   EXPECT_THAT(ReadControl("volumes/VOL/info"), HasSubstr("VOL"));

@@ -311,7 +311,7 @@ std::vector<Step> Steps() {
 
 class ParityTest : public MountFixture {};
 
-TEST_F(ParityTest, ErrnosAreThoseOfANativeDirectory) {
+TEST_F(ParityTest, D1_ErrnosAreThoseOfANativeDirectory) {
   Run("format V00001 name=VOL");
   const std::string volume = At("VOL/parity");
   const std::string native = NewDirectory("native");
@@ -371,7 +371,7 @@ TEST_F(ParityTest, AttributesThatOtherCallsChange) {
   close(fd);
 }
 
-TEST_F(ParityTest, ModesOwnersAndTimes) {
+TEST_F(ParityTest, D1_ModesOwnersAndTimes) {
   Run("format V00001 name=VOL");
   const std::string f = At("VOL/f");
   WriteFileOrDie(f, "x");

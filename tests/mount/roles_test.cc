@@ -109,7 +109,7 @@ class RolesTest : public MountFixture {
   std::string backup_;
 };
 
-TEST_F(RolesTest, EveryChangeOfABackupIsRefusedToRoot) {
+TEST_F(RolesTest, I1_EveryChangeOfABackupIsRefusedToRoot) {
   for (const Call& call : Changes()) {
     EXPECT_EQ(ErrnoAfter(call.run(backup_)), EROFS) << call.name;
   }
@@ -117,7 +117,7 @@ TEST_F(RolesTest, EveryChangeOfABackupIsRefusedToRoot) {
   EXPECT_EQ(ErrnoAfter(chmod(backup_.c_str(), 0700)), EROFS);
 }
 
-TEST_F(RolesTest, EveryChangeOfABackupIsRefusedToWhomTheModeAdmits) {
+TEST_F(RolesTest, I1_EveryChangeOfABackupIsRefusedToWhomTheModeAdmits) {
   for (const Call& call : Changes()) {
     // A mode that is not the caller's own: the kernel refuses before us.
     const std::string name = call.name;
@@ -139,7 +139,7 @@ TEST_F(RolesTest, TheSameChangesWorkOnAPrimary) {
   }
 }
 
-TEST_F(RolesTest, FilesOfABackupAreShownButNotOpened) {
+TEST_F(RolesTest, I2_FilesOfABackupAreShownButNotOpened) {
   EXPECT_EQ(ErrnoAfter(open((backup_ + "/file").c_str(), O_RDONLY)), EACCES);
   EXPECT_EQ(InChild([&] {
               if (setuid(1234) != 0) return 255;
@@ -159,7 +159,7 @@ TEST_F(RolesTest, FilesOfABackupAreShownButNotOpened) {
   EXPECT_EQ(getxattr((backup_ + "/file").c_str(), "user.kept", value, 8), 1);
 }
 
-TEST_F(RolesTest, AttributesOfABackupAreThoseOfItsPrimary) {
+TEST_F(RolesTest, I4_AttributesOfABackupAreThoseOfItsPrimary) {
   for (const char* path : {"/file", "/dir", "/dir/inner", "/link"}) {
     struct stat a {
     }, b{};
@@ -211,7 +211,7 @@ TEST_F(RolesTest, AnUpdatedBackupShowsTheNewGeneration) {
   }));
 }
 
-TEST_F(RolesTest, AConvertedBackupIsUsable) {
+TEST_F(RolesTest, I8_AConvertedBackupIsUsable) {
   const std::string id = backup_.substr(backup_.rfind('/') + 1);
   Run("convert " + id + " name=SECOND");
   EXPECT_TRUE(Eventually([&] { return access(backup_.c_str(), F_OK) != 0; }));

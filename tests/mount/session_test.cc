@@ -162,7 +162,7 @@ TEST_F(SessionTest, EndsWithFilesOpen) {
   EXPECT_EQ(ReadFileOrDie(At("VOL/file")), "data");
 }
 
-TEST_F(SessionTest, SyncedFilesSurviveAKill) {
+TEST_F(SessionTest, X1_SyncedFilesSurviveAKill) {
   Run("format V00001 name=VOL");
   const int fd =
       open(At("VOL/file").c_str(), O_CREAT | O_WRONLY | O_CLOEXEC, 0644);

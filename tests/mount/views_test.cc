@@ -93,7 +93,7 @@ TEST_F(OneDriveViewsTest, AMountTakesNoDriveFromOthers) {
   EXPECT_EQ(Tell("format V00002 name=NEW clear=yes").err, 0);
 }
 
-TEST_F(ViewsTest, ABackupIsMountedReadOnly) {
+TEST_F(ViewsTest, D3_ABackupIsMountedReadOnly) {
   const std::string backup = Backup("VOL", "V00002");
   const Json answer = Run("mount " + backup + " dir=" + view_);
   EXPECT_EQ(answer["dir"], view_);
@@ -188,7 +188,7 @@ TEST_F(ViewsTest, D3_AnImageThatADriveHasIsNotMounted) {
   ASSERT_EQ(umount2(view_.c_str(), 0), 0);
 }
 
-TEST_F(ViewsTest, AnImageAloneIsMounted) {
+TEST_F(ViewsTest, D3_AnImageAloneIsMounted) {
   Stop();
   ImageMountOptions options;
   options.image = library() + "/media/V00001.img";

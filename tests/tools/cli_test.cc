@@ -203,7 +203,7 @@ TEST_F(CliTest, OldNamesStandForTheirSubcommand) {
   EXPECT_THAT(sent_, ElementsAre("move 1024 768"));
 }
 
-TEST_F(CliTest, ChangerShowsIdentityAndRanges) {
+TEST_F(CliTest, O13_ChangerShowsIdentityAndRanges) {
   WriteFileOrDie(
       Control("status.json"),
       R"({"changer":{"vendor":"VELLUM","product":"Virtual","revision":"0.1"},)"
@@ -218,7 +218,7 @@ TEST_F(CliTest, ChangerShowsIdentityAndRanges) {
   EXPECT_THAT(out_.str(), HasSubstr("transport       1\n"));
 }
 
-TEST_F(CliTest, WaitFollowsTheJobToItsEnd) {
+TEST_F(CliTest, O21_WaitFollowsTheJobToItsEnd) {
   Answer("{\"job\":3}");
   Jobs(R"([{"id":2,"kind":"copy","state":"failed"},)"
        R"({"id":3,"kind":"copy","state":"done","message":"all equal"}])");
@@ -313,7 +313,7 @@ TEST_F(CliTest, InfoReadsTheVolumesFile) {
   EXPECT_EQ(err_.str(), "vellum: no volume W\n");
 }
 
-TEST_F(CliTest, InventoryPrintsWhatWasFound) {
+TEST_F(CliTest, O7_InventoryPrintsWhatWasFound) {
   Answer(R"([{"element":1024,"medium":"V00001","found":"ORIG"}])");
   EXPECT_EQ(Run({"inventory", "--all"}), kExitOk);
   EXPECT_THAT(sent_, ElementsAre("inventory all=yes"));
