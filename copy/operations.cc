@@ -237,9 +237,7 @@ Result<VolumeRecord> Convert(const Archive& archive, const std::string& backup,
   record.change_floor = slot.generation.number;
   record.threshold = slot.threshold;
   record.copied = TimeSpec();
-  CatalogBatch batch;
-  batch.DeleteChangeMap(record.index);
-  RETURN_IF_ERROR(archive.catalog->Write(batch, Sync::kNo));
+  RETURN_IF_ERROR(archive.catalog->ClearChangeMap(record.index));
   ASSIGN_OR_RETURN(const std::shared_ptr<Volume> primary,
                    archive.volumes->Put(record));
   spdlog::info("medium {}: backup {} is the primary {} now", known.medium,

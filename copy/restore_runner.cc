@@ -176,9 +176,7 @@ Status RestoreRunner::MarkIncomplete(const udf::ControlSlot& slot) {
   record.owner_uuid = slot.owner_uuid;
   record.tree = TreeState::kNone;
   record.copied = TimeSpec();
-  CatalogBatch batch;
-  batch.DeleteChangeMap(record.index);
-  RETURN_IF_ERROR(steps_->archive().catalog->Write(batch, Sync::kNo));
+  RETURN_IF_ERROR(steps_->archive().catalog->ClearChangeMap(record.index));
   return steps_->archive().volumes->Put(std::move(record)).status();
 }
 

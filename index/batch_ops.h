@@ -19,14 +19,13 @@ namespace vellum {
 enum class OpKind : uint8_t {
   kPut = 1,
   kDelete = 2,
-  kDeleteRange = 3,  // [key, value)
 };
 
 struct BatchOp {
   OpKind kind = OpKind::kPut;
   Family family = Family::kMain;
   std::string_view key;
-  std::string_view value;  // kPut: the value; kDeleteRange: the end
+  std::string_view value;  // of a kPut
 };
 
 // Walks over the operations of encoded bytes, which may be anything.
@@ -48,7 +47,6 @@ struct CatalogBatch::Impl {
 
   void Put(Family family, std::string_view key, std::string_view value);
   void Delete(Family family, std::string_view key);
-  void DeletePrefix(Family family, std::string_view prefix);
 };
 
 }  // namespace vellum

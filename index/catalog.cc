@@ -258,9 +258,6 @@ Status Catalog::Impl::Append(std::string_view ops,
       case OpKind::kDelete:
         status = out->Delete(handle, op.key);
         break;
-      case OpKind::kDeleteRange:
-        status = out->DeleteRange(handle, op.key, op.value);
-        break;
     }
     if (!status.ok()) return Failed(status, "change " + DescribeKey(op.key));
   }

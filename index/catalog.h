@@ -51,9 +51,6 @@ class CatalogBatch {
   // One chunk of the change map (index/change_map.h).
   void PutChangeChunk(VolumeIndex volume, uint32_t chunk,
                       std::string_view value);
-  // Everything of the volume's tree: inodes and names (not the record).
-  void DeleteTree(VolumeIndex volume);
-  void DeleteChangeMap(VolumeIndex volume);
   void DeletePending(VolumeIndex volume);
   void DeleteVolume(VolumeIndex volume);
   // Records of the layers above: `table` is a short name ("job", "history",
@@ -146,6 +143,13 @@ class Catalog {
   using VisitInode = std::function<bool(InodeNumber, InodeRecord&&)>;
   Status ForEachInode(VolumeIndex volume, const VisitInode& visit,
                       const CatalogSnapshot* snapshot = nullptr) const;
+
+  // Deletes the tree of a volume (inodes and names, not the record), or its
+  // change map, in bounded batches that are not synced: a crash may leave a
+  // part. Nothing may rely on what is deleted: the record of the volume says
+  // so before, kScanning or kNone for the tree.
+  Status ClearTree(VolumeIndex volume);
+  Status ClearChangeMap(VolumeIndex volume);
 
   // Copies the tree (inodes and names) of one volume as of `snapshot` over that
   // of another, in bounded batches. The target's record must say kScanning

@@ -28,17 +28,14 @@ bool BatchReader::Next(BatchOp* op) {
   const uint8_t kind = head >> 4;
   const uint8_t family = head & 0x0F;
   if (kind < static_cast<uint8_t>(OpKind::kPut) ||
-      kind > static_cast<uint8_t>(OpKind::kDeleteRange) ||
-      family >= kFamilies) {
+      kind > static_cast<uint8_t>(OpKind::kDelete) || family >= kFamilies) {
     in.Fail();
   }
   op->kind = static_cast<OpKind>(kind);
   op->family = static_cast<Family>(family);
   op->key = in.String();
   op->value = op->kind == OpKind::kDelete ? std::string_view() : in.String();
-  // A range that ends before it begins would be refused only by the database.
-  if (!in.ok() || op->key.empty() ||
-      (op->kind == OpKind::kDeleteRange && op->value < op->key)) {
+  if (!in.ok() || op->key.empty()) {
     malformed_ = true;
     left_ = {};
     return false;
@@ -60,11 +57,6 @@ void CatalogBatch::Impl::Put(Family family, std::string_view key,
 
 void CatalogBatch::Impl::Delete(Family family, std::string_view key) {
   PutOp(&ops, OpKind::kDelete, family, key);
-}
-
-void CatalogBatch::Impl::DeletePrefix(Family family, std::string_view prefix) {
-  PutOp(&ops, OpKind::kDeleteRange, family, prefix);
-  PutString(&ops, PrefixEnd(prefix));
 }
 
 CatalogBatch::CatalogBatch() : impl_(std::make_unique<Impl>()) {}
@@ -99,15 +91,6 @@ void CatalogBatch::DeleteDirent(VolumeIndex volume, InodeNumber dir,
 void CatalogBatch::PutChangeChunk(VolumeIndex volume, uint32_t chunk,
                                   std::string_view value) {
   impl_->Put(Family::kChanges, ChangeChunkKey(volume, chunk), value);
-}
-
-void CatalogBatch::DeleteTree(VolumeIndex volume) {
-  impl_->DeletePrefix(Family::kInodes, InodesPrefix(volume));
-  impl_->DeletePrefix(Family::kDirents, DirentsPrefix(volume));
-}
-
-void CatalogBatch::DeleteChangeMap(VolumeIndex volume) {
-  impl_->DeletePrefix(Family::kChanges, ChangeChunksPrefix(volume));
 }
 
 void CatalogBatch::DeletePending(VolumeIndex volume) {

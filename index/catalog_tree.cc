@@ -17,8 +17,8 @@
 namespace vellum {
 namespace {
 
-// CopyTree: what is written at once.
-constexpr size_t kCopyBatchBytes = 1 << 20;
+// What copying or deleting a tree writes at once.
+constexpr size_t kTreeBatchBytes = 1 << 20;
 
 }  // namespace
 
@@ -123,6 +123,36 @@ Status Catalog::ForEachInode(VolumeIndex volume, const VisitInode& visit,
       });
 }
 
+Status Catalog::Impl::DeletePrefix(Family family, std::string_view prefix,
+                                   const char* what) {
+  rocksdb::WriteBatch batch;
+  RETURN_IF_ERROR(ScanPrefix(
+      family, prefix, nullptr, /*fill_cache=*/false,
+      [&](std::string_view key, std::string_view) -> Result<bool> {
+        const rocksdb::Status deleted = batch.Delete(Handle(family), key);
+        if (!deleted.ok()) return Failed(deleted, "delete " + DescribeKey(key));
+        if (batch.GetDataSize() < kTreeBatchBytes) return true;
+        const Status written = Write(&batch, Sync::kNo, what);
+        if (!written.ok()) return written;
+        batch.Clear();
+        return true;
+      }));
+  if (batch.Count() == 0) return Status::Ok();
+  return Write(&batch, Sync::kNo, what);
+}
+
+Status Catalog::ClearTree(VolumeIndex volume) {
+  constexpr const char* kWhat = "delete a tree";
+  RETURN_IF_ERROR(
+      impl_->DeletePrefix(Family::kInodes, InodesPrefix(volume), kWhat));
+  return impl_->DeletePrefix(Family::kDirents, DirentsPrefix(volume), kWhat);
+}
+
+Status Catalog::ClearChangeMap(VolumeIndex volume) {
+  return impl_->DeletePrefix(Family::kChanges, ChangeChunksPrefix(volume),
+                             "delete a change map");
+}
+
 Status Catalog::CopyTree(VolumeIndex from, const CatalogSnapshot& snapshot,
                          VolumeIndex to) {
   if (from == to) {
@@ -131,10 +161,8 @@ Status Catalog::CopyTree(VolumeIndex from, const CatalogSnapshot& snapshot,
                               "copied over itself",
                               from));
   }
-  CatalogBatch clear;
-  clear.DeleteTree(to);
+  RETURN_IF_ERROR(ClearTree(to));
   rocksdb::WriteBatch batch;
-  RETURN_IF_ERROR(impl_->Append(clear.impl_->ops, &batch));
   const auto write = [&] {
     const Status status = impl_->Write(&batch, Sync::kNo, "copy a tree");
     batch.Clear();
@@ -149,7 +177,7 @@ Status Catalog::CopyTree(VolumeIndex from, const CatalogSnapshot& snapshot,
           const rocksdb::Status put =
               batch.Put(impl_->Handle(family), RebaseKey(key, to), value);
           if (!put.ok()) return impl_->Failed(put, "copy " + DescribeKey(key));
-          if (batch.GetDataSize() < kCopyBatchBytes) return true;
+          if (batch.GetDataSize() < kTreeBatchBytes) return true;
           const Status written = write();
           if (!written.ok()) return written;
           return true;

@@ -121,14 +121,14 @@ Status Volume::Impl::Scan(Medium* medium, VolumeRecord record) {
     scanning.tree = TreeState::kScanning;
     CatalogBatch batch;
     batch.DeletePending(index_);
-    batch.DeleteTree(index_);
-    batch.DeleteChangeMap(index_);
     batch.PutVolume(scanning);
     RETURN_IF_ERROR(catalog_->Write(batch, Sync::kYes));
     MutexLock lock(&mu_);
     record_.tree = TreeState::kScanning;
     ++tree_version_;  // no names until the end
   }
+  RETURN_IF_ERROR(catalog_->ClearTree(index_));
+  RETURN_IF_ERROR(catalog_->ClearChangeMap(index_));
   const std::string context = "scan of volume " + record.id;
   Result<std::unique_ptr<udf::Reader>> reader = udf::Reader::Open(medium);
   if (!reader.ok()) return reader.status().WithContext(context);

@@ -366,10 +366,17 @@ Status Volumes::Impl::Forget(const Volume& volume) {
   record.tree = TreeState::kNone;
   CatalogBatch batch;
   batch.PutVolume(record);
-  batch.DeleteTree(record.index);
-  batch.DeleteChangeMap(record.index);
   batch.DeletePending(record.index);
   const Status stored = catalog->Write(batch, Sync::kYes);
+  if (stored.ok()) {
+    // What a failure leaves costs room, and goes with the next scan.
+    Status cleared = catalog->ClearTree(record.index);
+    if (cleared.ok()) cleared = catalog->ClearChangeMap(record.index);
+    if (!cleared.ok()) {
+      spdlog::warn("volume {}: removed, but not all of it: {}", record.id,
+                   cleared.error().message);
+    }
+  }
   std::list<ParkedOperation> parked;
   {
     MutexLock lock(&mu_);

@@ -94,7 +94,7 @@ std::vector<Bytes> RecordsSeeds() {
   batch.PutVolume(volume);
   batch.PutInode(1, 70, inode);
   batch.PutDirent(1, 2, dirent);
-  batch.DeleteTree(1);
+  batch.DeleteInode(1, 71);
   const std::vector<std::string> texts = {
       Encode(volume),
       Encode(inode),

@@ -226,8 +226,8 @@ TEST_F(CatalogTest, SnapshotsStayAsTheyWere) {
   batch.PutChangeChunk(1, 0, "old");
   Write(batch);
   const auto snapshot = catalog_->Snapshot();
+  ASSERT_OK(catalog_->ClearTree(1));
   CatalogBatch change;
-  change.DeleteTree(1);
   change.PutInode(1, 41, InodeOfSize(2));
   change.PutDirent(1, 9, Dirent("new", 41));
   change.PutChangeChunk(1, 0, "new");
@@ -349,7 +349,7 @@ TEST_F(CatalogTest, BatchesSerialize) {
   batch.PutInode(1, 40, InodeOfSize(4));
   batch.DeleteInode(1, 41);
   batch.PutDirent(1, 9, Dirent("name", 40));
-  batch.DeleteTree(2);
+  batch.DeleteInode(2, 1);
   EXPECT_GT(batch.bytes(), 0u);
   CatalogBatch before;
   before.PutInode(1, 41, InodeOfSize(1));
@@ -395,9 +395,7 @@ TEST_F(CatalogTest, DeletingAChangeMapLeavesOthers) {
   batch.PutChangeChunk(1, 0, "one");
   batch.PutChangeChunk(2, 7, "two");
   Write(batch);
-  CatalogBatch remove;
-  remove.DeleteChangeMap(1);
-  Write(remove);
+  ASSERT_OK(catalog_->ClearChangeMap(1));
   EXPECT_EQ(*catalog_->GetChangeChunk(1, 0), "");
   std::map<uint32_t, std::string> chunks;
   ASSERT_OK(catalog_->ForEachChangeChunk(
@@ -428,7 +426,7 @@ TEST_F(CatalogTest, InMemoryTouchesNoDisk) {
 }
 
 // Random changes of two volumes against maps, with reopens in between, so that
-// range deletions, Bloom filters and table files meet in many ways.
+// deleted trees, Bloom filters and table files meet in many ways.
 TEST_F(CatalogTest, AgreesWithAModel) {
   using Id = std::pair<VolumeIndex, InodeNumber>;
   std::map<Id, uint64_t> inodes;
@@ -445,7 +443,9 @@ TEST_F(CatalogTest, AgreesWithAModel) {
       switch (below(20)) {
         case 0:
           if (below(8) != 0) break;
-          batch.DeleteTree(volume);
+          Write(batch);
+          batch = CatalogBatch();
+          ASSERT_OK(catalog_->ClearTree(volume));
           std::erase_if(inodes, [&](const auto& entry) {
             return entry.first.first == volume;
           });

@@ -218,7 +218,7 @@ TEST(RecordsTest, DecodersSurviveHostileBytes) {
         &random);
     CatalogBatch batch;
     batch.PutInode(1, 2, RandomInode(&random));
-    batch.DeleteTree(3);
+    batch.DeleteInode(3, 4);
     batch.PutRow("job", random.String(9), random.String(9));
     ExpectSurvivesMutations(batch.Serialize(), CatalogBatch::Parse, &random);
     std::vector<uint64_t> numbers(kChunkRegions);
