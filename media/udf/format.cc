@@ -17,8 +17,11 @@ namespace {
 
 constexpr uint32_t kBackupThreshold = 99;
 constexpr uint64_t kTailSectors = 288;  // reserve sequence and anchors
-// How much of what may hold data a probe reads before it believes it.
+// How much of what may hold data a probe reads before it believes it: its
+// begin, and samples of the whole. FORMAT.md, section 8.
 constexpr uint64_t kProbeSectors = 64 * kTransferSectors;
+constexpr uint64_t kProbeSamples = 128;
+constexpr uint64_t kSampleSectors = kRegionSectors;
 
 bool IsZero(ConstByteSpan data) {
   return std::all_of(data.begin(), data.end(),
@@ -38,8 +41,9 @@ Result<bool> RangeIsZero(Medium& medium, SectorRange range) {
   return true;
 }
 
-// What may hold data, as far as the medium knows and the limit allows.
-Result<bool> AllocatedIsZero(Medium& medium, uint64_t sectors) {
+// The begin of what may hold data, as far as the medium knows and the limit
+// allows.
+Result<bool> BeginIsZero(Medium& medium, uint64_t sectors) {
   uint64_t budget = kProbeSectors;
   for (SectorRange rest = {0, sectors}; budget > 0;) {
     ASSIGN_OR_RETURN(const SectorRange next, medium.NextAllocated(rest));
@@ -49,6 +53,22 @@ Result<bool> AllocatedIsZero(Medium& medium, uint64_t sectors) {
     if (!zero) return false;
     budget -= count;
     rest = {next.first + count, sectors - next.first - count};
+  }
+  return true;
+}
+
+// Media that do not know their holes may be too large to be read: of each of
+// 128 equal parts the begin of what may hold data.
+Result<bool> SamplesAreZero(Medium& medium, uint64_t sectors) {
+  const uint64_t part = std::max(sectors / kProbeSamples, kSampleSectors);
+  for (uint64_t at = 0; at < sectors;) {
+    ASSIGN_OR_RETURN(const SectorRange next,
+                     medium.NextAllocated({at, sectors - at}));
+    if (next.count == 0) return true;
+    const uint64_t count = std::min(next.count, kSampleSectors);
+    ASSIGN_OR_RETURN(const bool zero, RangeIsZero(medium, {next.first, count}));
+    if (!zero) return false;
+    at = next.first / part * part + part;
   }
   return true;
 }
@@ -258,7 +278,9 @@ Result<MediumContent> ProbeMedium(Medium& medium) {
   ASSIGN_OR_RETURN(const bool tail_zero,
                    RangeIsZero(medium, {sectors - tail, tail}));
   if (!tail_zero) return MediumContent::kForeign;
-  ASSIGN_OR_RETURN(const bool rest_zero, AllocatedIsZero(medium, sectors));
+  ASSIGN_OR_RETURN(const bool begin_zero, BeginIsZero(medium, sectors));
+  if (!begin_zero) return MediumContent::kForeign;
+  ASSIGN_OR_RETURN(const bool rest_zero, SamplesAreZero(medium, sectors));
   return rest_zero ? MediumContent::kBlank : MediumContent::kForeign;
 }
 

@@ -23,10 +23,13 @@ struct FormatOptions {
 
 // What is on the medium.
 enum class MediumContent : uint8_t {
-  kBlank,    // zeros where descriptors would be, and nothing allocated
+  kBlank,    // zeros wherever was looked
   kVellum,   // a valid control slot
   kForeign,  // anything else
 };
+// Reads at most 74 MiB, in 128 places and at both ends, however large the
+// medium is, and nothing of what the medium knows to be a hole: FORMAT.md,
+// section 8. A medium that holds data in other places only is taken for blank.
 Result<MediumContent> ProbeMedium(Medium& medium);
 
 // kExists when the medium holds data and `clear` is not set (names the volume

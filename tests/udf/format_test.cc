@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "media/borrowed_medium.h"
 #include "media/udf/codec.h"
 #include "media/udf/control.h"
 #include "media/udf/reader.h"
@@ -195,6 +196,89 @@ TEST(ProbeMedium, TellsBlankVellumAndForeign) {
   ASSERT_OK(FormatVolume(medium, Options("V1")));
   ASSERT_OK_AND_ASSIGN(content, ProbeMedium(medium));
   EXPECT_EQ(content, MediumContent::kVellum);
+}
+
+// A medium that does not know its holes, as every real one; counts what is read
+// of it.
+class PlainMedium : public BorrowedMedium {
+ public:
+  using BorrowedMedium::BorrowedMedium;
+  Status Read(uint64_t lba, ByteSpan out) override {
+    ++reads;
+    const uint64_t sectors = out.size() / kSectorSize;
+    sectors_read += sectors;
+    RETURN_IF_ERROR(BorrowedMedium::Read(lba, out));
+    for (uint64_t i = 0; i < sectors; ++i) {
+      if (lba + i >= filled.first && lba + i < filled.end()) {
+        out[i * kSectorSize] = std::byte{1};
+      }
+    }
+    return Status::Ok();
+  }
+  Result<SectorRange> NextAllocated(SectorRange from) override { return from; }
+
+  uint64_t reads = 0;
+  uint64_t sectors_read = 0;
+  SectorRange filled;  // reads as data
+};
+
+constexpr uint64_t kLargeMedium = 12219392;  // 25 GB
+
+TEST(ProbeMedium, ReadsABoundedPartOfALargeBlankMedium) {
+  MemoryMedium memory(kLargeMedium);
+  PlainMedium medium(&memory);
+  ASSERT_OK_AND_ASSIGN(const MediumContent content, ProbeMedium(medium));
+  EXPECT_EQ(content, MediumContent::kBlank);
+  EXPECT_LE(medium.sectors_read * kSectorSize, uint64_t{74} << 20);
+  EXPECT_LE(medium.reads, 400u);
+
+  // A format is no more: what it writes is not read.
+  ASSERT_OK(FormatVolume(medium, Options("V1")));
+  EXPECT_LE(medium.sectors_read * kSectorSize, uint64_t{160} << 20);
+}
+
+TEST(ProbeMedium, ReadsNoHoles) {
+  MemoryMedium memory(kLargeMedium);
+  class Counting : public PlainMedium {
+   public:
+    using PlainMedium::PlainMedium;
+    Result<SectorRange> NextAllocated(SectorRange from) override {
+      return BorrowedMedium::NextAllocated(from);
+    }
+  } medium(&memory);
+  ASSERT_OK_AND_ASSIGN(const MediumContent content, ProbeMedium(medium));
+  EXPECT_EQ(content, MediumContent::kBlank);
+  EXPECT_LE(medium.sectors_read, 700u) << "begin, end and slots only";
+}
+
+TEST(ProbeMedium, FindsDataAnywhereOnAFilledMedium) {
+  const char* text = "x";
+  // Where other formats have their marks, and the far part of a medium that was
+  // filled from its middle on.
+  for (const uint64_t at : {uint64_t{0}, uint64_t{16}, uint64_t{256},
+                            uint64_t{512}, uint64_t{20000}, kLargeMedium - 257,
+                            kLargeMedium - 288, kLargeMedium - 1}) {
+    MemoryMedium memory(kLargeMedium);
+    PlainMedium medium(&memory);
+    Poke(memory, at, text);
+    ASSERT_OK_AND_ASSIGN(const MediumContent content, ProbeMedium(medium));
+    EXPECT_EQ(content, MediumContent::kForeign) << at;
+  }
+  // A run of 1 % is seen wherever it lies.
+  for (const uint64_t first : {uint64_t{40000}, kLargeMedium / 3,
+                               kLargeMedium / 2, kLargeMedium * 9 / 10}) {
+    MemoryMedium memory(kLargeMedium);
+    PlainMedium medium(&memory);
+    medium.filled = {first, kLargeMedium / 100};
+    ASSERT_OK_AND_ASSIGN(const MediumContent content, ProbeMedium(medium));
+    EXPECT_EQ(content, MediumContent::kForeign) << first;
+  }
+  // A single byte where the medium tells what it holds.
+  MemoryMedium memory(kLargeMedium);
+  ASSERT_OK(memory.Write(kLargeMedium / 5, Bytes(100 * kSectorSize)));
+  Poke(memory, kLargeMedium / 3 * 2 + 7, text);
+  ASSERT_OK_AND_ASSIGN(const MediumContent content, ProbeMedium(memory));
+  EXPECT_EQ(content, MediumContent::kForeign);
 }
 
 TEST(ReadDescription, FindsTheVolumeWithDamagedCopies) {
