@@ -366,7 +366,7 @@ TEST_F(ServiceTest, AVolumeWhoseChangesCannotBeCommittedIsNotMoved) {
             "error");
 }
 
-TEST_F(ServiceTest, EveryTableIsThereTwice) {
+TEST_F(ServiceTest, X9_EveryTableIsThereTwice) {
   Run("format V00001 name=VOL-A");
   for (const std::string_view name : kTableNames) {
     const Result<std::string> text =

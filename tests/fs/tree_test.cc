@@ -113,7 +113,7 @@ TEST_F(TreeTest, VolumeAttributes) {
   EXPECT_OK(Tree::CheckSetXattr("user.vellumness"));
 }
 
-TEST_F(TreeTest, StateOfAFileFollowsCommitAndCopy) {
+TEST_F(TreeTest, X6_StateOfAFileFollowsCommitAndCopy) {
   Run("format V00001 name=VOL-A");
   const ShownVolumePtr shown = tree_->FindByName("VOL-A");
   ASSERT_TRUE(shown);

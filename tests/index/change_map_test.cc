@@ -123,7 +123,7 @@ TEST_F(ChangeMapTest, V1_BothEndsOfTheIntervalCount) {
   EXPECT_THAT(ChangedBetween(*catalog_, 2, 0, 9)->Runs(), IsEmpty());
 }
 
-TEST_F(ChangeMapTest, SnapshotKeepsItsMap) {
+TEST_F(ChangeMapTest, D5_SnapshotKeepsItsMap) {
   RegionSet changed;
   changed.Insert(1);
   Mark(1, changed, 5);

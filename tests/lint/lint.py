@@ -30,6 +30,8 @@ THIRD_PARTY = [
     (r"^udfread/", r"^tests/readers/"),
     (r"^(spdlog|fmt)/", r"."),
 ]
+# Found and linked by some CMakeLists.txt.
+LIBRARIES = ["fuse3", "RocksDB", "sgutils2", "CLI11", "GTest"]
 # Folders of headers that belong to the system.
 SYSTEM_FOLDERS = {"sys", "linux", "asm", "netinet", "arpa"}
 
@@ -154,6 +156,22 @@ def check_folders(tree, paths):
         yield folder or ".", 1, "folder", "no README.md says what lives here"
 
 
+def check_layout(tree, paths):
+    """D6: what stands at the top, and what it is built with."""
+    for name in ["CMakeLists.txt", "README.md"] + [
+            f"{folder}/README.md" for folder in LAYERS + ["tests"]]:
+        if name not in paths:
+            yield name, 1, "layout", "is missing"
+    build = ""
+    for path in paths:
+        if os.path.basename(path) == "CMakeLists.txt":
+            with open(os.path.join(tree, path), encoding="utf-8") as file:
+                build += file.read()
+    for library in LIBRARIES:
+        if not re.search(rf"\b{library}\b", build, re.IGNORECASE):
+            yield "CMakeLists.txt", 1, "layout", f"{library} is not used"
+
+
 # RULES
 def lint(tree):
     findings = []
@@ -175,6 +193,7 @@ def lint(tree):
         for check in checks:
             findings += [(path, *finding) for finding in check]
     findings += check_folders(tree, paths)
+    findings += check_layout(tree, paths)
     return findings
 
 

@@ -13,6 +13,12 @@ import lint  # noqa: E402
 SPDX = "// SPDX-License-Identifier: Apache-2.0\n"
 GOOD = {
     "README.md": "A tree.\n",
+    "CMakeLists.txt": SPDX + "find_package(fuse3 RocksDB sgutils2 CLI11)\n"
+                      "find_package(GTest)\n",
+    "copy/README.md": "Copy.\n",
+    "fs/README.md": "Mount.\n",
+    "tools/README.md": "Tools.\n",
+    "tests/README.md": "Tests.\n",
     "media/README.md": "Media.\n",
     "media/a.h": SPDX + "#pragma once\n#include <sys/stat.h>\n",
     "index/README.md": "Index.\n",
@@ -83,8 +89,12 @@ class LintTest(unittest.TestCase):
         self.assertEqual(found, [("run", "shell")])
 
     def test_folder_without_readme(self):
-        found = self.rules({"copy/a.cc": SPDX, "copy/b.cc": SPDX})
-        self.assertEqual(found, [("copy", "folder")])
+        found = self.rules({"copy/x/a.cc": SPDX, "copy/x/b.cc": SPDX})
+        self.assertEqual(found, [("copy/x", "folder")])
+
+    def test_layout(self):
+        found = self.rules({"CMakeLists.txt": SPDX + "find_package(fuse3)\n"})
+        self.assertEqual(found, [("CMakeLists.txt", "layout")] * 4)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # In the guest: the job that Vellum is for, with media that a robot moves. The
 # trees ($TREES/first, second, third) come from the host, which reads the media
-# when this is done (main_job.py).
+# when this is done (main_job.py). H8: mtx, sg_inq and Vellum agree (agree.py).
 # shellcheck source=tests/scsi/guest_lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/guest_lib.sh"
 : "${TREES:?the folder of the trees}"

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# What people do on a filesystem, done on a primary volume and compared with a
-# native folder; then other readers of UDF read what is left on the medium.
+# D1: what people do on a filesystem, done on a primary volume and compared with
+# a native folder; then other readers of UDF read what is left on the medium.
 # shellcheck source=tests/system/lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 

@@ -186,6 +186,19 @@ TEST_F(CliTest, TablesComeFromTheControlTree) {
   EXPECT_EQ(out_.str(), "Label\n");
 }
 
+TEST_F(CliTest, O14_MmIsMoveInItsOldForm) {
+  for (const auto& words : std::vector<std::vector<std::string>>{
+           {"1024", "768"}, {"1024", "768", "0", "0", "/dev/sg1"}}) {
+    sent_.clear();
+    EXPECT_EQ(Run(words, "mm"), kExitOk) << err_.str();
+    EXPECT_THAT(sent_, ElementsAre("move 1024 768"));
+    EXPECT_EQ(out_.str(), "moved 1024 to 768\n");
+  }
+  AnswerError("NO_MEDIUM", "element 1030 is empty");
+  EXPECT_EQ(Run({"1030", "768", "0", "0", "/dev/sg1"}, "mm"), kExitFailed);
+  EXPECT_EQ(err_.str(), "vellum: element 1030 is empty\n");
+}
+
 TEST_F(CliTest, OldNamesStandForTheirSubcommand) {
   WriteFileOrDie(Control("media"), "media\n");
   WriteFileOrDie(Control("copies"), "copies\n");
