@@ -58,7 +58,7 @@ class ScsiMedium : public Medium {
   // Write-once media: flushes and closes the disc, which is complete and
   // write-protected then. kNotSupported on others, kWriteProtected on those
   // that are complete.
-  Status Finalize();
+  Status Finalize() override;
 
   // How reads after DropReadCache avoid the cache, as far as was tried: "FUA",
   // "VERIFY", "not".
