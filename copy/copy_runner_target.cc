@@ -85,6 +85,12 @@ Result<CopyRunner::Again> CopyRunner::CopyTo(
     }
     return CopyAtomic(target, std::move(*opened), source, false, read_done);
   }
+  if (opened) {
+    steps_->Log(fmt::format(
+        "overwrites {} without an atomic commit, it is incomplete until the "
+        "copy is done: another complete backup of {} is there",
+        target->volume_id, source.identity.volume_id));
+  }
   return CopyFull(target, source, read_done);
 }
 
@@ -197,13 +203,16 @@ Result<CopyRunner::Again> CopyRunner::NoAtomicCommit(
     RETURN_IF_ERROR(FallBackToFull(why.error().message));
     return Again::kYes;
   }
-  if (last) {
-    steps_->Log(fmt::format(
-        "overwrites {}, the last complete backup of {}, "
-        "as asked for, without an atomic commit: {}",
-        target->volume_id, source.identity.volume_id, why.error().message));
-  }
-  // A copy that broke off here leaves no backup: the slot says so first.
+  // A copy that broke off here leaves no backup: the slot says so first, and
+  // the log of the job before that.
+  steps_->Log(fmt::format(
+      "overwrites {}{} without an atomic commit, it is incomplete until the "
+      "copy is done: {}",
+      target->volume_id,
+      last ? fmt::format(", the last complete backup of {}, as asked for,",
+                         source.identity.volume_id)
+           : "",
+      why.error().message));
   return CopyFull(target, source, read_done);
 }
 

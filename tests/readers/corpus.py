@@ -90,6 +90,8 @@ class Corpus:
                      65535, 65536, 65537, 2**20 + 1, 2**23 - 1, 2**24]:
             self.file(self.path(b"sizes", b"%d" % size), size)
 
+        self.file(self.path(b"written again"), 1300 * 8192)
+
         at = [b"deep"]
         self.directory(*at)
         for level in range(100):
@@ -188,7 +190,6 @@ class Corpus:
                 file.seek(island * 65536)
                 file.write(self.random.randbytes(3000))
         self.stamp(path)
-        self.file(self.path(b"written again"), 1300 * 8192)
 
     def set_times(self):
         for path, access, modification in reversed(self.times):

@@ -40,6 +40,7 @@ for tree in plain all; do
   check "sync" vellum sync "${tree^^}"
 done
 python3 -B "$readers/corpus.py" scatter "$mnt/PLAIN/scattered" 100
+python3 -B "$readers/corpus.py" scatter "$mnt/PLAIN/written again" 1300
 python3 -B "$readers/corpus.py" scatter "$mnt/ALL/scattered" 100
 python3 -B "$readers/corpus.py" scatter "$mnt/ALL/written again" 1300
 check "unmount" vellum unmount "$mnt"

@@ -4,13 +4,16 @@
 
 Copies of each mode (image with one drive, streaming, incremental) to a new
 medium and onto an old backup; the daemon is killed at a random moment of each.
-Right then, with no daemon, the backup's medium alone is the old or the new
-generation, or says that it is incomplete. After the restart the job ends by
-itself, the backup is exactly the new generation, and all media are at home at
-the end; no medium of the pool is lost to a copy that did not end well. At the
-end a sector of neither generation, and a medium missing from the pool, must be
-noticed.
-VELLUM_ROUNDS (12) copies; VELLUM_SEED repeats the choices, not the moments.
+Right then, with no daemon, what was a backup is, by its medium alone, the old or
+the new generation; incomplete only if the job's log had announced that there was
+no room for an atomic commit. A medium that was none may say incomplete. After
+the restart the job ends by itself, the backup is exactly the new generation, and
+all media are at home at the end; no medium of the pool is lost to a copy that
+did not end well. Every fourth copy leaves the choice of the medium to the pool.
+At the end a sector of neither generation, a backup made incomplete without a
+word, and a medium missing from the pool must be noticed.
+VELLUM_ROUNDS (12) copies, and more until every mode was interrupted twice;
+VELLUM_SEED repeats the choices, not the moments.
 """
 
 import json
@@ -26,11 +29,16 @@ from writer import Writer
 
 MODES = ("image", "streaming", "incremental")
 MEDIA = 7
+INTERRUPTED = 2  # copies of each mode, at least
+ANNOUNCED = "without an atomic commit"
 
 
 class Counts:
-    copies = kills = interrupted = old = new = incomplete = blank = 0
+    copies = kills = old = new = incomplete = announced = blank = 0
     resumed = 0
+
+    def __init__(self):
+        self.interrupted = dict.fromkeys(MODES, 0)  # kills while it ran
 
 
 class Test:
@@ -40,6 +48,7 @@ class Test:
         self.counts = Counts()
         self.writer = Writer(library.path("VOL", "w"), seed, files=12,
                              size=2_000_000, piece=200_000)
+        self.job = None  # of the last copy
         self.backups = {}  # medium -> (volume id, state that it holds)
         self.delay = dict.fromkeys(MODES, 0.2)  # before a kill, at most
         self.homes = library.places()
@@ -53,6 +62,11 @@ class Test:
         for path in sorted(self.writer.log.now.names):
             self.writer.write(path, 0, self.writer.random.randbytes(1_200_000))
 
+    def wanted(self):
+        """A mode that was not interrupted often enough yet, or None."""
+        return next((mode for mode, count in self.counts.interrupted.items()
+                     if count < INTERRUPTED), None)
+
     def change(self):
         for _ in range(self.rng.randrange(5, 40)):
             self.writer.step()
@@ -62,7 +76,8 @@ class Test:
     # --- One copy
 
     def look_at_medium(self, medium, now):
-        """With no daemon: what the copy left there."""
+        """With no daemon: what the copy left there. Answers whether a backup
+        was given up, which must have been announced."""
         image = self.library.image(medium)
         info = self.library.call("info", "--image", image, "--json",
                                  codes=(0, 1))
@@ -70,12 +85,12 @@ class Test:
             expect(medium not in self.backups,
                    f"{medium} was a backup, now: {info.stdout}")
             self.counts.blank += 1
-            return
+            return False
         state = json.loads(info.stdout)["state"]
-        if state != "complete":
-            expect(state in ("incomplete", "in-use"), f"{medium}: {info.stdout}")
+        if state == "incomplete":
             self.counts.incomplete += 1
-            return
+            return medium in self.backups
+        expect(state in ("complete", "in-use"), f"{medium}: {info.stdout}")
         with ReadOnlyMount(self.library, image=image) as side:
             seen = scan(os.path.join(side, "w"))
         old = self.backups.get(medium)
@@ -87,14 +102,25 @@ class Test:
             raise Failure(f"{medium} is complete, but neither the old "
                           f"({old and old[1].difference(seen)}) nor the new "
                           f"generation ({now.difference(seen)})")
+        return False
 
-    def kill(self, job, medium, now):
+    def expect_announced(self, job, media):
+        if not media:
+            return
+        with open(self.library.control("jobs", str(job), "log"),
+                  encoding="utf-8") as file:
+            log = file.read()
+        expect(ANNOUNCED in log, f"{media} given up without a word: {log}")
+        self.counts.announced += 1
+
+    def kill(self, job, media, now):
         """Answers whether the job had not ended yet."""
         self.library.kill()
         self.counts.kills += 1
-        self.look_at_medium(medium, now)
+        given_up = [m for m in media if self.look_at_medium(m, now)]
         self.library.unmount()
         self.library.start()
+        self.expect_announced(job, given_up)
         error = self.writer.log.recovered(scan(self.writer.root))
         if error:
             raise Failure(f"the primary: {error}")
@@ -102,22 +128,26 @@ class Test:
         return self.library.took_up_again(job)
 
     def copy(self, mode, medium):
+        """`medium` None: the pool chooses."""
         now = self.writer.log.now
-        job = self.library.tell(f"copy VOL mode={mode} to={medium}")["job"]
+        target = f" to={medium}" if medium else ""
+        job = self.library.tell(f"copy VOL mode={mode}{target}")["job"]
+        self.job = job
+        media = [medium] if medium else sorted(set(self.homes) - {"V00001"})
         running, killed = True, False
         while running and self.rng.random() < 0.85:
             time.sleep(self.rng.uniform(0, self.delay[mode]))
-            running = self.kill(job, medium, now)
+            running = self.kill(job, media, now)
             # So that most kills hit the copy, at its end, too.
             self.delay[mode] *= 1.2 if running else 0.7
-            self.counts.interrupted += running
+            self.counts.interrupted[mode] += running
             killed = killed or running
         row = self.library.wait_job(job)
         expect(row["state"] == "done", f"job: {row}")
         self.counts.copies += 1
         self.counts.resumed += killed
-        expect(row["medium"] == medium, f"{medium} was wanted: {row}")
-        self.check_backup(medium, row["target"], now)
+        expect(medium in (None, row["medium"]), f"{medium} was wanted: {row}")
+        self.check_backup(row["medium"], row["target"], now)
 
     def check_backup(self, medium, backup, now):
         with ReadOnlyMount(self.library, volume=backup) as side:
@@ -146,7 +176,9 @@ class Test:
         counts, self.counts = self.counts, Counts()  # not of the claim
         medium = min(self.backups)
         self.change()
-        self.copy("image", medium)
+        self.copy("incremental", medium)
+        self.expect_failure("a backup given up without a word",
+                            lambda: self.expect_announced(self.job, [medium]))
         now = self.backups[medium][1]
         path = max(now.names, key=lambda p: os.path.getsize(
             os.path.join(self.writer.root, p)))
@@ -190,11 +222,15 @@ def main():
     with Library(media=MEDIA, slots=MEDIA + 1) as library:
         test = Test(library, seed)
         test.prepare()
-        for number in range(rounds):
+        number = -1
+        while number + 1 < rounds or test.wanted():
+            number += 1
+            expect(number < 3 * rounds, f"interrupted: {test.counts.interrupted}")
             # Every mode to new media first, then onto what is there.
-            mode = MODES[number % len(MODES)]
+            mode = (MODES[number % len(MODES)] if number < rounds
+                    else test.wanted())
             media = sorted(set(test.homes) - {"V00001"})
-            medium = media[number % len(media)]
+            medium = media[number % len(media)] if number % 4 != 2 else None
             try:
                 test.change()
                 test.copy(mode, medium)
@@ -208,10 +244,12 @@ def main():
         test.negative_control()
         library.unmount()
     c = test.counts
+    running = ", ".join(f"{mode} {n}" for mode, n in c.interrupted.items())
     print(f"interrupted: {c.copies} copies done, {c.resumed} of them killed at "
-          f"least once; {c.kills} kills, {c.interrupted} while the job was "
-          f"running; the medium was then: the old generation {c.old}, the new "
-          f"one {c.new}, incomplete {c.incomplete}, blank {c.blank} times")
+          f"least once; {c.kills} kills, while the job was running: {running}; "
+          f"media were then: the old generation {c.old}, the new one {c.new}, "
+          f"incomplete {c.incomplete} ({c.announced} of them backups, as "
+          f"announced), blank {c.blank} times")
     return 0
 
 

@@ -197,6 +197,10 @@ def main():
         test.negative_control()
         counts = test.counts
         library.unmount()
+    # Full ones, and kills between copies, prove nothing of the change map.
+    expect(counts.incremental >= 0.9 * counts.copies,
+           f"{counts.incremental} of {counts.copies} were incremental")
+    expect(counts.interrupted > 0 or rounds < 10, "no copy was killed")
     print(f"regions: {counts.copies} copies, {counts.incremental} incremental "
           f"({counts.copied >> 10} KiB), {counts.kills} kills, "
           f"{counts.interrupted} of them while the copy ran; copies with a "

@@ -2,10 +2,13 @@
 // What `info --image` and `fsck --image` say of an image file.
 #include "tools/image_info.h"
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sys/file.h>
 
 #include <filesystem>
 
+#include "media/file_util.h"
 #include "media/udf/format.h"
 #include "media/virtual_library.h"
 #include "tests/support/status_matchers.h"
@@ -59,6 +62,16 @@ TEST_F(ImageInfoTest, FsckOfANewVolumeIsClean) {
   EXPECT_EQ(report["clean"], true) << report.dump();
   EXPECT_EQ(report["directories"], 1);
   EXPECT_EQ(report["files"], 0);
+}
+
+TEST_F(ImageInfoTest, FsckRefusesWhatADriveHas) {
+  Format();
+  const UniqueFd drive(open(image_.c_str(), O_RDONLY | O_CLOEXEC));
+  ASSERT_EQ(flock(drive.get(), LOCK_EX | LOCK_NB), 0);
+  const auto report = FsckImage(image_, {});
+  EXPECT_THAT(report, HasErrc(Errc::kBusy));
+  EXPECT_THAT(report, MessageHas(image_ + ": a drive of a running library"));
+  EXPECT_OK(ImageInfo(image_));
 }
 
 TEST_F(ImageInfoTest, FsckFindsDamage) {
