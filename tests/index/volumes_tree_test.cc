@@ -14,12 +14,14 @@ namespace {
 
 class TreeReplacedTest : public VolumesTest {
  protected:
+  static constexpr int kNoStep = -1;
+
   // Options that count the calls; commits fail at `fail_at_` when it is set.
   VolumesOptions Options() {
     VolumesOptions options = QuickOptions();
     options.on_tree_replaced = [this] { ++told_; };
     options.volume.on_commit_step = [this](CommitStep step) {
-      if (fail_at_.load() != step) return Status::Ok();
+      if (fail_at_ != static_cast<int>(step)) return Status::Ok();
       return Status(Errc::kDeviceError, "made to fail");
     };
     return options;
@@ -42,7 +44,7 @@ class TreeReplacedTest : public VolumesTest {
   }
 
   std::atomic<int> told_ = 0;
-  std::atomic<std::optional<CommitStep>> fail_at_;
+  std::atomic<int> fail_at_ = kNoStep;  // a CommitStep
 };
 
 TEST_F(TreeReplacedTest, AGenerationThatIsDecidedLaterIsTold) {
@@ -51,11 +53,11 @@ TEST_F(TreeReplacedTest, AGenerationThatIsDecidedLaterIsTold) {
   {
     // Committed on the medium; the catalog does not learn it.
     ASSERT_OK_AND_ASSIGN(VolumeUse use, volumes_->Use(volume));
-    fail_at_ = CommitStep::kRecordFlushed;
+    fail_at_ = static_cast<int>(CommitStep::kRecordFlushed);
     EXPECT_FALSE(MakeAndSync(use, "synced").ok());
   }
   Stop();
-  fail_at_ = std::nullopt;
+  fail_at_ = kNoStep;
   ASSERT_EQ(std::rename(Image().c_str(), Kept().c_str()), 0);
   OpenAll(Options());
   volume = volumes_->Find("ALPHA");
@@ -106,9 +108,9 @@ TEST_F(TreeReplacedTest, WhatAFrozenVolumeLosesIsTold) {
   {
     ASSERT_OK_AND_ASSIGN(VolumeUse use, volumes_->Use(volume));
     ASSERT_OK(MakeAndSync(use, "kept"));
-    fail_at_ = CommitStep::kDataWritten;
+    fail_at_ = static_cast<int>(CommitStep::kDataWritten);
     EXPECT_FALSE(MakeAndSync(use, "lost").ok());
-    fail_at_ = std::nullopt;
+    fail_at_ = kNoStep;
   }
   EXPECT_EQ(volumes_->change_count(), count);
   const Status losing = volume->CheckNothingToLose();
