@@ -4,9 +4,11 @@
 #include <algorithm>
 #include <map>
 #include <optional>
+#include <set>
 #include <utility>
 
 #include "copy/clearing.h"
+#include "copy/inventory_progress.h"
 #include "copy/medium_notes.h"
 #include "copy/operations.h"
 #include "copy/shelf.h"
@@ -39,6 +41,10 @@ std::vector<Conflict> ConflictsOf(const Archive& archive, const MediumId& id,
   return conflicts;
 }
 
+void Tell(const Archive& archive, const std::string& step) {
+  if (archive.meter != nullptr) archive.meter->Say(step);
+}
+
 // With Trust::kMedium the volume's tree is read anew in any case.
 Result<std::string> Look(const Archive& archive, const MediumId& id,
                          Trust trust, const std::stop_token& stop,
@@ -57,6 +63,7 @@ Result<std::string> Look(const Archive& archive, const MediumId& id,
   requests.push_back(std::move(request));
   ASSIGN_OR_RETURN(const std::vector<MediumLease> leases,
                    archive.library->AcquireAndWait(std::move(requests), stop));
+  Tell(archive, fmt::format("reads {}", id));
   Medium& medium = leases.front().medium();
   ASSIGN_OR_RETURN(const udf::MediumContent content, udf::ProbeMedium(medium));
   std::optional<udf::ControlSlot> control;
@@ -157,6 +164,7 @@ Status MediaReader::Read(const MediumPlace& place) {
     return Status::Ok();
   }
   std::vector<Conflict> conflicts;
+  Tell(archive_, fmt::format("loads {} from {}", place.id, place.home.value));
   Result<std::string> found =
       Look(archive_, place.id, trust_, stop_, &conflicts);
   row.found = found.ok() ? *found : found.error().ToString();
@@ -167,9 +175,17 @@ Status MediaReader::Read(const MediumPlace& place) {
       row.found += "; " + home.ToString();
     }
   }
+  // Given up while the medium was waited for: it has not been read.
+  if (!found.ok() && stop_.stop_requested()) {
+    return Status(Errc::kInterrupted, "the inventory was given up");
+  }
   rows_[place.id] = std::move(row);
   conflicts_.erase(place.id);
-  if (!conflicts.empty()) conflicts_[place.id] = std::move(conflicts);
+  if (conflicts.empty()) {
+    RETURN_IF_ERROR(NoteMediumRead(archive_.catalog, place.id));
+  } else {
+    conflicts_[place.id] = std::move(conflicts);
+  }
   return Status::Ok();
 }
 
@@ -212,19 +228,54 @@ std::vector<InventoryRow> MediaReader::Rows() const {
   return rows;
 }
 
-Result<std::vector<InventoryRow>> ReadMedia(const Archive& archive, bool all,
-                                            Trust trust,
-                                            const std::stop_token& stop) {
+// Reads these, and what turns out to be in conflict with them.
+Result<std::vector<InventoryRow>> ReadMedia(
+    const Archive& archive, const std::vector<MediumPlace>& media, Trust trust,
+    const std::stop_token& stop) {
+  if (archive.meter != nullptr) archive.meter->Begin("media", media.size());
   MediaReader reader(archive, trust, stop);
-  for (const MediumPlace& place : MediaByHome(archive)) {
-    if (stop.stop_requested()) {
-      return Error{Errc::kInterrupted, "the inventory was given up"};
-    }
-    if (!all && IsKnown(archive, place.id)) continue;
+  for (const MediumPlace& place : media) {
     RETURN_IF_ERROR(reader.Read(place));
+    if (archive.meter != nullptr) archive.meter->Add(1);
   }
   RETURN_IF_ERROR(reader.Resolve());
   return reader.Rows();
+}
+
+Result<std::vector<InventoryRow>> ReadUnknownMedia(
+    const Archive& archive, const std::stop_token& stop) {
+  std::vector<MediumPlace> media = MediaByHome(archive);
+  media.erase(std::remove_if(media.begin(), media.end(),
+                             [&archive](const MediumPlace& place) {
+                               return IsKnown(archive, place.id);
+                             }),
+              media.end());
+  return ReadMedia(archive, media, Trust::kCatalog, stop);
+}
+
+// Every medium but those that were read already.
+Result<std::vector<InventoryRow>> ReadTheRest(const Archive& archive,
+                                              Trust trust,
+                                              const std::stop_token& stop) {
+  ASSIGN_OR_RETURN(const std::set<MediumId> read,
+                   MediaReadAlready(*archive.catalog));
+  std::vector<MediumPlace> media = MediaByHome(archive);
+  media.erase(std::remove_if(media.begin(), media.end(),
+                             [&read](const MediumPlace& place) {
+                               return read.count(place.id) != 0;
+                             }),
+              media.end());
+  ASSIGN_OR_RETURN(std::vector<InventoryRow> rows,
+                   ReadMedia(archive, media, trust, stop));
+  RETURN_IF_ERROR(EndInventory(archive.catalog));
+  return rows;
+}
+
+Result<std::vector<InventoryRow>> ReadAllMedia(const Archive& archive,
+                                               Trust trust,
+                                               const std::stop_token& stop) {
+  RETURN_IF_ERROR(BeginInventory(archive.catalog, trust == Trust::kMedium));
+  return ReadTheRest(archive, trust, stop);
 }
 
 // What the catalog and the element status say together.
@@ -264,23 +315,31 @@ Result<std::string> ReadLabel(const Archive& archive, const MediumId& medium,
 
 Result<std::vector<InventoryRow>> Inventory(const Archive& archive, bool all,
                                             std::stop_token stop) {
-  return ReadMedia(archive, all, Trust::kCatalog, stop);
+  return all ? ReadAllMedia(archive, Trust::kCatalog, stop)
+             : ReadUnknownMedia(archive, stop);
+}
+
+Result<std::vector<InventoryRow>> ResumeInventory(const Archive& archive,
+                                                  std::stop_token stop) {
+  ASSIGN_OR_RETURN(const std::optional<bool> reset,
+                   UnfinishedInventory(*archive.catalog));
+  if (!reset) {
+    return Error{Errc::kNotFound,
+                 "no inventory of all media was broken off: there is nothing "
+                 "to resume"};
+  }
+  RETURN_IF_ERROR(archive.library->RefreshElements(stop));
+  return ReadTheRest(archive, *reset ? Trust::kMedium : Trust::kCatalog, stop);
 }
 
 Result<std::vector<InventoryRow>> Reindex(const Archive& archive,
                                           ReindexMode mode,
                                           std::stop_token stop) {
-  switch (mode) {
-    case ReindexMode::kSync:
-      return CompareElements(archive, stop);
-    case ReindexMode::kUpdate:
-      break;
-    case ReindexMode::kReset:
-      RETURN_IF_ERROR(archive.library->RefreshElements(stop));
-      return ReadMedia(archive, /*all=*/true, Trust::kMedium, stop);
-  }
+  if (mode == ReindexMode::kSync) return CompareElements(archive, stop);
   RETURN_IF_ERROR(archive.library->RefreshElements(stop));
-  return ReadMedia(archive, /*all=*/false, Trust::kCatalog, stop);
+  return mode == ReindexMode::kReset
+             ? ReadAllMedia(archive, Trust::kMedium, stop)
+             : ReadUnknownMedia(archive, stop);
 }
 
 }  // namespace vellum

@@ -10,6 +10,7 @@
 #include "copy/clearing.h"
 #include "copy/damage_notes.h"
 #include "copy/medium_notes.h"
+#include "copy/metered_medium.h"
 #include "copy/shelf.h"
 #include "media/udf/format.h"
 #include "media/udf/release.h"
@@ -41,6 +42,7 @@ Result<Taken> Take(const Archive& archive, const MediumId& medium,
   request.owner = owner;
   std::vector<LeaseRequest> requests;
   requests.push_back(std::move(request));
+  if (archive.meter != nullptr) archive.meter->Say("loads " + medium);
   Result<std::vector<MediumLease>> leases =
       archive.library->AcquireAndWait(std::move(requests), stop);
   if (!leases.ok()) {
@@ -50,6 +52,7 @@ Result<Taken> Take(const Archive& archive, const MediumId& medium,
                : leases.status().WithContext("volume " + volume->id());
   }
   taken.lease = std::move(leases->front());
+  if (archive.meter != nullptr) archive.meter->Say("works on " + medium);
   return taken;
 }
 
@@ -149,7 +152,9 @@ Result<VolumeRecord> Format(const Archive& archive,
   options.root_uid = request.root_uid;
   options.root_gid = request.root_gid;
   if (old != nullptr) RETURN_IF_ERROR(BeginClearing(archive, old));
-  const auto formatted = udf::FormatVolume(taken.lease.medium(), options);
+  if (archive.meter != nullptr) archive.meter->Begin("bytes", 0);
+  MeteredMedium metered(&taken.lease.medium(), archive.meter);
+  const auto formatted = udf::FormatVolume(metered, options);
   if (!formatted.ok()) {
     const Status ended = EndClearing(archive, medium, taken.lease.medium());
     if (!ended.ok()) spdlog::error("medium {}: {}", medium, ended.ToString());
@@ -275,8 +280,19 @@ Result<udf::FsckReport> Fsck(const Archive& archive, const std::string& volume,
   ASSIGN_OR_RETURN(const Taken taken,
                    Take(archive, found->record().medium, found,
                         LeaseMode::kShared, "fsck " + volume, stop));
-  ASSIGN_OR_RETURN(udf::FsckReport report,
-                   udf::CheckVolume(taken.lease.medium(), options));
+  if (archive.meter != nullptr) {
+    // How much of the structure there is to read, nobody knows.
+    archive.meter->Begin(
+        "bytes",
+        options.check_data ? found->record().used_blocks * kSectorSize : 0);
+  }
+  MeteredMedium metered(&taken.lease.medium(), archive.meter, stop);
+  const Result<udf::FsckReport> checked = udf::CheckVolume(metered, options);
+  if (stop.stop_requested()) {
+    return Error{Errc::kInterrupted, "fsck of " + volume + ": given up"};
+  }
+  if (!checked.ok()) return checked;
+  const udf::FsckReport& report = *checked;
   std::string damage;
   if (!report.clean()) {
     damage = fmt::format("fsck found {} errors", report.error_count);
@@ -288,7 +304,7 @@ Result<udf::FsckReport> Fsck(const Archive& archive, const std::string& volume,
   }
   RETURN_IF_ERROR(NoteDamage(archive.catalog, found->record().medium_uuid,
                              DamageFinder::kFsck, damage));
-  return report;
+  return checked;
 }
 
 }  // namespace vellum

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "copy/work_meter.h"
 #include "index/catalog.h"
 #include "index/volumes.h"
 #include "media/error.h"
@@ -20,6 +21,8 @@ struct Archive {
   Catalog* catalog = nullptr;
   Library* library = nullptr;
   Volumes* volumes = nullptr;
+  // Where the operation says how far it is; null: nobody watches.
+  WorkMeter* meter = nullptr;
 };
 
 // Finds a medium by element address, volume tag or volume id. kNotFound,
@@ -85,7 +88,8 @@ Result<udf::FsckReport> Fsck(const Archive& archive, const std::string& volume,
                              std::stop_token stop = {});
 
 // Loads every medium whose content is not known (all: every one), reads its
-// label and, if it holds a volume, its tree.
+// label and, if it holds a volume, its tree. kInterrupted: what was read is
+// known.
 struct InventoryRow {
   MediumId medium;
   ElementAddress element;
@@ -93,6 +97,12 @@ struct InventoryRow {
 };
 Result<std::vector<InventoryRow>> Inventory(const Archive& archive, bool all,
                                             std::stop_token stop = {});
+
+// Goes on with the last inventory of all media (or reset, below) that did not
+// come to its end, also over a restart: media that it has read are not read
+// again, and have no row. kNotFound: none was broken off.
+Result<std::vector<InventoryRow>> ResumeInventory(const Archive& archive,
+                                                  std::stop_token stop = {});
 
 // Loads one medium, reads its label and, if it holds a volume, its tree; what
 // it found, as in InventoryRow.

@@ -9,6 +9,7 @@
 #include <string>
 #include <string_view>
 
+#include "copy/operations.h"
 #include "fs/command_line.h"
 #include "fs/json.h"
 #include "index/volumes.h"
@@ -33,6 +34,8 @@ std::span<const NamedCommand> OperatorCommands();
 std::span<const NamedCommand> VolumeCommands();
 
 Error InvalidCommand(std::string message);
+// What the operations of this command work on and report to.
+Archive ArchiveOf(const Service& service, const CommandLine& line);
 // kNotFound names the volume.
 Result<std::shared_ptr<Volume>> FindVolume(const Service& service,
                                            const std::string& id);

@@ -14,10 +14,14 @@
 
 namespace vellum {
 
+class WorkMeter;
+
 struct CommandLine {
   std::string verb;
   std::vector<std::string> args;
   std::map<std::string, std::string> options;
+  // Where the command says how far it is; null: nobody watches.
+  WorkMeter* meter = nullptr;
 };
 
 // A word is an option when it begins with lower case letters, digits and

@@ -33,6 +33,12 @@ Error InvalidCommand(std::string message) {
   return Error{Errc::kInvalidArgument, std::move(message)};
 }
 
+Archive ArchiveOf(const Service& service, const CommandLine& line) {
+  Archive archive = service.archive();
+  archive.meter = line.meter;
+  return archive;
+}
+
 Result<std::shared_ptr<Volume>> FindVolume(const Service& service,
                                            const std::string& id) {
   std::shared_ptr<Volume> volume = service.volumes().Find(id);

@@ -107,7 +107,7 @@ Result<Json> Convert(Service& service, const CommandLine& line,
   RETURN_IF_ERROR(options.Finish());
   ASSIGN_OR_RETURN(
       const VolumeRecord record,
-      vellum::Convert(service.archive(), line.args[0], name, stop));
+      vellum::Convert(ArchiveOf(service, line), line.args[0], name, stop));
   return VolumeInfo(service, record);
 }
 
@@ -167,7 +167,7 @@ Result<Json> PromoteCopy(Service& service, const CommandLine& line,
   options.Args(1, 1, "promote COPY");
   RETURN_IF_ERROR(options.Finish());
   ASSIGN_OR_RETURN(const Promoted promoted,
-                   Promote(service.archive(), line.args[0], stop));
+                   Promote(ArchiveOf(service, line), line.args[0], stop));
   Json result = VolumeInfo(service, promoted.primary);
   result["retired"] =
       promoted.retired.empty() ? Json() : Json(promoted.retired);

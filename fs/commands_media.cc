@@ -39,7 +39,7 @@ Result<Json> Format(Service& service, const CommandLine& line,
   request.medium = line.args[0];
   request.volume_id = *name;
   ASSIGN_OR_RETURN(const VolumeRecord record,
-                   vellum::Format(service.archive(), request, stop));
+                   vellum::Format(ArchiveOf(service, line), request, stop));
   return VolumeInfo(service, record);
 }
 
@@ -99,11 +99,17 @@ Json InventoryJson(const std::vector<InventoryRow>& rows) {
 Result<Json> TakeInventory(Service& service, const CommandLine& line,
                            std::stop_token stop) {
   OptionReader options(line);
-  options.Args(0, 0, "inventory [all=yes]");
+  options.Args(0, 0, "inventory [all=yes | resume=yes]");
   const bool all = options.Flag("all", false);
+  const bool resume = options.Flag("resume", false);
   RETURN_IF_ERROR(options.Finish());
-  ASSIGN_OR_RETURN(const std::vector<InventoryRow> rows,
-                   Inventory(service.archive(), all, stop));
+  if (all && resume) {
+    return InvalidCommand("inventory: all=yes begins anew, resume=yes goes on");
+  }
+  const Archive archive = ArchiveOf(service, line);
+  ASSIGN_OR_RETURN(
+      const std::vector<InventoryRow> rows,
+      resume ? ResumeInventory(archive, stop) : Inventory(archive, all, stop));
   return InventoryJson(rows);
 }
 
@@ -115,7 +121,7 @@ Result<Json> TakeReindex(Service& service, const CommandLine& line,
       options.Choice("mode", {"sync", "update", "reset"}, 1));
   RETURN_IF_ERROR(options.Finish());
   ASSIGN_OR_RETURN(const std::vector<InventoryRow> rows,
-                   Reindex(service.archive(), mode, stop));
+                   Reindex(ArchiveOf(service, line), mode, stop));
   return InventoryJson(rows);
 }
 
@@ -125,8 +131,9 @@ Result<Json> ExportVolume(Service& service, const CommandLine& line,
   options.Args(1, 1, "export VOL [location=TEXT]");
   const std::string location = options.Text("location").value_or("");
   RETURN_IF_ERROR(options.Finish());
-  ASSIGN_OR_RETURN(const Exported exported,
-                   Export(service.archive(), line.args[0], location, stop));
+  ASSIGN_OR_RETURN(
+      const Exported exported,
+      Export(ArchiveOf(service, line), line.args[0], location, stop));
   const bool here = exported.element != ElementAddress();
   return Json{{"volume", exported.record.id},
               {"medium", exported.record.medium},
@@ -139,9 +146,9 @@ Result<Json> ImportMedia(Service& service, const CommandLine& line,
   OptionReader options(line);
   options.Args(0, 1, "import [ELEMENT|TAG|VOL]");
   RETURN_IF_ERROR(options.Finish());
-  ASSIGN_OR_RETURN(
-      const std::vector<ImportRow> rows,
-      Import(service.archive(), line.args.empty() ? "" : line.args[0], stop));
+  ASSIGN_OR_RETURN(const std::vector<ImportRow> rows,
+                   Import(ArchiveOf(service, line),
+                          line.args.empty() ? "" : line.args[0], stop));
   Json media = Json::array();
   for (const ImportRow& row : rows) {
     media.push_back({{"medium", row.medium},

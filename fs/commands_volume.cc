@@ -41,7 +41,7 @@ Result<Json> FsckVolume(Service& service, const CommandLine& line,
   request.check_data = options.Flag("data", false);
   RETURN_IF_ERROR(options.Finish());
   ASSIGN_OR_RETURN(const udf::FsckReport report,
-                   Fsck(service.archive(), line.args[0], request, stop));
+                   Fsck(ArchiveOf(service, line), line.args[0], request, stop));
   return FsckJson(report);
 }
 
@@ -85,7 +85,7 @@ Result<Json> ReleaseVolume(Service& service, const CommandLine& line,
                    FindVolume(service, line.args[0]));
   const Json answer = {{"volume", volume->id()},
                        {"medium", volume->record().medium}};
-  RETURN_IF_ERROR(Release(service.archive(), volume->id(), stop));
+  RETURN_IF_ERROR(Release(ArchiveOf(service, line), volume->id(), stop));
   return answer;
 }
 

@@ -158,10 +158,15 @@ Result<Table> PoolTable(const Service& service) {
                    {"label", "Label"}, {"volume", "Volume"},
                    {"state", "State"}, {"found", "Found"}};
   for (const PoolRow& row : rows) {
-    const bool used = !row.owner.empty() && row.state != "unused";
+    Json label = "--UNUSED--";
+    if (row.state != "unused" && !row.owner.empty()) {
+      label = row.owner;
+    } else if (row.state == "unsuitable") {
+      label = nullptr;  // something else is on it
+    }
     table.rows.push_back({{"slot", row.slot.value},
                           {"medium", row.medium},
-                          {"label", used ? row.owner : "--UNUSED--"},
+                          {"label", label},
                           {"volume", TextOrNull(row.volume)},
                           {"state", row.state},
                           {"found", TextOrNull(row.found)}});

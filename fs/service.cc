@@ -101,7 +101,11 @@ ServiceHooks Service::hooks() const {
 }
 
 Archive Service::archive() const {
-  return Archive{catalog_.get(), library_.get(), volumes_.get()};
+  Archive archive;
+  archive.catalog = catalog_.get();
+  archive.library = library_.get();
+  archive.volumes = volumes_.get();
+  return archive;
 }
 
 PoolRange Service::pool_range() const {
@@ -112,7 +116,9 @@ PoolRange Service::pool_range() const {
 Result<Json> Service::Execute(const std::string& command,
                               std::stop_token stop) {
   try {
-    ASSIGN_OR_RETURN(const CommandLine line, ParseCommandLine(command));
+    ASSIGN_OR_RETURN(CommandLine line, ParseCommandLine(command));
+    const RunningCommands::Entry entry(&running_, command);
+    line.meter = entry.meter();
     Result<Json> result = RunCommand(*this, line, stop);
     const ServiceHooks hooks = this->hooks();
     if (hooks.changed) hooks.changed();

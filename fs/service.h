@@ -16,6 +16,7 @@
 #include "copy/operations.h"
 #include "copy/pool_book.h"
 #include "fs/json.h"
+#include "fs/running_commands.h"
 #include "index/catalog.h"
 #include "index/volumes.h"
 #include "media/error.h"
@@ -77,6 +78,8 @@ class Service {
   // Of the copy pool, as long as no command has set one.
   PoolRange pool_range() const;
   ServiceHooks hooks() const;
+  // Commands of Execute that have not ended.
+  const RunningCommands& running() const { return running_; }
 
   // Ends the jobs' threads; unfinished jobs go on at the next start.
   void StopWork();
@@ -92,6 +95,7 @@ class Service {
   LibraryLock lock_;
   mutable Mutex mu_;  // a leaf
   ServiceHooks hooks_ GUARDED_BY(mu_);
+  RunningCommands running_;
   std::unique_ptr<Catalog> catalog_;
   std::shared_ptr<ManualState> manual_;
   std::unique_ptr<Library> library_;

@@ -338,7 +338,8 @@ Result<Table> BuildTable(const Service& service, size_t index) {
         return JobsTable(s, std::nullopt);
       },
       AlertsTable,
-      [](const Service& s) -> Result<Table> { return RequestsTable(s); }};
+      [](const Service& s) -> Result<Table> { return RequestsTable(s); },
+      [](const Service& s) -> Result<Table> { return RunningTable(s); }};
   return kBuilders[index](service);
 }
 

@@ -11,6 +11,7 @@
 
 #include "copy/job.h"
 #include "fs/json.h"
+#include "fs/running_commands.h"
 #include "fs/text_table.h"
 #include "index/records.h"
 #include "media/error.h"
@@ -20,9 +21,9 @@ namespace vellum {
 
 class Service;
 
-inline constexpr std::array<std::string_view, 12> kTableNames = {
-    "status",  "elements", "drives",  "media", "copies", "pool",
-    "devices", "tracking", "history", "jobs",  "alerts", "requests"};
+inline constexpr std::array<std::string_view, 13> kTableNames = {
+    "status",   "elements", "drives", "media",  "copies",   "pool",   "devices",
+    "tracking", "history",  "jobs",   "alerts", "requests", "running"};
 
 // REQUIRES: index < kTableNames.size().
 Result<Table> BuildTable(const Service& service, size_t index);
@@ -34,6 +35,8 @@ Table JobsTable(const Service& service,
                 const std::optional<std::string>& volume);
 // Open requests to the operator; empty where there is none.
 Table RequestsTable(const Service& service);
+// Commands that run now, and how far they are.
+Table RunningTable(const Service& service);
 Result<Table> TrackingTable(const Service& service,
                             const std::optional<std::string>& volume);
 
@@ -43,6 +46,8 @@ Json VolumeInfo(const Service& service, const VolumeRecord& record);
 Json JobJson(const JobRecord& job);
 // progress of one job: state, percent, rate, remaining time.
 Json JobProgress(const JobRecord& job, TimeSpec now);
+// One command that runs: what it does, how far it is, rate, remaining time.
+Json RunningJson(const RunningCommands::Command& command, TimeSpec now);
 
 // What a check of a volume found, as `fsck` answers it.
 Json FsckJson(const udf::FsckReport& report);

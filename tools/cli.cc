@@ -22,14 +22,22 @@ std::string UsageMessage(const CLI::App& app, const CLI::ParseError& error) {
       if (word[0] != '-') return "unknown command " + word;
     }
   }
+  // The parser names them from the back.
+  if (dynamic_cast<const CLI::ExtrasError*>(&error) != nullptr) {
+    std::string words;
+    for (const std::string& word : app.remaining(/*recurse=*/true)) {
+      words += " " + word;
+    }
+    if (!words.empty()) return "not understood:" + words;
+  }
   return error.what();
 }
 
 // Names of other archive systems' programs that `vellum` answers to when it is
 // called by them (a link); each is an alias of the subcommand, too.
-constexpr std::array<std::string_view, 7> kProgramNames = {
-    "acmbackup", "acmdevdisp", "acmtrkstat", "listcopymedia",
-    "listmedia", "mcstat",     "mm"};
+constexpr std::array<std::string_view, 8> kProgramNames = {
+    "acmbackup",     "acmdevdisp", "acmtrkstat", "copymedia",
+    "listcopymedia", "listmedia",  "mcstat",     "mm"};
 
 void AddGlobalOptions(CLI::App& app, Cli& cli) {
   app.require_subcommand(1);

@@ -147,9 +147,11 @@ Result<std::string> OnlyMount(const std::string& mounts_file) {
                  "no library is mounted (start one with `vellum mount DIR "
                  "MOUNT`)"};
   }
+  std::string known;
+  for (const std::string& library : libraries) known += " " + library;
   return Error{Errc::kOffline,
-               fmt::format("{} libraries are mounted: name one with --mount",
-                           libraries.size())};
+               fmt::format("{} libraries are mounted: name one with --mount:{}",
+                           libraries.size(), known)};
 }
 
 }  // namespace
@@ -160,6 +162,15 @@ std::string Argument(const std::string& text) {
 
 std::string Option(const std::string& key, const std::string& value) {
   return key + "=" + Quoted(value, " \t\r\n\"\\");
+}
+
+std::string CommandText(const std::vector<std::string>& words) {
+  std::string line;
+  for (const std::string& word : words) {
+    if (!line.empty()) line += ' ';
+    line += word;
+  }
+  return line;
 }
 
 Result<Json> ParseAnswer(const std::string& text) {
@@ -224,12 +235,7 @@ std::string Client::ControlPath(const std::string& name) const {
 }
 
 Result<Json> Client::Send(const std::vector<std::string>& words) const {
-  std::string line;
-  for (const std::string& word : words) {
-    if (!line.empty()) line += ' ';
-    line += word;
-  }
-  ASSIGN_OR_RETURN(const std::string answer, exchange_(line));
+  ASSIGN_OR_RETURN(const std::string answer, exchange_(CommandText(words)));
   return ParseAnswer(answer);
 }
 

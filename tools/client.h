@@ -19,6 +19,8 @@ namespace vellum {
 // quoted, too, and so stays an argument.
 std::string Argument(const std::string& text);
 std::string Option(const std::string& key, const std::string& value);
+// The words as one command.
+std::string CommandText(const std::vector<std::string>& words);
 
 // The daemon's answer as a value: its `result`, or its error. An answer that is
 // no JSON or has another form is kInternal.

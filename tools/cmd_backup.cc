@@ -10,6 +10,7 @@
 #include <optional>
 
 #include "tools/cli.h"
+#include "tools/command_progress.h"
 #include "tools/image_info.h"
 #include "tools/job_wait.h"
 
@@ -103,7 +104,8 @@ int Restore(const Cli& cli, const RestoreArguments& arguments) {
 
 int Promote(const Cli& cli, const std::string& copy) {
   return cli.WithDaemon([&](const Client& client) {
-    const Result<Json> result = client.Send({"promote", Argument(copy)});
+    const Result<Json> result =
+        SendAndShow(cli, client, {"promote", Argument(copy)});
     if (!result.ok()) return cli.Fail(result.error());
     return cli.Done(*result, [&] {
       cli.out() << fmt::format("{} is now the primary {}\n", copy,
@@ -123,6 +125,23 @@ int Promote(const Cli& cli, const std::string& copy) {
   });
 }
 
+// "2026-01-31T12:00:00Z copy, job=3 method=full …" of one entry that a copy
+// left on its medium. Times inside are said by the line's own.
+std::string LogLine(const Json& line) {
+  const Json time = line.value("time", Json());
+  const Json entry = line.value("entry", Json());
+  if (!entry.is_object()) return entry.dump();
+  std::string text = time.is_string() ? time.get<std::string>() + " " : "";
+  text += entry.value("event", "entry");
+  for (const auto& [key, value] : entry.items()) {
+    if (key == "event" || value.is_array()) continue;
+    text += fmt::format(
+        " {}={}", key,
+        value.is_string() ? value.get<std::string>() : value.dump());
+  }
+  return text;
+}
+
 void PrintMediumInfo(const Cli& cli, const Json& info) {
   for (const auto& [key, value] : info.items()) {
     if (key == "log") continue;
@@ -130,8 +149,8 @@ void PrintMediumInfo(const Cli& cli, const Json& info) {
         "{:<18}{}\n", key,
         value.is_string() ? value.get<std::string>() : value.dump());
   }
-  for (const Json& entry : info.value("log", Json::array())) {
-    cli.out() << fmt::format("{:<18}{}\n", "log", entry["entry"].dump());
+  for (const Json& line : info.value("log", Json::array())) {
+    cli.out() << fmt::format("{:<18}{}\n", "log", LogLine(line));
   }
 }
 

@@ -7,6 +7,7 @@
 
 #include "tools/cli.h"
 #include "tools/job_wait.h"
+#include "tools/old_forms.h"
 
 namespace vellum {
 
@@ -66,6 +67,8 @@ void AddCopy(CLI::App& app, Cli& cli) {
   auto arguments = std::make_shared<CopyArguments>();
   CLI::App* sub =
       app.add_subcommand("copy", "Copy a primary volume to a backup medium");
+  sub->alias("copymedia");
+  TakeOldDevice(sub);
   CLI::Option_group* volume = sub->add_option_group("source");
   volume->add_option("VOL", arguments->volume, "Volume id of the primary");
   volume->add_option("-v,--volume", arguments->volume, "The same")

@@ -8,6 +8,7 @@
 #include <memory>
 
 #include "tools/cli.h"
+#include "tools/command_progress.h"
 
 namespace vellum {
 
@@ -128,7 +129,7 @@ int Import(const Cli& cli, const std::string& what) {
   return cli.WithDaemon([&](const Client& client) {
     std::vector<std::string> words = {"import"};
     if (!what.empty()) words.push_back(Argument(what));
-    const Result<Json> result = client.Send(words);
+    const Result<Json> result = SendAndShow(cli, client, words);
     if (!result.ok()) return cli.Fail(result.error());
     return cli.Done(*result, [&] {
       for (const Json& row : *result) {

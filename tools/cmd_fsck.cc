@@ -6,6 +6,7 @@
 #include <memory>
 
 #include "tools/cli.h"
+#include "tools/command_progress.h"
 #include "tools/image_info.h"
 
 namespace vellum {
@@ -58,7 +59,7 @@ int Fsck(const Cli& cli, const FsckArguments& arguments) {
   return cli.WithDaemon([&](const Client& client) {
     std::vector<std::string> words = {"fsck", Argument(arguments.volume)};
     if (arguments.data) words.push_back("data=yes");
-    const Result<Json> report = client.Send(words);
+    const Result<Json> report = SendAndShow(cli, client, words);
     if (!report.ok()) return cli.Fail(report.error());
     return Report(cli, arguments.volume, *report);
   });

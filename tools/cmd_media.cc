@@ -8,6 +8,8 @@
 #include <optional>
 
 #include "tools/cli.h"
+#include "tools/command_progress.h"
+#include "tools/old_forms.h"
 
 namespace vellum {
 
@@ -33,7 +35,7 @@ int FormatMedium(const Cli& cli, const FormatArguments& arguments) {
   words.push_back(Option("uid", std::to_string(::getuid())));
   words.push_back(Option("gid", std::to_string(::getgid())));
   return cli.WithDaemon([&](const Client& client) {
-    const Result<Json> result = client.Send(words);
+    const Result<Json> result = SendAndShow(cli, client, words);
     if (!result.ok()) return cli.Fail(result.error());
     return cli.Done(*result, [&] {
       cli.out() << fmt::format("{}: {} volume on {}\n", arguments.name,
@@ -112,7 +114,7 @@ void AddMove(CLI::App& app, Cli& cli) {
 // Sends a command that answers a row for each medium, and prints them.
 int ListMedia(const Cli& cli, const std::vector<std::string>& words) {
   return cli.WithDaemon([&](const Client& client) {
-    const Result<Json> result = client.Send(words);
+    const Result<Json> result = SendAndShow(cli, client, words);
     if (!result.ok()) return cli.Fail(result.error());
     return cli.Done(*result, [&] {
       for (const Json& row : *result) {
@@ -125,19 +127,53 @@ int ListMedia(const Cli& cli, const std::vector<std::string>& words) {
   });
 }
 
-int Inventory(const Cli& cli, bool all) {
+struct InventoryArguments {
+  bool all = false;
+  bool resume = false;
+  std::string copy_start;
+  std::string copy_end;
+};
+
+// With a range it reads every medium, as other systems' inventory does.
+int Inventory(const Cli& cli, const InventoryArguments& arguments) {
+  const bool range = !arguments.copy_start.empty();
   std::vector<std::string> words = {"inventory"};
-  if (all) words.push_back("all=yes");
+  if (arguments.all || range) words.push_back("all=yes");
+  if (arguments.resume) words.push_back("resume=yes");
+  if (range) {
+    const int code = cli.WithDaemon([&](const Client& client) {
+      const Result<Json> set = client.Send(
+          {"setcopyrange", Option("copy-start", arguments.copy_start),
+           Option("copy-end", arguments.copy_end)});
+      return set.ok() ? static_cast<int>(kExitOk) : cli.Fail(set.error());
+    });
+    if (code != kExitOk) return code;
+  }
   return ListMedia(cli, words);
 }
 
 void AddInventory(CLI::App& app, Cli& cli) {
-  auto all = std::make_shared<bool>(false);
+  auto arguments = std::make_shared<InventoryArguments>();
   CLI::App* sub = app.add_subcommand(
       "inventory", "Load media of unknown content and read their labels");
-  sub->add_flag("--all", *all, "Every medium");
-  sub->callback([&cli, all] {
-    cli.action = [&cli, all] { return Inventory(cli, *all); };
+  CLI::Option* all = sub->add_flag("--all", arguments->all, "Every medium");
+  CLI::Option* resume =
+      sub->add_flag("--resume", arguments->resume,
+                    "Go on with the one of all media that was broken off");
+  resume->excludes(all);
+  CLI::Option* start =
+      sub->add_option("--copy-start,--copy_start", arguments->copy_start,
+                      "First set the copy pool's range, from this slot on (as "
+                      "setcopyrange), then read every medium")
+          ->type_name("SLOT");
+  CLI::Option* end = sub->add_option("--copy-end,--copy_end",
+                                     arguments->copy_end, "To this slot")
+                         ->type_name("SLOT");
+  TakeOldDevice(sub);
+  start->needs(end)->excludes(resume);
+  end->needs(start);
+  sub->callback([&cli, arguments] {
+    cli.action = [&cli, arguments] { return Inventory(cli, *arguments); };
   });
 }
 
@@ -172,7 +208,7 @@ int Convert(const Cli& cli, const std::string& backup,
   return cli.WithDaemon([&](const Client& client) {
     std::vector<std::string> words = {"convert", Argument(backup)};
     if (!name.empty()) words.push_back(Option("name", name));
-    const Result<Json> result = client.Send(words);
+    const Result<Json> result = SendAndShow(cli, client, words);
     if (!result.ok()) return cli.Fail(result.error());
     return cli.Done(*result, [&] {
       cli.out() << fmt::format("{} is now the primary volume {}\n", backup,
@@ -197,7 +233,8 @@ void AddConvert(CLI::App& app, Cli& cli) {
 
 int Release(const Cli& cli, const std::string& volume) {
   return cli.WithDaemon([&](const Client& client) {
-    const Result<Json> result = client.Send({"release", Argument(volume)});
+    const Result<Json> result =
+        SendAndShow(cli, client, {"release", Argument(volume)});
     if (!result.ok()) return cli.Fail(result.error());
     return cli.Done(*result, [&] {
       cli.out() << fmt::format(

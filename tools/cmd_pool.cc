@@ -8,6 +8,7 @@
 
 #include "fs/text_table.h"
 #include "tools/cli.h"
+#include "tools/old_forms.h"
 
 namespace vellum {
 
@@ -106,6 +107,7 @@ void AddPoolCommands(CLI::App& app, Cli& cli) {
   set->add_option("--copy-start,--copy_start", range->start,
                   "Address of the first slot")
       ->required();
+  TakeOldDevice(set);
   set->add_option("--copy-end,--copy_end", range->end,
                   "Address of the last slot")
       ->required();

@@ -7,6 +7,7 @@
 #include <array>
 
 #include "tools/cli.h"
+#include "tools/old_forms.h"
 
 namespace vellum {
 
@@ -83,7 +84,10 @@ int Changer(const Cli& cli) {
 void AddTableCommands(CLI::App& app, Cli& cli) {
   for (const Table& table : kTables) {
     CLI::App* sub = app.add_subcommand(table.command, table.about);
-    if (table.alias[0] != '\0') sub->alias(table.alias);
+    if (table.alias[0] != '\0') {
+      sub->alias(table.alias);
+      TakeOldDevice(sub);
+    }
     sub->callback([&cli, &table] {
       cli.action = [&cli, &table] { return PrintTable(cli, table); };
     });
@@ -91,6 +95,7 @@ void AddTableCommands(CLI::App& app, Cli& cli) {
   CLI::App* sub = app.add_subcommand(
       "changer", "Vendor, product, revision and element ranges");
   sub->alias("mcstat");
+  TakeOldDevice(sub);
   sub->callback([&cli] { cli.action = [&cli] { return Changer(cli); }; });
 }
 

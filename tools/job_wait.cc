@@ -9,6 +9,7 @@
 
 #include "media/types.h"
 #include "tools/human.h"
+#include "tools/live_line.h"
 
 namespace vellum {
 
@@ -35,7 +36,7 @@ Result<Json> ReadJob(const Client& client, uint64_t job) {
 // 13 s left". The rate is that of the present state.
 class Progress {
  public:
-  explicit Progress(const Cli& cli) : cli_(cli) {}
+  explicit Progress(const Cli& cli) : cli_(cli), line_(cli.env.err) {}
 
   void Show(const Json& job) {
     const std::string state = job.value("state", "");
@@ -46,17 +47,15 @@ class Progress {
       state_ = state;
       waits_ = waits;
       if (!cli_.env.terminal) {
-        Line(fmt::format("job {}: {}{}", job.value("id", 0), state, waits));
+        *cli_.env.err << fmt::format("job {}: {}{}\n", job.value("id", 0),
+                                     state, waits);
       }
     }
-    if (cli_.env.terminal) Line(Describe(job, now));
+    if (cli_.env.terminal) line_.Show(Describe(job, now));
   }
 
   // Leaves the line of the terminal.
-  void End() {
-    if (cli_.env.terminal && width_ > 0) *cli_.env.err << '\n';
-    width_ = 0;
-  }
+  void End() { line_.Keep(); }
 
  private:
   // ": waits for V00005: held by mount at /srv/a", or nothing.
@@ -85,23 +84,11 @@ class Progress {
     return text;
   }
 
-  void Line(const std::string& text) {
-    if (!cli_.env.terminal) {
-      *cli_.env.err << text << '\n';
-      return;
-    }
-    *cli_.env.err << '\r' << text
-                  << std::string(
-                         width_ > text.size() ? width_ - text.size() : 0, ' ')
-                  << std::flush;
-    width_ = text.size();
-  }
-
   const Cli& cli_;
   std::string state_;
   std::string waits_;
   Clock::time_point since_;
-  size_t width_ = 0;
+  LiveLine line_;
 };
 
 }  // namespace

@@ -200,6 +200,42 @@ TEST_P(CopyFaultTest, BrokenFullCopyIsNeverTakenForAVolume) {
   EXPECT_GT(complete, 0u);
 }
 
+// On a medium that was blank nothing of the volume is ever there without the
+// name of the primary to which the backup belongs.
+TEST_P(CopyFaultTest, I3_TheOwnerIsOnTheMediumBeforeAnyData) {
+  auto target = Target(8192, GetParam());
+  auto unused = Target(8192, GetParam());
+  const Pinned first = MakeBackup(unused.get(), 8192, 27, 60);
+  CrashMedium medium(*target);
+  ASSERT_OK(RunFull(&medium, first.source));
+  const uint32_t partition = first.source.map->geometry().partition_first;
+  size_t without = 0, with = 0;
+  for (const Weather& weather : Weathers(GetParam())) {
+    for (size_t k = 0; k <= medium.EventCount(); ++k) {
+      CrashOptions options = weather.options;
+      options.seed = k + 5;
+      const auto found = medium.ContentAfterCrash(k, options);
+      const Result<udf::ControlSlot> slot = udf::ReadControlSlot(*found);
+      if (slot.ok()) {
+        ++with;
+        ASSERT_EQ(slot->owner_id, "PRIMARY");
+        continue;
+      }
+      ++without;
+      // The anchors at the end are cleared first, with zeros.
+      udf::Sector sector;
+      for (uint64_t lba = partition; lba < 8192; ++lba) {
+        ASSERT_OK(found->Read(lba, sector));
+        ASSERT_EQ(std::count(sector.begin(), sector.end(), std::byte{0}),
+                  static_cast<std::ptrdiff_t>(kSectorSize))
+            << weather.name << " event " << k << " sector " << lba;
+      }
+    }
+  }
+  EXPECT_GT(without, 0u);
+  EXPECT_GT(with, 0u);
+}
+
 // The control: the same changes written straight over the backup, with no
 // record. If the cuts above cannot break this, they prove nothing.
 TEST_P(CopyFaultTest, CopyWithoutARecordIsBroken) {

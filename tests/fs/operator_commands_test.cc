@@ -80,6 +80,15 @@ TEST_F(OperatorCommandsTest, O6_SetCopyRangeIsShownAndSurvivesARestart) {
   ASSERT_EQ(CatJson("copies.json").size(), 2u);
 }
 
+TEST_F(OperatorCommandsTest, O6_PrimariesInTheRangeAreNotUnused) {
+  Run("format V00001 name=VOL-A");
+  const Json primary = RowOf(CatJson("pool.json"), "medium", "V00001");
+  EXPECT_EQ(primary["state"], "unsuitable");
+  EXPECT_TRUE(primary["label"].is_null());
+  EXPECT_EQ(RowOf(CatJson("pool.json"), "medium", "V00002")["label"],
+            "--UNUSED--");
+}
+
 TEST_F(OperatorCommandsTest, O16_ASwappedMediumIsAnAlertUntilItIsFreed) {
   Run("format V00001 name=VOL-A");
   Run("setcopyrange copy-start=1025 copy-end=1025");

@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <sstream>
 #include <string>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -222,6 +223,35 @@ TEST_F(TableColumnsTest, A2_TrackedPairsAreListedInSixColumns) {
   WriteFileOrDie(gate, "go\n");
   ASSERT_OK(service_->jobs().Wait(id));
   EXPECT_EQ(Cells(*Cat("tracking"))[1][3], "tracking");
+}
+
+TEST_F(TableColumnsTest, O21_RunningCommandsSayHowFarTheyAre) {
+  // V00003 is in use: an inventory has to wait for it.
+  LeaseRequest request;
+  request.medium = "V00003";
+  request.owner = "test";
+  std::vector<LeaseRequest> requests;
+  requests.push_back(std::move(request));
+  ASSERT_OK_AND_ASSIGN(std::vector<MediumLease> leases,
+                       service_->library().AcquireAndWait(std::move(requests)));
+  EXPECT_EQ(CatJson("running.json"), Json::array());
+  std::jthread inventory([this] { Run("inventory all=yes\n"); });
+  Json row = Json::object();
+  do {
+    const Json rows = CatJson("running.json");
+    if (!rows.empty()) row = rows[0];
+  } while (row.value("step", Json()) != "loads V00003 from 1026");
+  EXPECT_EQ(row["command"], "inventory all=yes");
+  EXPECT_EQ(row["unit"], "media");
+  EXPECT_EQ(row["done"], 2);
+  EXPECT_EQ(row["total"], 4);
+  EXPECT_EQ(row["percent"], 50);
+  EXPECT_GT(row["per_second"], 0);
+  EXPECT_TRUE(row["remaining_seconds"].is_number());
+  EXPECT_THAT(*Cat("running"), HasSubstr("loads V00003 from 1026"));
+  leases.clear();
+  inventory.join();
+  EXPECT_EQ(CatJson("running.json"), Json::array());
 }
 
 }  // namespace

@@ -179,11 +179,13 @@ TEST_F(CliTest, O17_PromoteSaysWhereTheOriginalIs) {
 
 TEST_F(CliTest, I6_BackupInfoOfAMediumOrAnImage) {
   Answer(R"({"volume":"V00002","owner":"PHOTOS",
-             "log":[{"time":null,"entry":{"job":3}}]})");
+             "log":[{"time":"2026-01-31T12:00:00Z","entry":{"event":"copy",
+             "job":3,"method":"full","started":[1,2]}}]})");
   EXPECT_EQ(Run({"backup-info", "V00002"}), kExitOk);
   EXPECT_EQ(sent_.back(), "backup-info V00002");
   EXPECT_THAT(out_.str(), HasSubstr("owner             PHOTOS\n"));
-  EXPECT_THAT(out_.str(), HasSubstr("{\"job\":3}"));
+  EXPECT_THAT(out_.str(),
+              HasSubstr("2026-01-31T12:00:00Z copy job=3 method=full\n"));
   daemon_ = false;
   EXPECT_EQ(Run({"backup-info", "--image", dir_.Sub("none")}), kExitFailed);
   EXPECT_THAT(err_.str(), HasSubstr("none"));

@@ -18,6 +18,7 @@
 #include "tests/support/status_matchers.h"
 #include "tests/support/temp_dir.h"
 #include "tests/tools/cli_fixture.h"
+#include "tools/command_progress.h"
 
 namespace vellum {
 namespace {
@@ -199,6 +200,27 @@ TEST_F(CliTest, O14_MmIsMoveInItsOldForm) {
   EXPECT_EQ(err_.str(), "vellum: element 1030 is empty\n");
 }
 
+TEST_F(CliTest, ADeviceOfOldScriptsIsTaken) {
+  WriteFileOrDie(Control("status.json"), "{}");
+  WriteFileOrDie(Control("media"), "media\n");
+  EXPECT_EQ(Run({"-l", "/dev/sg1"}, "mcstat"), kExitOk) << err_.str();
+  EXPECT_EQ(Run({"-l", "/dev/sg1"}, "listmedia"), kExitOk) << err_.str();
+  Answer("{\"job\":1}");
+  EXPECT_EQ(Run({"-l", "/dev/sg1", "-v", "V", "-2"}, "copymedia"), kExitOk)
+      << err_.str();
+  EXPECT_EQ(
+      Run({"setcopyrange", "-l", "/dev/sg1", "--copy_start=1", "--copy_end=2"}),
+      kExitOk)
+      << err_.str();
+  Answer("[]");
+  EXPECT_EQ(Run({"inventory", "-l", "/dev/sg1"}), kExitOk) << err_.str();
+  EXPECT_THAT(sent_,
+              ElementsAre("copy V mode=streaming",
+                          "setcopyrange copy-start=1 copy-end=2", "inventory"));
+  EXPECT_EQ(Run({"status", "-l", "/dev/sg1"}), kExitUsage);
+  EXPECT_THAT(err_.str(), HasSubstr("not understood: -l /dev/sg1\n"));
+}
+
 TEST_F(CliTest, OldNamesStandForTheirSubcommand) {
   WriteFileOrDie(Control("media"), "media\n");
   WriteFileOrDie(Control("copies"), "copies\n");
@@ -212,8 +234,14 @@ TEST_F(CliTest, OldNamesStandForTheirSubcommand) {
   EXPECT_EQ(Run({}, "acmtrkstat"), kExitOk);
   EXPECT_EQ(out_.str(), "tracking\n");
   EXPECT_EQ(Run({}, "mcstat"), kExitOk);
+  EXPECT_THAT(out_.str(), HasSubstr("vendor "));
+  WriteFileOrDie(Control("devices.json"), "[]");
+  EXPECT_EQ(Run({"-u"}, "acmdevdisp"), kExitOk);
+  EXPECT_THAT(out_.str(), HasSubstr("Mode"));
   EXPECT_EQ(Run({"1024", "768", "0", "0", "/dev/sg3"}, "mm"), kExitOk);
-  EXPECT_THAT(sent_, ElementsAre("move 1024 768"));
+  Answer("{\"job\":1}");
+  EXPECT_EQ(Run({"-T", "V"}, "acmbackup"), kExitOk);
+  EXPECT_THAT(sent_, ElementsAre("move 1024 768", "backup V track=yes"));
 }
 
 TEST_F(CliTest, O13_ChangerShowsIdentityAndRanges) {
@@ -266,6 +294,74 @@ TEST_F(CliTest, WaitSaysWhatTheJobWaitsFor) {
       HasSubstr("job 3: queued: waits for V00002: held by mount at /srv/a\n"));
   EXPECT_THAT(err_.str(), HasSubstr("job 3: done\n"));
   EXPECT_EQ(out_.str(), "job 3: done: it is done\n");
+}
+
+// The daemon does not answer before somebody asks how far it is.
+TEST_F(CliTest, O21_ATerminalShowsHowFarACommandIs) {
+  environment_.terminal = true;
+  const std::string running = Control("running.json");
+  ASSERT_EQ(mkfifo(running.c_str(), 0600), 0);
+  environment_.connect = [&](const DaemonAddress&) -> Result<Client> {
+    return Client(dir_.path(), [&](const std::string& command) {
+      const int fd = open(running.c_str(), O_WRONLY);  // waits for the reader
+      EXPECT_GE(fd, 0);
+      std::filesystem::remove(running);
+      const std::string rows =
+          R"([{"command":"sync"},{"command":")" + command +
+          R"(","step":"loads V00003 from 1026","unit":"media","done":3,)"
+          R"("total":8,"percent":37,"remaining_seconds":12}])";
+      EXPECT_EQ(write(fd, rows.data(), rows.size()),
+                static_cast<ssize_t>(rows.size()));
+      close(fd);
+      return Result<std::string>("{\"ok\":true,\"result\":[]}\n");
+    });
+  };
+  EXPECT_EQ(Run({"inventory", "--all"}), kExitOk);
+  EXPECT_THAT(err_.str(),
+              HasSubstr("\rinventory all=yes: 3 of 8 media (37 %), loads "
+                        "V00003 from 1026, 12 s left"));
+  // It is gone in the end.
+  EXPECT_EQ(err_.str().back(), '\r');
+  EXPECT_EQ(out_.str(), "");
+}
+
+TEST(DescribeRunningTest, O21_SaysWhatIsKnown) {
+  EXPECT_EQ(DescribeRunning({{"command", "fsck V"}, {"step", "loads V00001"}}),
+            "fsck V: loads V00001");
+  EXPECT_EQ(DescribeRunning({{"command", "fsck V"},
+                             {"step", "works on V00001"},
+                             {"unit", "bytes"},
+                             {"done", 1'500'000},
+                             {"total", 6'000'000},
+                             {"percent", 25},
+                             {"per_second", 500000.5},
+                             {"remaining_seconds", 9}}),
+            "fsck V: 1.5 MB of 6.0 MB (25 %), 500.0 kB/s, works on V00001, 9 s "
+            "left");
+  EXPECT_EQ(DescribeRunning({{"command", "format V"},
+                             {"unit", "bytes"},
+                             {"done", 2'000'000},
+                             {"total", nullptr}}),
+            "format V: 2.0 MB");
+}
+
+TEST_F(CliTest, O7_AnInventoryMaySetThePoolOrGoOn) {
+  Answer("[]");
+  EXPECT_EQ(Run({"inventory", "--copy-start", "1026", "--copy_end", "1030"}),
+            kExitOk);
+  EXPECT_THAT(sent_, ElementsAre("setcopyrange copy-start=1026 copy-end=1030",
+                                 "inventory all=yes"));
+  EXPECT_EQ(Run({"inventory", "--resume"}), kExitOk);
+  EXPECT_EQ(sent_.back(), "inventory resume=yes");
+  EXPECT_EQ(Run({"inventory"}), kExitOk);
+  EXPECT_EQ(sent_.back(), "inventory");
+  sent_.clear();
+  EXPECT_EQ(Run({"inventory", "--copy-start", "1026"}), kExitUsage);
+  EXPECT_EQ(Run({"inventory", "--all", "--resume"}), kExitUsage);
+  AnswerError("INVALID_ARGUMENT", "the library has slots 1024 to 1029");
+  EXPECT_EQ(Run({"inventory", "--copy-start", "1", "--copy-end", "2"}),
+            kExitFailed);
+  EXPECT_THAT(sent_, ElementsAre("setcopyrange copy-start=1 copy-end=2"));
 }
 
 TEST_F(CliTest, LogIsTextOrJson) {

@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0
+// A medium whose reads and writes are counted, and can be given up.
+#pragma once
+
+#include <cstdint>
+#include <stop_token>
+#include <utility>
+
+#include "copy/work_meter.h"
+#include "media/borrowed_medium.h"
+
+namespace vellum {
+
+// Forwards every method; counts the bytes that were read or written. Once
+// `stop` is requested reads answer kInterrupted, so that a long check ends
+// soon: who reads must ask `stop` before he believes what he has found. Writes
+// go on. Ownership: owns neither `base` nor `meter` (null: nobody counts).
+class MeteredMedium : public BorrowedMedium {
+ public:
+  MeteredMedium(Medium* base, WorkMeter* meter, std::stop_token stop = {})
+      : BorrowedMedium(base), meter_(meter), stop_(std::move(stop)) {}
+
+  Status Read(uint64_t lba, ByteSpan out) override {
+    if (stop_.stop_requested()) {
+      return Status(Errc::kInterrupted, Info().name + ": given up");
+    }
+    const Status status = BorrowedMedium::Read(lba, out);
+    if (meter_ != nullptr) meter_->Add(out.size());
+    return status;
+  }
+  Status Write(uint64_t lba, ConstByteSpan data) override {
+    const Status status = BorrowedMedium::Write(lba, data);
+    if (meter_ != nullptr) meter_->Add(data.size());
+    return status;
+  }
+
+ private:
+  WorkMeter* const meter_;
+  const std::stop_token stop_;
+};
+
+}  // namespace vellum
