@@ -5,6 +5,7 @@
 manual.py VELLUM TREE compares
 - docs/vellum.1 with the --help of VELLUM and of each of its subcommands:
   subcommands, other names, options, both ways;
+- the other names with the links that tools/ installs;
 - the commands that README.md and docs/coming-from.md show with the same;
 - docs/vellum-control.7 and docs/control.md with the commands and tables that
   fs/ serves;
@@ -206,6 +207,20 @@ def check_calls(path, text, top, commands):
         yield f"{path}: shows no command"
 
 
+def check_links(tree, commands):
+    """Each other name is a link that the installation makes, and the program
+    knows itself by it."""
+    others = {n for c in commands.values() for n in c.names[1:]}
+    for path, shown in [
+            ("tools/CMakeLists.txt", r"foreach\(name ([^)]*)\)"),
+            ("tools/cli.cc", r"kProgramNames = \{([^}]*)\}")]:
+        match = re.search(shown, read(tree, path))
+        names = set(re.findall(r"\w+", match.group(1))) if match else set()
+        for name in sorted(others ^ names):
+            yield f"{path}: {name} is " + (
+                "missing" if name in others else "no other name of a command")
+
+
 def check_control(tree):
     verbs = set()
     for name in sorted(os.listdir(os.path.join(tree, "fs"))):
@@ -257,8 +272,9 @@ def check(vellum, tree):
     top, commands = commands_of(vellum)
     page = Page(read(tree, "docs/vellum.1"), commands)
     yield from check_page(page, top, commands)
-    for path in ("README.md",):
+    for path in ("README.md", "docs/coming-from.md"):
         yield from check_calls(path, read(tree, path), top, commands)
+    yield from check_links(tree, commands)
     yield from check_control(tree)
     yield from check_keys(tree)
 
