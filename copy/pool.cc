@@ -55,6 +55,17 @@ MediumId TargetClaims::ClaimOf(const std::string& source) const {
 // --- What the catalog says
 // ------------------------------------------------------
 
+namespace {
+
+// Of one two-sided medium.
+bool IsOtherSide(const Library& library, const MediumId& medium,
+                 const MediumId& of) {
+  const Result<MediumPlace> place = library.FindMedium(medium);
+  return place.ok() && place->two_sided() && place->other_side == of;
+}
+
+}  // namespace
+
 Status CheckLoadable(const Library& library, const MediumId& medium) {
   const Result<MediumPlace> place = library.FindMedium(medium);
   if (!place.ok()) return Status(Errc::kNoMedium, place.error().message);
@@ -102,6 +113,12 @@ Result<MediumId> TargetChooser::Named(const CopyRequest& request,
     return Error{Errc::kInvalidArgument,
                  fmt::format("{} is the medium of volume {} itself",
                              request.target, source.id)};
+  }
+  if (IsOtherSide(*archive_.library, medium, source.medium)) {
+    return Error{Errc::kInvalidArgument,
+                 fmt::format("{} is the other side of the medium of volume {}: "
+                             "what destroys one destroys both",
+                             medium, source.id)};
   }
   if (claims_->ClaimedByOther(source.id, medium)) {
     return Error{Errc::kExists,
@@ -273,7 +290,7 @@ Result<MediumId> TargetChooser::Unused(const PoolBook& book,
   });
   std::sort(pool.begin(), pool.end(),
             [](const MediumPlace& a, const MediumPlace& b) {
-              return a.home < b.home;
+              return std::tuple(a.home, a.id) < std::tuple(b.home, b.id);
             });
   size_t used = 0, unsuitable = 0, small = 0;
   for (const MediumPlace& place : pool) {
@@ -299,7 +316,8 @@ Result<MediumId> TargetChooser::Unused(const PoolBook& book,
       ++used;
       continue;
     }
-    if (avoid.count(place.id) != 0 || !place.problem.empty()) {
+    if (avoid.count(place.id) != 0 || !place.problem.empty() ||
+        (place.two_sided() && place.other_side == source.medium)) {
       ++unsuitable;
       continue;
     }

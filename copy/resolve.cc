@@ -52,6 +52,12 @@ Result<MediumId> ResolveMedium(const Archive& archive,
         fmt::format("volume {} is on medium {}, which is not in the library",
                     name, by_volume)};
   }
+  if (const auto side = archive.library->FindMedium(name + "A");
+      side.ok() && side->two_sided()) {
+    return Error{Errc::kInvalidArgument,
+                 fmt::format("medium {} has two sides: say {} or {}", name,
+                             side->id, side->other_side)};
+  }
   const std::optional<ElementAddress> element = ParseElement(name);
   if (!element) {
     return Error{

@@ -208,11 +208,13 @@ Status TargetLoader::Check(const VolumeRecord& source, LoadedTarget* target) {
   if (target->volume_id.empty()) {
     const Result<MediumPlace> place =
         steps_->archive().library->FindMedium(target->medium);
-    target->volume_id =
-        target->volume != nullptr && !target->freed
-            ? target->volume->id()
-            : ChooseBackupId(steps_->archive(),
-                             place.ok() ? place->tag : VolumeTag(), source.id);
+    target->volume_id = target->volume != nullptr && !target->freed
+                            ? target->volume->id()
+                            : ChooseBackupId(steps_->archive(),
+                                             !place.ok()          ? VolumeTag()
+                                             : place->two_sided() ? place->id
+                                                                  : place->tag,
+                                             source.id);
   }
   return Status::Ok();
 }

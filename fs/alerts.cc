@@ -80,7 +80,8 @@ Result<Table> AlertsTable(const Service& service) {
   }
   for (const DriveState& drive : service.library().Drives()) {
     if (drive.online) continue;
-    AddAlert(&table, "error", "drive " + ToString(drive.address), "offline");
+    AddAlert(&table, "error", "drive " + ToString(drive.address),
+             drive.problem.empty() ? "offline" : "offline: " + drive.problem);
   }
   const Status catalog = service.catalog().CheckWrite(0);
   if (!catalog.ok()) {

@@ -118,7 +118,7 @@ Result<Table> CopiesTable(const Service& service) {
     table.rows.push_back(
         {{"label", label},
          {"slot", place.ok() ? Json(place->home.value) : Json()},
-         {"side", nullptr},
+         {"side", place.ok() ? SideJson(*place) : Json()},
          {"last_access", record ? TimeJson(record->copied) : Json()},
          {"status", MediumState(place, record ? record->location : "")},
          {"error", error},

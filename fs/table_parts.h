@@ -31,4 +31,7 @@ Result<Table> CopiesTable(const Service& service);
 Result<Table> PoolTable(const Service& service);
 Result<Table> DevicesTable(const Service& service);
 
+// "A", "B"; null for a medium with one side.
+Json SideJson(const MediumPlace& place);
+
 }  // namespace vellum

@@ -57,6 +57,14 @@ uint64_t FreeBytes(const Service& service, VolumeIndex index) {
   return volume ? volume->Space().free_blocks * kSectorSize : 0;
 }
 
+}  // namespace
+
+Json SideJson(const MediumPlace& place) {
+  return place.two_sided() ? Json(std::string(1, place.side())) : Json();
+}
+
+namespace {
+
 Json RangeJson(const ElementRange& range) {
   return {{"first", range.first.value}, {"count", range.count}};
 }
@@ -101,9 +109,11 @@ Table StatusTable(const Service& service) {
 
 Table ElementsTable(const Service& service) {
   const auto records = RecordsByMedium(service);
-  std::map<uint16_t, MediumId> media;
+  std::map<uint16_t, MediumPlace> media;
   for (const MediumPlace& place : service.library().Media()) {
-    media[place.element.value] = place.id;
+    // Of a two-sided medium the side that a drive reads, or would.
+    const Result<MediumPlace> up = service.library().MediumAt(place.element);
+    if (up.ok()) media[place.element.value] = *up;
   }
   Table table;
   table.columns = {
@@ -119,7 +129,8 @@ Table ElementsTable(const Service& service) {
          {"volume_tag", TextOrNull(element.volume_tag)},
          {"volume", medium == media.end()
                         ? Json()
-                        : TextOrNull(VolumeOn(records, medium->second))},
+                        : TextOrNull(VolumeOn(records, medium->second.id))},
+         {"side", medium == media.end() ? Json() : SideJson(medium->second)},
          {"source", element.source ? Json(element.source->value) : Json()},
          {"accessible", element.accessible},
          {"exception", element.exception},
@@ -139,6 +150,7 @@ Table DrivesTable(const Service& service) {
     table.rows.push_back(
         {{"address", drive.address.value},
          {"online", drive.online},
+         {"problem", TextOrNull(drive.problem)},
          {"medium", TextOrNull(drive.medium)},
          {"volume", TextOrNull(VolumeOn(records, drive.medium))},
          {"activity", drive.activity},
@@ -158,6 +170,7 @@ Json MediumRow(const Service& service, const MediumId& medium,
   Json row;
   row["medium"] = medium;
   row["volume_tag"] = place.ok() ? TextOrNull(place->tag) : Json();
+  row["side"] = place.ok() ? SideJson(*place) : Json();
   row["element"] = place.ok() ? Json(place->element.value) : Json();
   row["home"] = place.ok() ? Json(place->home.value) : Json();
   row["state"] = MediumState(place, record ? record->location : "");

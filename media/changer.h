@@ -39,6 +39,30 @@ class Changer {
     return MoveMedium(from, to);
   }
 
+  // The same move with the medium turned over: the other side of a two-sided
+  // one (ElementStatus::sides) is up afterwards. `from` may be `to`. Also
+  // kNotSupported: the robot cannot.
+  virtual Status MoveMediumTurned(ElementAddress from, ElementAddress to) {
+    return Status(Errc::kNotSupported,
+                  "move a medium from " + ToString(from) + " to " +
+                      ToString(to) + ": this changer turns no media over");
+  }
+
+  // What is in `from` goes to `to`, and what was there to `rest`, which is
+  // empty: one way of the robot instead of two. Errors as of MoveMedium, and
+  // kNotSupported, nothing was moved.
+  virtual Status ExchangeMedium(ElementAddress from, ElementAddress to,
+                                ElementAddress /*rest*/) {
+    return Status(Errc::kNotSupported, "exchange media from " + ToString(from) +
+                                           " to " + ToString(to) +
+                                           ": this changer exchanges none");
+  }
+
+  // Whether somebody may have changed what is in the elements, or the elements
+  // themselves, since ReadElementStatus was called last. Cheap, but may ask the
+  // device.
+  virtual Result<bool> ElementsChanged() { return false; }
+
   // Makes the changer look at its elements again (INITIALIZE ELEMENT STATUS).
   virtual Status InitializeElementStatus() = 0;
 };

@@ -129,6 +129,16 @@ Status ConfigTable::String(const std::string& key, std::string* value) {
   return Status::Ok();
 }
 
+Status ConfigTable::Boolean(const std::string& key, bool* value) {
+  known_.push_back(key);
+  const toml::node* node = impl_->Find(key);
+  if (node == nullptr) return Status::Ok();
+  const toml::value<bool>* flag = node->as_boolean();
+  if (flag == nullptr) return At(key, "must be true or false");
+  *value = flag->get();
+  return Status::Ok();
+}
+
 bool ConfigTable::Has(const std::string& key) const {
   return impl_->Find(key) != nullptr;
 }

@@ -46,6 +46,7 @@ class ConfigTable {
     return Status::Ok();
   }
   Status String(const std::string& key, std::string* value);
+  Status Boolean(const std::string& key, bool* value);
 
   bool Has(const std::string& key) const;
   // After all that may be there was asked for.

@@ -20,6 +20,10 @@ struct ElementStatus {
   bool exception = false;  // EXCEPT: see `note`
   bool imported = false;   // IMPEXP: an operator put the medium there
   VolumeTag volume_tag;    // empty: none or unreadable
+  // Of the medium: 2 where it is used on both, one at a time.
+  uint8_t sides = 1;
+  // It lies upside down: a drive reads its side B. Only with two sides.
+  bool turned = false;
   std::optional<ElementAddress> source;  // SVALID: where the medium came from
   std::string note;  // reason of an exception, drive identifier
 };

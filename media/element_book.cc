@@ -6,6 +6,22 @@
 
 namespace vellum {
 
+namespace {
+
+// Of a place whose `id` is that of the whole medium: one side of it.
+MediumPlace SideOf(const MediumPlace& whole, char side) {
+  MediumPlace place = whole;
+  place.id = whole.id + side;
+  place.other_side = whole.id + (side == 'A' ? 'B' : 'A');
+  return place;
+}
+
+MediumId WholeOf(const MediumPlace& place) {
+  return place.two_sided() ? place.id.substr(0, place.id.size() - 1) : place.id;
+}
+
+}  // namespace
+
 void ElementBook::Rebuild(const ElementMap& map,
                           std::vector<ElementStatus> statuses) {
   const std::map<MediumId, MediumPlace> old_media = std::move(media_);
@@ -36,7 +52,8 @@ void ElementBook::Rebuild(const ElementMap& map,
     }
     // A move that the changer made and reported as failed: known by its tag.
     if (!home && !status.volume_tag.empty()) {
-      const auto known = old_media.find(status.volume_tag);
+      const auto known = old_media.find(
+          status.sides == 2 ? status.volume_tag + 'A' : status.volume_tag);
       if (known != old_media.end() && IsFree(known->second.home)) {
         home = known->second.home;
       }
@@ -51,11 +68,36 @@ void ElementBook::Rebuild(const ElementMap& map,
   }
 }
 
-void ElementBook::ApplyMove(ElementAddress from, ElementAddress to) {
+void ElementBook::ApplyMove(ElementAddress from, ElementAddress to,
+                            bool turned) {
   ElementStatus& source = statuses_[*IndexOf(from)];
   ElementStatus& target = statuses_[*IndexOf(to)];
+  if (turned) source.turned = !source.turned;
+  if (from != to) MoveStatus(from, source, target);
+
+  const auto it = at_.find(from.value);
+  if (it == at_.end()) return;
+  MediumPlace place = media_.at(it->second);
+  media_.erase(place.id);
+  media_.erase(place.other_side);
+  at_.erase(it);
+  place.id = WholeOf(place);
+  place.other_side.clear();
+  place.element = to;
+  if (IsSlot(to)) {
+    place.home = to;
+    place.in_import_export = map_.import_export.Contains(to);
+    if (place.id.front() == '@') place.id = "@" + ToString(to);
+  }
+  Insert(place, target);
+}
+
+void ElementBook::MoveStatus(ElementAddress from, ElementStatus& source,
+                             ElementStatus& target) {
   target.full = true;
   target.volume_tag = std::move(source.volume_tag);
+  target.sides = source.sides;
+  target.turned = source.turned;
   target.source = IsSlot(from) ? std::optional(from) : source.source;
   target.imported = false;
   target.exception = source.exception;
@@ -63,26 +105,32 @@ void ElementBook::ApplyMove(ElementAddress from, ElementAddress to) {
   // A drive that gave its medium away lets the transport in again.
   target.accessible = source.accessible = true;
   source.full = false;
+  source.sides = 1;
+  source.turned = false;
   source.volume_tag.clear();
   source.source.reset();
   source.imported = false;
   source.exception = false;
   source.note.clear();
+}
 
-  const auto it = at_.find(from.value);
-  if (it == at_.end()) return;
-  MediumPlace place = media_.at(it->second);
-  media_.erase(place.id);
-  at_.erase(it);
-  place.element = to;
-  place.loaded = map_.data_transfer.Contains(to);
-  if (IsSlot(to)) {
-    place.home = to;
-    place.in_import_export = map_.import_export.Contains(to);
-    if (place.id.front() == '@') place.id = "@" + ToString(to);
+void ElementBook::Insert(const MediumPlace& place,
+                         const ElementStatus& status) {
+  const bool in_drive = map_.data_transfer.Contains(place.element);
+  if (status.sides != 2) {
+    MediumPlace only = place;
+    only.loaded = in_drive;
+    at_[place.element.value] = only.id;
+    media_[only.id] = std::move(only);
+    return;
   }
-  at_[to.value] = place.id;
-  media_[place.id] = std::move(place);
+  for (const char name : {'A', 'B'}) {
+    MediumPlace side = SideOf(place, name);
+    const bool up = status.turned == (name == 'B');
+    side.loaded = in_drive && up;
+    if (up) at_[place.element.value] = side.id;
+    media_[side.id] = std::move(side);
+  }
 }
 
 std::vector<MediumPlace> ElementBook::Media() const {
@@ -91,7 +139,7 @@ std::vector<MediumPlace> ElementBook::Media() const {
   for (const auto& [id, place] : media_) media.push_back(place);
   std::sort(media.begin(), media.end(),
             [](const MediumPlace& a, const MediumPlace& b) {
-              return a.home < b.home;
+              return std::pair(a.home, a.side()) < std::pair(b.home, b.side());
             });
   return media;
 }
@@ -154,18 +202,17 @@ void ElementBook::AddMedium(const ElementStatus& status, ElementAddress home) {
   place.tag = status.volume_tag;
   place.id = status.volume_tag;
   // A second medium with the same tag is told apart by its home.
-  if (place.id.empty() || media_.count(place.id) != 0) {
+  const bool two = status.sides == 2;
+  if (place.id.empty() || media_.count(two ? place.id + 'A' : place.id) != 0) {
     place.id = "@" + ToString(home);
   }
   place.home = home;
   place.element = status.address;
-  place.loaded = map_.data_transfer.Contains(status.address);
   place.in_import_export = map_.import_export.Contains(home);
   if (status.exception) {
     place.problem = status.note.empty() ? "exception" : status.note;
   }
-  at_[status.address.value] = place.id;
-  media_[place.id] = std::move(place);
+  Insert(place, status);
 }
 
 }  // namespace vellum

@@ -22,9 +22,9 @@ class ElementBook {
   // known gets its source element when that is free, else a free slot.
   void Rebuild(const ElementMap& map, std::vector<ElementStatus> statuses);
 
-  // The changer moved a medium. A slot as target becomes its home.
-  // REQUIRES: `from` is full, `to` is known and empty.
-  void ApplyMove(ElementAddress from, ElementAddress to);
+  // The changer moved a medium, and turned it over. A slot as target becomes
+  // its home. REQUIRES: `from` is full, `to` is known and empty, or is `from`.
+  void ApplyMove(ElementAddress from, ElementAddress to, bool turned = false);
 
   const ElementMap& map() const { return map_; }
   const std::vector<ElementStatus>& statuses() const { return statuses_; }
@@ -32,6 +32,7 @@ class ElementBook {
 
   const ElementStatus* Element(ElementAddress address) const;
   const MediumPlace* Find(const MediumId& id) const;
+  // Of a two-sided medium the side that is up.
   const MediumPlace* At(ElementAddress element) const;
 
   // A storage or import/export element.
@@ -47,6 +48,10 @@ class ElementBook {
   bool IsFree(ElementAddress slot) const;
   std::optional<ElementAddress> FirstFreeStorage() const;
   void AddMedium(const ElementStatus& status, ElementAddress home);
+  // Both sides of a two-sided medium, or the one place, that is in `element`.
+  void Insert(const MediumPlace& place, const ElementStatus& status);
+  void MoveStatus(ElementAddress from, ElementStatus& source,
+                  ElementStatus& target);
 
   ElementMap map_;
   std::vector<ElementStatus> statuses_;

@@ -78,8 +78,10 @@ class Planner {
       if (in_transit_.count(leases[i].medium) != 0) return;
       const std::optional<size_t> drive = DriveWith(leases[i].medium);
       if (!drive) continue;
-      if (!MayUse(*drive, leases[i])) return;
-      choices[i] = Choice{*drive, LoadedReady(*drive, leases[i])};
+      if (taken[*drive] || !MayUse(*drive, leases[i])) return;
+      const bool up = drives_[*drive].medium == leases[i].medium;
+      choices[i] = Choice{*drive, up ? LoadedReady(*drive, leases[i])
+                                     : EmptiedReady(drives_[*drive])};
       taken[*drive] = true;
     }
     for (size_t i = 0; i < leases.size(); ++i) {
@@ -110,7 +112,9 @@ class Planner {
 
   std::optional<size_t> DriveWith(const MediumId& medium) const {
     for (size_t d = 0; d < drives_.size(); ++d) {
-      if (drives_[d].online && drives_[d].medium == medium) return d;
+      const PlannedDrive& drive = drives_[d];
+      if (!drive.online || drive.medium.empty()) continue;
+      if (drive.medium == medium || drive.other_side == medium) return d;
     }
     return std::nullopt;
   }
@@ -176,9 +180,14 @@ class Planner {
       const PlannedLease& lease = requests_[index].leases[i];
       PlannedDrive& drive = drives_[choices[i]->drive];
       if (drive.medium != lease.medium || !drive.loaded) {
+        const bool turned = drive.other_side == lease.medium;
         if (!drive.medium.empty() && drive.medium != lease.medium) {
           in_transit_.insert(drive.medium);  // on its way home
+          if (!turned && !drive.other_side.empty()) {
+            in_transit_.insert(drive.other_side);
+          }
         }
+        drive.other_side = lease.other_side;
         drive.medium = lease.medium;
         drive.loaded = false;
         drive.working = true;

@@ -8,9 +8,10 @@
 //   that has waited for kAgeing counts as foreground.
 // - A request starts when all its media can have a drive at once, or not at
 //   all: no request ever holds one drive while it waits for another.
-// - A medium that is in a drive is used there. Others get, in this order, an
-//   empty drive, the least recently used idle one (those whose medium nobody
-//   waits for first), or the one whose shared leases are recalled.
+// - A medium that is in a drive is used there, the other side of it, too.
+//   Others get, in this order, an empty drive, the least recently used idle one
+//   (those whose medium nobody waits for first), or the one whose shared leases
+//   are recalled.
 // - A request that waits only for recalls, or for moves that are under way,
 //   keeps its drives from all later requests. One that must wait for leases
 //   that cannot be recalled keeps its drives only from requests that could not
@@ -43,12 +44,15 @@ struct PlannedDrive {
   bool recalled = false;   // and its leases have been asked for already
   uint64_t last_used = 0;  // grows
   uint32_t failures = 0;   // failed loads since the last success
+  // Of `medium`, if it has one: only this drive can serve it, by turning over.
+  MediumId other_side;
 };
 
 struct PlannedLease {
   MediumId medium;
   LeaseMode mode = LeaseMode::kShared;
   bool recallable = false;
+  MediumId other_side;  // of the medium, if it has one
 };
 
 struct PlannedRequest {

@@ -105,8 +105,15 @@ bool Library::Impl::EndingLocked(size_t drive) const {
 
 bool Library::Impl::IsReadyLocked(const DriveSlot& slot) const {
   if (slot.open == nullptr) return false;
+  if (slot.lost) return false;
   const MediumPlace* inside = book.At(slot.address);
   return inside != nullptr && inside->id == slot.open_id;
+}
+
+std::vector<MediumId> Library::Impl::SidesLocked(const MediumId& id) const {
+  const MediumPlace* place = book.Find(id);
+  if (place == nullptr || !place->two_sided()) return {id};
+  return {id, place->other_side};
 }
 
 MediumId Library::Impl::MediumInLocked(const DriveSlot& slot) const {
@@ -158,9 +165,9 @@ Library::Library(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {
 
 Result<std::unique_ptr<Library>> Library::Open(
     std::unique_ptr<Changer> changer,
-    std::vector<std::unique_ptr<Drive>> drives) {
+    std::vector<std::unique_ptr<Drive>> drives, const LibraryOptions& options) {
   std::unique_ptr<Library> library(
-      new Library(std::make_unique<Impl>(std::move(changer))));
+      new Library(std::make_unique<Impl>(std::move(changer), options)));
   RETURN_IF_ERROR(library->impl_->Start(std::move(drives)));
   return library;
 }
@@ -279,14 +286,16 @@ Status Library::Move(ElementAddress from, ElementAddress to,
   if (place != nullptr) {
     bool wanted = impl.in_transit.count(medium) != 0;
     for (const auto& slot : impl.drives) {
-      wanted = wanted || slot->loading == medium;
+      wanted = wanted || slot->loading == medium ||
+               (place->two_sided() && slot->loading == place->other_side);
     }
     if (wanted) {
       return Status(Errc::kBusy, what + ": the medium is being moved");
     }
   }
   const MediumPlace* expected = impl.book.Expected(to);
-  if (expected != nullptr && expected->id != medium) {
+  if (expected != nullptr && expected->id != medium &&
+      (medium.empty() || expected->other_side != medium)) {
     return Status(
         Errc::kBusy,
         fmt::format("{}: element {} is the home of {}, which is in "
@@ -301,7 +310,8 @@ Status Library::Move(ElementAddress from, ElementAddress to,
 
   // From here on nobody else touches the medium or the two drives.
   std::stop_source given_up;
-  if (!medium.empty()) impl.in_transit.insert(medium);
+  const std::vector<MediumId> sides = impl.SidesLocked(medium);
+  if (!medium.empty()) impl.in_transit.insert(sides.begin(), sides.end());
   if (to_drive) {
     impl.drives[*to_drive]->working = true;
     impl.drives[*to_drive]->activity = "moving " + medium;
@@ -330,7 +340,7 @@ Status Library::Move(ElementAddress from, ElementAddress to,
     }
   }
   lock.Lock();
-  impl.in_transit.erase(medium);
+  for (const MediumId& id : sides) impl.in_transit.erase(id);
   if (to_drive) {
     impl.drives[*to_drive]->working = false;
     impl.drives[*to_drive]->activity.clear();
@@ -350,8 +360,10 @@ Status Library::SendHome(const MediumId& medium) {
                     "medium " + medium + " is not in the library");
     }
     const bool on_its_way = std::any_of(
-        impl.drives.begin(), impl.drives.end(),
-        [&medium](const auto& slot) { return slot->loading == medium; });
+        impl.drives.begin(), impl.drives.end(), [&](const auto& slot) {
+          return slot->loading == medium ||
+                 (place->two_sided() && slot->loading == place->other_side);
+        });
     // A load whose request was cancelled runs to its end all the same.
     if (on_its_way) {
       impl.state_cv.Wait(&impl.mu);
@@ -413,6 +425,7 @@ std::vector<DriveState> Library::Drives() const {
     state.address = slot.address;
     state.identity = slot.identity;
     state.online = slot.online;
+    state.problem = slot.problem;
     state.medium = impl.MediumInLocked(slot);
     state.loads = slot.loads;
     bool exclusive = false;
@@ -492,9 +505,25 @@ Status Library::RefreshElements(std::stop_token stop) {
 
 Status Library::Rescan() {
   RETURN_IF_ERROR(RefreshElements());
-  MutexLock lock(&impl_->mu);
-  for (auto& slot : impl_->drives) slot->online = true;
-  impl_->ChangedLocked();
+  Impl& impl = *impl_;
+  std::vector<std::shared_ptr<Impl::TaskResult>> asked;
+  MutexLock lock(&impl.mu);
+  if (impl.shutting_down) return Status::Ok();
+  for (size_t i = 0; i < impl.drives.size(); ++i) {
+    const Impl::DriveSlot& slot = *impl.drives[i];
+    // It may just be asked by itself, and that may have begun too early.
+    while (!slot.online && slot.working) impl.state_cv.Wait(&impl.mu);
+    if (slot.online || impl.LeasedLocked(i)) continue;
+    Impl::Task task;
+    task.kind = Impl::Task::Kind::kRecover;
+    task.result = std::make_shared<Impl::TaskResult>();
+    asked.push_back(task.result);
+    impl.GiveTaskLocked(i, std::move(task));
+  }
+  // One that is not back is shown offline, with the reason.
+  for (const auto& result : asked) {
+    while (!result->done) impl.state_cv.Wait(&impl.mu);
+  }
   return Status::Ok();
 }
 

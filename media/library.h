@@ -18,11 +18,24 @@
 // is needed, past Shutdown. What the operator does unasked is found out before
 // each load.
 //
-// Threads: one per drive (loads and unloads of that drive), one scheduler.
+// A two-sided medium is two media here, ID + "A" and ID + "B", of which one at
+// a time is in a drive: to lease the other has it turned over. In slots side A
+// is up.
+//
+// A medium or a drive that vanishes while it is leased: every call of the
+// medium fails with kNoMedium, naming the drive, its leases are recalled, and
+// once they are dropped the elements are read again and what is found there can
+// be leased. A drive that does not answer is offline meanwhile: it is asked
+// again after LibraryOptions::retry_drives, and by Rescan, until the same drive
+// answers.
+//
+// Threads: one per drive (loads and unloads of that drive), one scheduler, one
+// that asks the changer whether somebody changed its elements.
 // Grants are called from the scheduler's thread with no lock held: a grant
 // must not block; it hands the lease to whoever waits.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -43,7 +56,8 @@ namespace vellum {
 class Library;
 
 // A medium as Library knows it: the volume tag, or "@ADDRESS" of its home
-// element where media have no tags. Unique within the library.
+// element where media have no tags; with "A" or "B" behind it, one side of a
+// two-sided one. Unique within the library.
 using MediumId = std::string;
 
 enum class LeaseMode : uint8_t { kShared, kExclusive };
@@ -96,19 +110,31 @@ struct MediumPlace {
   VolumeTag tag;
   ElementAddress home;            // storage or import/export element
   ElementAddress element;         // where it is now
-  bool loaded = false;            // element is a drive
+  bool loaded = false;            // element is a drive, and its side is up
   bool in_import_export = false;  // home is an import/export element
   std::string problem;  // why it cannot be used, as the changer says; or empty
+  MediumId other_side;  // of a two-sided medium
+  bool two_sided() const { return !other_side.empty(); }
+  // 'A' or 'B' of a two-sided medium, else 0.
+  char side() const { return two_sided() ? id.back() : '\0'; }
 };
 
 struct DriveState {
   ElementAddress address;
   DriveIdentity identity;
   bool online = true;
+  std::string problem;   // why it is offline
   MediumId medium;       // empty: none
   std::string activity;  // "idle", "loading V1", "shared", "exclusive", …
   std::vector<std::string> owners;
   uint64_t loads = 0;  // since start
+};
+
+struct LibraryOptions {
+  // Between two tries of a drive that is offline.
+  std::chrono::milliseconds retry_drives{30'000};
+  // Between two questions to the changer (Changer::ElementsChanged).
+  std::chrono::milliseconds watch_changer{10'000};
 };
 
 class Library {
@@ -121,12 +147,14 @@ class Library {
   // asked to), starts the threads.
   static Result<std::unique_ptr<Library>> Open(
       std::unique_ptr<Changer> changer,
-      std::vector<std::unique_ptr<Drive>> drives);
+      std::vector<std::unique_ptr<Drive>> drives,
+      const LibraryOptions& options = {});
   ~Library();  // Shutdown
 
   // Asks for all of `requests` together. `grant` is called exactly once:
   // kNoMedium (unknown or absent medium, names it), kOffline / kBusy when the
   // library has fewer online drives than requests (at once, nothing moved),
+  // kInvalidArgument for one medium twice or both sides of one,
   // kInterrupted after Cancel, kAborted at Shutdown, or what loading returned.
   // A request for two leases of which one is already loaded uses that drive.
   RequestId Acquire(std::vector<LeaseRequest> requests, Grant grant);
@@ -164,7 +192,7 @@ class Library {
   // hand is known afterwards. Moves nothing, but waits for a move that is under
   // way; kInterrupted when `stop` is requested meanwhile.
   Status RefreshElements(std::stop_token stop = {});
-  // The same; drives that are offline get another chance.
+  // The same; drives that are offline are asked whether they are back.
   Status Rescan();
 
   // Fails what waits with kAborted, waits until all leases are dropped, sends

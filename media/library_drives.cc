@@ -6,6 +6,7 @@
 #include <exception>
 #include <utility>
 
+#include "media/leased_medium.h"
 #include "media/library_impl.h"
 
 namespace vellum {
@@ -71,7 +72,7 @@ Status Library::Impl::Start(std::vector<std::unique_ptr<Drive>> new_drives) {
     drives[i]->thread = std::jthread([this, i] { DriveLoop(i); });
   }
   scheduler = std::jthread([this] { SchedulerLoop(); });
-  if (identity.manual) watch = std::jthread([this] { WatchLoop(); });
+  watch = std::jthread([this] { identity.manual ? WatchLoop() : AskLoop(); });
   return Status::Ok();
 }
 
@@ -100,13 +101,17 @@ void Library::Impl::GiveTaskLocked(size_t index, Task task) {
   DriveSlot& slot = *drives[index];
   slot.working = true;
   const bool load = task.kind == Task::Kind::kLoad;
+  const bool recover = task.kind == Task::Kind::kRecover;
   const MediumPlace* inside = book.At(slot.address);
   if (inside != nullptr && (!load || inside->id != task.medium)) {
-    slot.evicted = inside->id;
-    in_transit.insert(inside->id);
+    slot.evicted = SidesLocked(inside->id);
+    in_transit.insert(slot.evicted.begin(), slot.evicted.end());
   }
   if (load) slot.loading = task.medium;
-  slot.activity = load ? "loading " + task.medium : "unloading " + slot.evicted;
+  slot.activity = load ? "loading " + task.medium
+                  : recover
+                      ? "recovering"
+                      : "unloading " + (inside != nullptr ? inside->id : "");
   slot.stop = task.stop;
   slot.start = task.start;
   slot.task = std::move(task);
@@ -118,6 +123,7 @@ Status Library::Impl::RunTask(size_t index, const Task& task) {
   if (task.kind == Task::Kind::kLoad) {
     return Load(index, task.medium, give_up);
   }
+  if (task.kind == Task::Kind::kRecover) return Recover(index);
   if (task.stay) return CloseDrive(index);
   return Unload(index, task.target, give_up);
 }
@@ -129,7 +135,7 @@ void Library::Impl::FinishTaskLocked(size_t index, const Task& task,
   slot.start.reset();
   slot.loading.clear();
   slot.activity.clear();
-  in_transit.erase(slot.evicted);
+  for (const MediumId& id : slot.evicted) in_transit.erase(id);
   slot.evicted.clear();
   slot.last_used = ++use_clock;
   if (status.ok()) {
@@ -139,8 +145,9 @@ void Library::Impl::FinishTaskLocked(size_t index, const Task& task,
   } else {
     ++slot.failures;
     spdlog::warn("{}", status.ToString());
-    // Back with the next Rescan.
-    if (status.Is(Errc::kOffline)) slot.online = false;
+    if (status.Is(Errc::kOffline) && task.kind != Task::Kind::kRecover) {
+      PutAsideLocked(index, status.error().message);
+    }
   }
   if (task.start) {
     Starting& start = starting.at(*task.start);
@@ -190,7 +197,7 @@ Status Library::Impl::Load(size_t index, const MediumId& medium,
   if (full && !there) {
     // One request has an operator take the one out and put the other in.
     RETURN_IF_ERROR(
-        (identity.manual ? CloseDrive(index) : Unload(index, std::nullopt))
+        (identity.manual ? CloseDrive(index) : MakeRoom(index, medium))
             .WithContext(context));
   }
   ElementAddress from;
@@ -204,7 +211,13 @@ Status Library::Impl::Load(size_t index, const MediumId& medium,
     slot.activity = "loading " + medium;
   }
   if (from != slot.address) {
-    const Status moved = MoveTracked(from, slot.address, give_up);
+    bool side_b = false;
+    {
+      MutexLock lock(&mu);
+      const MediumPlace* place = book.Find(medium);
+      side_b = place != nullptr && place->side() == 'B';
+    }
+    const Status moved = MoveTracked(from, slot.address, give_up, side_b);
     if (!moved.ok()) {
       bool arrived = false;
       {
@@ -223,7 +236,9 @@ Status Library::Impl::Load(size_t index, const MediumId& medium,
     return Join(failed, "and sending it home", Unload(index, std::nullopt));
   }
   MutexLock lock(&mu);
-  slot.open = std::move(*opened);
+  slot.open = std::make_unique<LeasedMedium>(
+      std::move(*opened),
+      [this, index](const Error& error) { Lose(index, error); });
   slot.open_id = medium;
   ++slot.loads;
   return Status::Ok();
@@ -273,6 +288,17 @@ void Library::Impl::RebuildLocked(std::vector<ElementStatus> statuses,
   newest_look = look;
   const ElementMap map = book.map();
   book.Rebuild(map, std::move(statuses));
+  for (const auto& slot : drives) {
+    if (slot->open == nullptr || slot->lost || identity.manual) continue;
+    // A changer that cannot tell just now is not believed.
+    const ElementStatus* status = book.Element(slot->address);
+    const MediumPlace* inside = book.At(slot->address);
+    if (status == nullptr || status->exception) continue;
+    if (inside != nullptr && inside->id == slot->open_id) continue;
+    spdlog::error("drive {}: {} is not in it any more, {}", slot->address.value,
+                  slot->open_id, inside == nullptr ? "nothing is" : inside->id);
+    slot->lost = true;
+  }
   ChangedLocked();
 }
 
@@ -284,6 +310,7 @@ Status Library::Impl::CloseDrive(size_t index) {
     MutexLock lock(&mu);
     open = std::move(slot.open);
     slot.open_id.clear();
+    slot.lost = false;
     const MediumPlace* inside = book.At(slot.address);
     if (inside != nullptr) {
       name = inside->id;
@@ -301,10 +328,12 @@ Status Library::Impl::Unload(size_t index, std::optional<ElementAddress> target,
                              const std::stop_token& give_up) {
   const DriveSlot& slot = *drives[index];
   MediumId medium;
+  std::vector<MediumId> sides;
   {
     MutexLock lock(&mu);
     const MediumPlace* inside = book.At(slot.address);
     if (inside != nullptr) medium = inside->id;
+    sides = SidesLocked(medium);
   }
   Status status = CloseDrive(index);
   if (status.ok() && !medium.empty()) {
@@ -314,18 +343,18 @@ Status Library::Impl::Unload(size_t index, std::optional<ElementAddress> target,
                                           slot.address.value));
   }
   MutexLock lock(&mu);
-  in_transit.erase(medium);
+  for (const MediumId& id : sides) in_transit.erase(id);
   ChangedLocked();
   return status;
 }
 
 Status Library::Impl::MoveTracked(ElementAddress from, ElementAddress to,
-                                  const std::stop_token& give_up) {
+                                  const std::stop_token& give_up, bool side_b) {
   {
     MutexLock lock(&mu);
     BeginTurnLocked();
   }
-  Status status = MoveInTurn(from, to, give_up);
+  Status status = MoveInTurn(from, to, give_up, side_b);
   MutexLock lock(&mu);
   EndTurnLocked();
   return status;
@@ -347,7 +376,7 @@ Status Library::Impl::MoveHome(ElementAddress from,
   }
   Status status;
   if (home) {
-    status = MoveInTurn(from, *home, give_up);
+    status = MoveInTurn(from, *home, give_up, /*side_b=*/false);
   } else if (!medium.empty()) {
     status = Status(Errc::kNoSpace,
                     fmt::format("move {} from {}: its home is occupied and no "
@@ -360,28 +389,125 @@ Status Library::Impl::MoveHome(ElementAddress from,
 }
 
 Status Library::Impl::MoveInTurn(ElementAddress from, ElementAddress to,
-                                 const std::stop_token& give_up) {
-  const Status moved = changer->MoveMediumUntil(from, to, give_up);
+                                 const std::stop_token& give_up, bool side_b) {
+  bool turn = false;
+  {
+    MutexLock lock(&mu);
+    const ElementStatus* source = book.Element(from);
+    turn = source != nullptr && source->full && source->sides == 2 &&
+           source->turned != side_b;
+  }
+  Status moved = turn ? changer->MoveMediumTurned(from, to)
+                      : changer->MoveMediumUntil(from, to, give_up);
+  if (turn && !side_b && from != to && moved.Is(Errc::kNotSupported)) {
+    // Better upside down in its slot than not at home.
+    turn = false;
+    moved = changer->MoveMediumUntil(from, to, give_up);
+  }
+  bool applied = false;
   {
     MutexLock lock(&mu);
     const ElementStatus* source = book.Element(from);
     const ElementStatus* target = book.Element(to);
-    const bool expected =
-        source != nullptr && source->full && target != nullptr && !target->full;
+    const bool expected = source != nullptr && source->full &&
+                          target != nullptr && (from == to || !target->full);
     if (moved.ok() && expected && !identity.manual) {
-      book.ApplyMove(from, to);
+      book.ApplyMove(from, to, turn);
       ChangedLocked();
-      return moved;
+      applied = true;
     }
   }
-  // It failed, or it succeeded against what we thought, or a person made it:
-  // only the changer knows now.
-  const Status read = ReadStatusInTurn();
-  if (moved.ok()) {
-    return read.WithContext(
-        fmt::format("after the move from {} to {}", from.value, to.value));
+  if (applied) {
+    // The robot has done what it was told, whatever comes of this.
+    const Status read = ReadIfChangedInTurn();
+    if (!read.ok()) spdlog::warn("after a move: {}", read.ToString());
+    return moved;
   }
+  return AfterMoveInTurn(
+      moved, fmt::format("the move from {} to {}", from.value, to.value));
+}
+
+// It failed, or it succeeded against what we thought, or a person made it: only
+// the changer knows now.
+Status Library::Impl::AfterMoveInTurn(const Status& moved,
+                                      const std::string& what) {
+  const Status read = ReadStatusInTurn();
+  if (moved.ok()) return read.WithContext("after " + what);
   return Join(moved, "then reading the element status", read);
+}
+
+Status Library::Impl::MakeRoom(size_t index, const MediumId& medium) {
+  ASSIGN_OR_RETURN(const bool turned, TryTurnOver(index, medium));
+  if (turned) return Status::Ok();
+  ASSIGN_OR_RETURN(const bool exchanged, TryExchange(index, medium));
+  if (exchanged) return Status::Ok();
+  return Unload(index, std::nullopt);
+}
+
+Result<bool> Library::Impl::TryTurnOver(size_t index, const MediumId& medium) {
+  const ElementAddress at = drives[index]->address;
+  {
+    MutexLock lock(&mu);
+    const MediumPlace* inside = book.At(at);
+    if (inside == nullptr || inside->other_side != medium) return false;
+    drives[index]->activity = "turning over " + medium;
+  }
+  RETURN_IF_ERROR(CloseDrive(index));
+  const Status turned = MoveTracked(at, at, {}, medium.back() == 'B');
+  MutexLock lock(&mu);
+  if (turned.ok()) {
+    for (const MediumId& id : SidesLocked(medium)) in_transit.erase(id);
+    return true;
+  }
+  // Some robots cannot put down what they took where it was.
+  spdlog::info("{}; it goes home first", turned.ToString());
+  return false;
+}
+
+Result<bool> Library::Impl::TryExchange(size_t index, const MediumId& medium) {
+  const ElementAddress drive = drives[index]->address;
+  if (!exchanges) return false;
+  RETURN_IF_ERROR(CloseDrive(index));
+  ElementAddress from;
+  ElementAddress rest;
+  MediumId out;
+  {
+    MutexLock lock(&mu);
+    BeginTurnLocked();
+    const MediumPlace* place = book.Find(medium);
+    const MediumPlace* inside = book.At(drive);
+    std::optional<ElementAddress> home;
+    if (inside != nullptr) home = book.FreeHome(*inside);
+    // Two moves turn over, put into occupied homes and say what is wrong.
+    if (place == nullptr || !home || place->two_sided() ||
+        inside->two_sided() || !book.IsSlot(place->element)) {
+      EndTurnLocked();
+      return false;
+    }
+    from = place->element;
+    rest = *home;
+    out = inside->id;
+  }
+  Status status = changer->ExchangeMedium(from, drive, rest);
+  const bool refused = status.Is(Errc::kNotSupported);
+  if (refused) {
+    exchanges = false;
+    spdlog::info("{}; media are moved one by one", status.ToString());
+  } else if (status.ok()) {
+    MutexLock lock(&mu);
+    book.ApplyMove(drive, rest);
+    book.ApplyMove(from, drive);
+    ChangedLocked();
+  } else {
+    status = AfterMoveInTurn(status, "the exchange");
+  }
+  MutexLock lock(&mu);
+  EndTurnLocked();
+  if (refused) return false;
+  if (!status.ok()) return status.error();
+  in_transit.erase(out);
+  ChangedLocked();
+  return true;
 }
 
 Status Library::Impl::ReadStatusInTurn() {

@@ -5,6 +5,7 @@
 //   library_drives.cc     the drives' threads: loads, unloads, every move
 #pragma once
 
+#include <atomic>
 #include <deque>
 #include <map>
 #include <memory>
@@ -32,7 +33,9 @@ struct Library::Impl {
 
   // Work for the thread of a drive.
   struct Task {
-    enum class Kind { kLoad, kUnload };
+    // kRecover: what is open and lost is closed, the drive is asked who it is,
+    // the elements are read again.
+    enum class Kind { kLoad, kUnload, kRecover };
     Kind kind = Kind::kLoad;
     MediumId medium;                       // kLoad
     std::optional<ElementAddress> target;  // kUnload; none: home
@@ -61,7 +64,12 @@ struct Library::Impl {
     MediumId loading;                // while working on a load
     std::unique_ptr<Medium> open;
     MediumId open_id;  // of what `open` is
-    MediumId evicted;  // while working: what has to leave first
+    // While working: what has to leave first, with its other side.
+    std::vector<MediumId> evicted;
+    // What is open is gone, or its drive is: not to be leased any more.
+    bool lost = false;
+    std::string problem;             // while offline: why
+    PlanClock::time_point retry_at;  // while offline
     uint64_t last_used = 0;
     uint64_t loads = 0;
     uint32_t failures = 0;
@@ -94,8 +102,8 @@ struct Library::Impl {
     Grant grant;  // empty once it was answered (cancelled)
   };
 
-  explicit Impl(std::unique_ptr<Changer> changer_in)
-      : changer(std::move(changer_in)) {}
+  Impl(std::unique_ptr<Changer> changer_in, const LibraryOptions& options_in)
+      : options(options_in), changer(std::move(changer_in)) {}
   ~Impl();
 
   // ---- library_drives.cc
@@ -119,6 +127,10 @@ struct Library::Impl {
   // the one in the book is dropped. `look`: its number of `looks`.
   void RebuildLocked(std::vector<ElementStatus> statuses, uint64_t look)
       REQUIRES(mu);
+  // Asks the changer now and then whether somebody changed its elements.
+  void AskLoop();
+  // Reads the elements again if so. REQUIRES: the turn is taken.
+  Status ReadIfChangedInTurn();
   // Closes what is open in the drive.
   Status CloseDrive(size_t index);
   // Closes what is open in the drive and moves it to `target`, or home.
@@ -128,13 +140,31 @@ struct Library::Impl {
       REQUIRES(mu);
   void GiveTaskLocked(size_t index, Task task) REQUIRES(mu);
 
+  // ---- library_recovery.cc
+
+  // A call of what is open in the drive failed because it is gone.
+  void Lose(size_t index, const Error& error);
+  void PutAsideLocked(size_t index, const std::string& why) REQUIRES(mu);
+  // Gives the drives that need it a task, and tells when to look again.
+  void RecoverDrivesLocked() REQUIRES(mu);
+  Status Recover(size_t index);
+
   // Every move goes through here: one at a time, the book kept true. After an
   // error the element status has been read again.
+  // `side_b`: which side of a two-sided medium is up afterwards.
   Status MoveTracked(ElementAddress from, ElementAddress to,
-                     const std::stop_token& give_up = {});
+                     const std::stop_token& give_up = {}, bool side_b = false);
   Status MoveHome(ElementAddress from, const std::stop_token& give_up = {});
   Status MoveInTurn(ElementAddress from, ElementAddress to,
-                    const std::stop_token& give_up);
+                    const std::stop_token& give_up, bool side_b);
+  // Takes what is in the drive out of it for `medium`, which may be in it then.
+  Status MakeRoom(size_t index, const MediumId& medium);
+  // One way of the robot for what is in the drive and what is wanted there.
+  // False: it has to be two, nothing was moved.
+  Result<bool> TryExchange(size_t index, const MediumId& medium);
+  // Turns over what is in the drive. False: it has to go home first.
+  Result<bool> TryTurnOver(size_t index, const MediumId& medium);
+  Status AfterMoveInTurn(const Status& moved, const std::string& what);
   Status ReadStatusInTurn();
   // A manual changer has no turns: a request that is open for hours keeps
   // nobody else from the library.
@@ -175,6 +205,8 @@ struct Library::Impl {
   bool EndingLocked(size_t drive) const REQUIRES(mu);
   bool IsReadyLocked(const DriveSlot& slot) const REQUIRES(mu);
   MediumId MediumInLocked(const DriveSlot& slot) const REQUIRES(mu);
+  // The medium and its other side.
+  std::vector<MediumId> SidesLocked(const MediumId& id) const REQUIRES(mu);
   std::optional<size_t> DriveAt(ElementAddress address) const;
   size_t OnlineLocked() const REQUIRES(mu);
   void DropLease(uint64_t token);
@@ -184,12 +216,14 @@ struct Library::Impl {
                        std::vector<std::stop_source>* stops) REQUIRES(mu);
 
   Library* owner = nullptr;
+  const LibraryOptions options;
   const std::unique_ptr<Changer> changer;  // used in turn, see BeginTurnLocked
   ChangerIdentity identity;
   // Its size and the constant members of the slots do not change after Start.
   std::vector<std::unique_ptr<DriveSlot>> drives;
   std::jthread scheduler;
-  std::jthread watch;  // of a manual library
+  std::jthread watch;                 // of the changer
+  std::atomic<bool> exchanges{true};  // as far as was tried
 
   // The only lock here. Never held over device I/O or a callback; no other
   // lock is taken while it is held.

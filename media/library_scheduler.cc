@@ -44,6 +44,7 @@ void Library::Impl::ScheduleLocked() {
   }
   FailHopelessLocked();
   ApplyPlanLocked();
+  RecoverDrivesLocked();
 }
 
 void Library::Impl::FinishStartsLocked() {
@@ -78,6 +79,7 @@ void Library::Impl::JoinLoadedLocked(size_t drive) {
     if (lease.drive == drive && lease.mode == LeaseMode::kExclusive) return;
   }
   const DriveSlot& slot = *drives[drive];
+  if (slot.lost) return;
   for (auto it = waiting.begin(); it != waiting.end();) {
     const bool joins = it->leases.size() == 1 &&
                        it->leases[0].medium == slot.open_id &&
@@ -143,17 +145,32 @@ std::optional<Error> Library::Impl::HopelessLocked(
     const std::optional<size_t> drive = DriveAt(place->element);
     if (drive && !drives[*drive]->online) {
       return Error{Errc::kOffline,
-                   fmt::format("medium {} is in drive {}, which is offline",
-                               lease.medium, place->element.value)};
+                   fmt::format("medium {} is in drive {}, which is offline: {}",
+                               lease.medium, place->element.value,
+                               drives[*drive]->problem)};
+    }
+    if (!place->two_sided()) continue;
+    for (const LeaseRequest& other : wanted) {
+      if (other.medium != place->other_side) continue;
+      return Error{Errc::kInvalidArgument,
+                   fmt::format("{} and {} are the two sides of one medium: no "
+                               "two drives can have them at once",
+                               lease.medium, other.medium)};
     }
   }
   const size_t online = OnlineLocked();
   if (online >= wanted.size()) return std::nullopt;
   const bool enough_drives = drives.size() >= wanted.size();
+  std::string why;
+  for (const auto& slot : drives) {
+    if (slot->online) continue;
+    why += fmt::format("; drive {} is offline: {}", slot->address.value,
+                       slot->problem);
+  }
   return Error{enough_drives ? Errc::kOffline : Errc::kBusy,
                fmt::format("{} drives are needed at once, of {} drives {} are "
-                           "online",
-                           wanted.size(), drives.size(), online)};
+                           "online{}",
+                           wanted.size(), drives.size(), online, why)};
 }
 
 void Library::Impl::AnswerWaitingLocked(RequestId id, Error error) {
@@ -181,8 +198,11 @@ std::vector<PlannedDrive> Library::Impl::PlannedDrivesLocked() const {
     const DriveSlot& slot = *drives[i];
     PlannedDrive& drive = planned[i];
     drive.online = slot.online;
-    drive.working = slot.working;
+    // What is lost is closed and looked for as soon as its leases are gone.
+    drive.working = slot.working || slot.lost;
     drive.medium = MediumInLocked(slot);
+    const MediumPlace* inside = book.Find(drive.medium);
+    if (inside != nullptr) drive.other_side = inside->other_side;
     // In a manual library somebody has to look first whether it is there still.
     drive.loaded = IsReadyLocked(slot) &&
                    (!identity.manual || (LeasedLocked(i) && !slot.working));
@@ -211,8 +231,10 @@ void Library::Impl::ApplyPlanLocked() {
     p.priority = request.priority;
     p.arrival = request.arrival;
     for (const LeaseRequest& lease : request.leases) {
-      p.leases.push_back(
-          {lease.medium, lease.mode, static_cast<bool>(lease.on_recall)});
+      const MediumPlace* place = book.Find(lease.medium);
+      p.leases.push_back({lease.medium, lease.mode,
+                          static_cast<bool>(lease.on_recall),
+                          place == nullptr ? MediumId() : place->other_side});
     }
     planned.push_back(std::move(p));
   }

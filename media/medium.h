@@ -32,7 +32,8 @@ struct MediumInfo {
 // methods may be called concurrently; overlapping concurrent writes leave
 // either content in each sector.
 // Errors of every method: kDeviceError (address and sense in the message),
-// kNoMedium when the medium or drive is gone, kInvalidArgument for a range
+// kNoMedium when the medium is gone, kOffline when the drive is or does not
+// answer (who has a lease sees kNoMedium for it), kInvalidArgument for a range
 // outside the medium (nothing is transferred).
 class Medium {
  public:

@@ -38,9 +38,19 @@ Result<std::vector<ElementStatus>> VirtualChanger::ReadElementStatus() {
         element.volume_tag = place.tag;
         element.source = place.source;
         element.imported = place.imported;
-        element.note = DescribeMediumProblem(
-            VirtualImagePath(state_->config().directory, place.tag),
-            state_->geometry().capacity);
+        const std::string& directory = state_->config().directory;
+        element.note =
+            DescribeMediumProblem(VirtualImagePath(directory, place.tag),
+                                  state_->geometry().capacity);
+        if (IsTwoSided(directory, place.tag)) {
+          element.sides = 2;
+          element.turned = place.turned;
+          if (element.note.empty()) {
+            element.note =
+                DescribeMediumProblem(VirtualSideBPath(directory, place.tag),
+                                      state_->geometry().capacity);
+          }
+        }
         element.exception = !element.note.empty();
       }
       result.push_back(std::move(element));
@@ -56,6 +66,20 @@ Result<std::vector<ElementStatus>> VirtualChanger::ReadElementStatus() {
 
 Status VirtualChanger::MoveMedium(ElementAddress from, ElementAddress to) {
   return state_->Move(from, to);
+}
+
+Status VirtualChanger::MoveMediumTurned(ElementAddress from,
+                                        ElementAddress to) {
+  const VirtualPlaces places = state_->Places();
+  const auto place = places.find(from);
+  // Of an empty element Move says so.
+  if (place != places.end() &&
+      !IsTwoSided(state_->config().directory, place->second.tag)) {
+    return Status(Errc::kNotSupported,
+                  fmt::format("turn {} over, from {} to {}: it has one side",
+                              place->second.tag, from.value, to.value));
+  }
+  return state_->Move(from, to, /*turn=*/true);
 }
 
 }  // namespace vellum

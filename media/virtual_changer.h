@@ -20,6 +20,8 @@ class VirtualChanger : public Changer {
   Result<ElementMap> Elements() override { return state_->map(); }
   Result<std::vector<ElementStatus>> ReadElementStatus() override;
   Status MoveMedium(ElementAddress from, ElementAddress to) override;
+  // kNotSupported for a medium with one side.
+  Status MoveMediumTurned(ElementAddress from, ElementAddress to) override;
   Status InitializeElementStatus() override { return state_->Reload(); }
 
  private:

@@ -69,6 +69,7 @@ const char* VirtualConfigIntroduction() {
 # left out has its default; an unknown key is an error.
 #
 #   media/TAG.img        one medium, byte for byte; the name is its volume tag
+#   media/TAG.B.img      side B of a two-sided medium; the sides are TAGA and TAGB
 #   media/TAG.json       of media that `vellum medium add` made: capacity, class
 #   state/elements.json  which medium is in which element (kept by the daemon)
 #   catalog/             the index: may be deleted, it is rebuilt from the media

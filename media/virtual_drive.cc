@@ -34,15 +34,21 @@ Result<DriveIdentity> VirtualDrive::Identify() {
 }
 
 Result<std::unique_ptr<Medium>> VirtualDrive::Open() {
-  ASSIGN_OR_RETURN(const VolumeTag tag, state_->BeginUse(address_));
+  ASSIGN_OR_RETURN(const VirtualPlace place, state_->BeginUse(address_));
+  const std::string& directory = state_->config().directory;
+  std::string name = place.tag;
+  std::string image = VirtualImagePath(directory, place.tag);
+  if (IsTwoSided(directory, place.tag)) {
+    name += place.turned ? 'B' : 'A';
+    if (place.turned) image = VirtualSideBPath(directory, place.tag);
+  }
   ImageMediumOptions options;
   options.capacity = state_->geometry().capacity;
   options.atomic_sectors =
       state_->geometry().atomic_unit / uint32_t{kSectorSize};
-  options.name = fmt::format("{} in drive {}", tag, address_.value);
+  options.name = fmt::format("{} in drive {}", name, address_.value);
   options.lock_timeout = kReadyTimeout;
-  Result<std::unique_ptr<Medium>> medium = OpenVirtualMedium(
-      VirtualImagePath(state_->config().directory, tag), options);
+  Result<std::unique_ptr<Medium>> medium = OpenVirtualMedium(image, options);
   if (!medium.ok()) {
     state_->EndUse(address_);
     Error error = medium.error();

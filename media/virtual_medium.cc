@@ -211,9 +211,15 @@ Result<std::pair<VolumeTag, ElementAddress>> AddVirtualMedium(
                              tag)};
   }
   for (const auto& [element, place] : places) {
-    if (place.tag == tag) {
-      return Error{Errc::kExists, fmt::format("medium {} is in element {}", tag,
-                                              element.value)};
+    // The sides of a two-sided medium are known by their tags, too.
+    for (const std::string side : {"", "A", "B"}) {
+      const bool same = place.tag + side == tag || place.tag == tag + side;
+      const bool two = place.tag + side == tag
+                           ? IsTwoSided(config.directory, place.tag)
+                           : medium.two_sided;
+      if (!same || !(side.empty() || two)) continue;
+      return Error{Errc::kExists, fmt::format("medium {} is in element {}",
+                                              place.tag, element.value)};
     }
   }
   ASSIGN_OR_RETURN(
@@ -223,17 +229,29 @@ Result<std::pair<VolumeTag, ElementAddress>> AddVirtualMedium(
   traits.capacity = RoundCapacity(medium.capacity.value_or(geometry->capacity));
   RETURN_IF_ERROR(CheckCapacity(traits.capacity));
   if (medium.write_once) traits.medium_class = MediumClass::kWriteOnce;
-  const std::string image = VirtualImagePath(config.directory, tag);
-  RETURN_IF_ERROR(MakeNewImage(image, traits.capacity, medium.write_protected));
-  Status made = WriteMediumTraits(image, traits);
+  std::vector<std::string> images = {VirtualImagePath(config.directory, tag)};
+  if (medium.two_sided) {
+    images.push_back(VirtualSideBPath(config.directory, tag));
+  }
+  Status made;
+  std::vector<std::string> done;
+  for (const std::string& image : images) {
+    made = MakeNewImage(image, traits.capacity, medium.write_protected);
+    if (!made.ok()) break;
+    done.push_back(image);
+    made = WriteMediumTraits(image, traits);
+    if (!made.ok()) break;
+  }
   if (made.ok()) made = SyncDirectory(config.directory + "/media");
   if (made.ok()) {
     places[element].tag = tag;
     made = WriteVirtualPlaces(config.directory, places);
   }
   if (made.ok()) return std::make_pair(tag, element);
-  unlink(image.c_str());
-  unlink(TraitsPath(image).c_str());
+  for (const std::string& image : done) {
+    unlink(image.c_str());
+    unlink(TraitsPath(image).c_str());
+  }
   return made.error();
 }
 

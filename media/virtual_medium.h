@@ -53,6 +53,7 @@ struct NewVirtualMedium {
   std::optional<uint64_t> capacity;       // none: the library's
   bool write_once = false;
   bool write_protected = false;
+  bool two_sided = false;  // TAG + "A" and TAG + "B" are media of their own
 };
 
 // Puts a new medium into a virtual library that no daemon serves; its place.

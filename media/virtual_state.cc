@@ -66,6 +66,12 @@ Status ReadPlace(const json& entry, const ElementMap& map,
     }
     place.imported = entry["imported"].get<bool>();
   }
+  if (entry.contains("turned")) {
+    if (!entry["turned"].is_boolean()) {
+      return Status(Errc::kCorruption, where + ": bad turned");
+    }
+    place.turned = entry["turned"].get<bool>();
+  }
   for (const auto& [other, held] : *places) {
     if (held.tag == place.tag) {
       return Status(Errc::kCorruption,
@@ -95,6 +101,16 @@ std::string VirtualImagePath(const std::string& directory,
   return directory + "/media/" + tag + ".img";
 }
 
+std::string VirtualSideBPath(const std::string& directory,
+                             const VolumeTag& tag) {
+  return directory + "/media/" + tag + ".B.img";
+}
+
+bool IsTwoSided(const std::string& directory, const VolumeTag& tag) {
+  std::error_code ec;
+  return std::filesystem::exists(VirtualSideBPath(directory, tag), ec);
+}
+
 std::string VirtualElementsPath(const std::string& directory) {
   return directory + "/state/elements.json";
 }
@@ -109,6 +125,7 @@ Status WriteVirtualPlaces(const std::string& directory,
     json entry = {{"address", address.value}, {"volume_tag", place.tag}};
     if (place.source) entry["source"] = place.source->value;
     if (place.imported) entry["imported"] = true;
+    if (place.turned) entry["turned"] = true;
     text += separator + entry.dump();
     separator = ",\n  ";
   }
@@ -217,8 +234,8 @@ bool VirtualState::IsElement(ElementAddress address) const {
   return IsHome(map_, address) || map_.data_transfer.Contains(address);
 }
 
-Status VirtualState::CheckMoveLocked(ElementAddress from,
-                                     ElementAddress to) const {
+Status VirtualState::CheckMoveLocked(ElementAddress from, ElementAddress to,
+                                     bool turn) const {
   const auto source = places_.find(from);
   const std::string what = fmt::format(
       "move {} from {} to {}",
@@ -240,7 +257,7 @@ Status VirtualState::CheckMoveLocked(ElementAddress from,
                   fmt::format("{}: element {} is empty", what, from.value));
   }
   const auto target = places_.find(to);
-  if (target != places_.end()) {
+  if (target != places_.end() && !(turn && from == to)) {
     return Status(Errc::kExists, fmt::format("{}: element {} holds {}", what,
                                              to.value, target->second.tag));
   }
@@ -253,18 +270,19 @@ Status VirtualState::CheckMoveLocked(ElementAddress from,
   return Status::Ok();
 }
 
-Status VirtualState::Move(ElementAddress from, ElementAddress to) {
+Status VirtualState::Move(ElementAddress from, ElementAddress to, bool turn) {
   VirtualPlaces next;
   {
     MutexLock lock(&mu_);
-    RETURN_IF_ERROR(CheckMoveLocked(from, to));
+    RETURN_IF_ERROR(CheckMoveLocked(from, to, turn));
     moving_ = {from, to};
     next = places_;
   }
   VirtualPlace place = std::move(next[from]);
   next.erase(from);
   if (IsHome(map_, from)) place.source = from;
-  place.imported = false;
+  if (from != to) place.imported = false;
+  if (turn) place.turned = !place.turned;
   const VolumeTag tag = place.tag;
   next[to] = std::move(place);
 
@@ -299,7 +317,7 @@ Status VirtualState::Reload() {
   return Status::Ok();
 }
 
-Result<VolumeTag> VirtualState::BeginUse(ElementAddress drive) {
+Result<VirtualPlace> VirtualState::BeginUse(ElementAddress drive) {
   MutexLock lock(&mu_);
   if (in_use_.count(drive) != 0 || moving_.count(drive) != 0) {
     return Error{Errc::kBusy,
@@ -310,7 +328,7 @@ Result<VolumeTag> VirtualState::BeginUse(ElementAddress drive) {
     return Error{Errc::kNoMedium, fmt::format("drive {}: empty", drive.value)};
   }
   in_use_.insert(drive);
-  return it->second.tag;
+  return it->second;
 }
 
 void VirtualState::EndUse(ElementAddress drive) {

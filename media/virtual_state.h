@@ -7,6 +7,8 @@
 //   {"version": 1, "elements": [
 //     {"address": 1024, "volume_tag": "V00001"},
 //     {"address": 256, "volume_tag": "V00002", "source": 1025}]}
+// with "turned": true for a two-sided medium that lies with its side B up. Such
+// a medium has a second image, TAG.B.img.
 #pragma once
 
 #include <map>
@@ -30,6 +32,7 @@ struct VirtualPlace {
   // The last storage or import/export element that the medium was in.
   std::optional<ElementAddress> source;
   bool imported = false;
+  bool turned = false;
   bool operator==(const VirtualPlace&) const = default;
 };
 using VirtualPlaces = std::map<ElementAddress, VirtualPlace>;
@@ -37,6 +40,10 @@ using VirtualPlaces = std::map<ElementAddress, VirtualPlace>;
 ElementMap VirtualElementMap(const VirtualLibraryOptions& geometry);
 std::string VirtualImagePath(const std::string& directory,
                              const VolumeTag& tag);
+// Of side B of a two-sided medium; a medium without that file has one side.
+std::string VirtualSideBPath(const std::string& directory,
+                             const VolumeTag& tag);
+bool IsTwoSided(const std::string& directory, const VolumeTag& tag);
 std::string VirtualElementsPath(const std::string& directory);
 
 // Replaces elements.json atomically and durably.
@@ -64,20 +71,21 @@ class VirtualState {
   // Drives whose medium is open.
   std::set<ElementAddress> DrivesInUse() const;
 
-  // As Changer::MoveMedium: one atomic replacement of elements.json.
-  Status Move(ElementAddress from, ElementAddress to);
+  // As Changer::MoveMedium, or MoveMediumTurned: one atomic replacement of
+  // elements.json.
+  Status Move(ElementAddress from, ElementAddress to, bool turn = false);
   // Reads elements.json again.
   Status Reload();
 
-  // Prevents the removal of the medium in `drive` and answers its tag.
+  // Prevents the removal of the medium in `drive` and answers what it is.
   // kNoMedium, kBusy when in use already or just being moved.
-  Result<VolumeTag> BeginUse(ElementAddress drive);
+  Result<VirtualPlace> BeginUse(ElementAddress drive);
   void EndUse(ElementAddress drive);
 
  private:
   explicit VirtualState(const LibraryConfig& config);
-  Status CheckMoveLocked(ElementAddress from, ElementAddress to) const
-      REQUIRES(mu_);
+  Status CheckMoveLocked(ElementAddress from, ElementAddress to,
+                         bool turn) const REQUIRES(mu_);
   bool IsElement(ElementAddress address) const;
 
   const LibraryConfig config_;

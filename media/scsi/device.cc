@@ -82,6 +82,7 @@ Device::Device(std::unique_ptr<Transport> transport, Patience patience)
 void Device::Note(const Sense& sense) {
   if (MeansMediumChanged(sense)) medium_changed_ = true;
   if (MeansReset(sense)) reset_ = true;
+  if (MeansConditionsChanged(sense)) conditions_changed_ = true;
 }
 
 Result<size_t> Device::Run(const std::string& what, const Command& command,

@@ -103,6 +103,12 @@ class Device {
   // flushed may be lost, and removal is no longer prevented.
   bool TakeReset() { return reset_.exchange(false); }
 
+  // And for other changes (3F/xx): of the device itself, or of what it reports.
+  bool TakeConditionsChanged() { return conditions_changed_.exchange(false); }
+
+  // Transport::Reopen.
+  Status Reopen() { return transport_->Reopen(); }
+
   std::string Name() const { return transport_->Name(); }
   size_t MaxTransfer() const { return transport_->MaxTransfer(); }
 
@@ -123,6 +129,7 @@ class Device {
   const Patience patience_;
   std::atomic<bool> medium_changed_{false};
   std::atomic<bool> reset_{false};
+  std::atomic<bool> conditions_changed_{false};
 };
 
 }  // namespace vellum::scsi

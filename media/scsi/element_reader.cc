@@ -72,8 +72,9 @@ std::optional<ElementType> TypeOf(const ElementMap& map,
   return std::nullopt;
 }
 
-std::vector<ElementStatus> StatusesOf(
-    const ElementMap& map, const std::vector<ElementRecord>& records) {
+std::vector<ElementStatus> StatusesOf(const ElementMap& map,
+                                      const std::vector<ElementRecord>& records,
+                                      bool two_sided) {
   std::map<std::pair<ElementType, uint16_t>, const ElementRecord*> by_address;
   bool tells_access = false;
   for (const ElementRecord& record : records) {
@@ -113,6 +114,10 @@ std::vector<ElementStatus> StatusesOf(
         status.imported = record.imported;
         status.volume_tag = record.volume_tag;
         status.source = record.source;
+        if (two_sided && record.medium_type != 2) {
+          status.sides = 2;
+          status.turned = record.inverted;
+        }
       }
       result.push_back(std::move(status));
     }

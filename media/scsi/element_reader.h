@@ -24,9 +24,11 @@ std::optional<ElementType> TypeOf(const ElementMap& map,
 // The elements of `map` in its order, from what the changer reported: the first
 // record of each; one that was not reported is not accessible and says so. The
 // ACCESS bits count only if any element of the records has one (several
-// changers never set them). Pure.
-std::vector<ElementStatus> StatusesOf(
-    const ElementMap& map, const std::vector<ElementRecord>& records);
+// changers never set them). `two_sided`: every medium but cleaning ones is, and
+// lies turned where the changer has turned it. Pure.
+std::vector<ElementStatus> StatusesOf(const ElementMap& map,
+                                      const std::vector<ElementRecord>& records,
+                                      bool two_sided = false);
 
 // Ownership: keeps `device`, which outlives it. Thread-safety: none. It learns
 // what the changer refuses, and does not ask for that again.

@@ -19,6 +19,8 @@ constexpr std::chrono::seconds kProbeTimeout{60};
 // More than this in one command gains nothing and keeps others waiting.
 constexpr size_t kLargestTransfer = 1 << 20;
 
+constexpr uint32_t kLargestBlock = 4096;
+
 constexpr uint8_t kDisk = 0x00;
 constexpr uint8_t kMultimedia = 0x05;
 
@@ -208,14 +210,17 @@ Result<MediumFacts> ReadMediumFacts(Device& device, const Inquiry& inquiry) {
         ReadCapacity(device, inquiry.device_type == kDisk, &facts, &blocks));
   }
   if (facts.block_size != 512 && facts.block_size != 1024 &&
-      facts.block_size != kSectorSize) {
+      facts.block_size != kSectorSize && facts.block_size != kLargestBlock) {
     return Error{Errc::kIncompatible,
                  fmt::format("{}: a {} with blocks of {} bytes: only those of "
-                             "512, 1024 and {} can be used",
+                             "512, 1024, {} and {} can be used",
                              device.Name(), facts.kind, facts.block_size,
-                             uint32_t{kSectorSize})};
+                             uint32_t{kSectorSize}, uint32_t{kLargestBlock})};
   }
-  facts.sectors = blocks / (kSectorSize / facts.block_size);
+  // Written as a whole, a block is what a torn write destroys.
+  facts.atomic_sectors =
+      std::max(facts.atomic_sectors, facts.block_size / kSectorSize);
+  facts.sectors = blocks * facts.block_size / kSectorSize;
   // A blank disc and some drives without a capacity say "last block 0".
   if (blocks <= 1 || facts.sectors == 0) {
     return Error{Errc::kIncompatible,

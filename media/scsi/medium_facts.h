@@ -17,7 +17,7 @@ struct MediumFacts {
   // "BD-RE", "disk", …
   std::string kind;
   uint16_t profile = 0;     // MMC-6 table 95; 0: none
-  uint32_t block_size = 0;  // bytes: 512, 1024 or 2048
+  uint32_t block_size = 0;  // bytes: 512, 1024, 2048 or 4096
   uint64_t sectors = 0;     // of 2048 bytes
   uint32_t atomic_sectors = 1;
   bool write_protected = false;
@@ -29,10 +29,9 @@ struct MediumFacts {
   bool queues = false;
 };
 
-// REQUIRES: the device is ready. kIncompatible: blocks of another size (those
-// of 4096 bytes and more hold more than one sector, and a sector is the least
-// that the format writes), no capacity (a medium that was not formatted);
-// kDeviceError and the like as Device::Run says.
+// REQUIRES: the device is ready. kIncompatible: blocks of another size, no
+// capacity (a medium that was not formatted); kDeviceError and the like as
+// Device::Run says.
 Result<MediumFacts> ReadMediumFacts(Device& device, const Inquiry& inquiry);
 
 // Whether nothing more can be written on the disc: READ DISC INFORMATION.

@@ -78,6 +78,7 @@ Result<std::unique_ptr<ScsiChanger>> ScsiChanger::Open(
                              changer->device_.Name(), inquiry.device_type,
                              inquiry.vendor, inquiry.product)};
   }
+  changer->serial_ = inquiry.serial;
   RETURN_IF_ERROR(changer->WaitReady());
   RETURN_IF_ERROR(changer->Elements().status());
   return changer;
@@ -114,16 +115,64 @@ Result<ElementMap> ScsiChanger::Elements() {
 }
 
 Result<std::vector<ElementRecord>> ScsiChanger::ReadRecords() {
-  ASSIGN_OR_RETURN(const ElementMap map, Elements());
+  Result<ElementMap> found = Elements();
+  if (found.status().Is(Errc::kOffline)) {
+    RETURN_IF_ERROR(Reopen());
+    found = Elements();
+  }
+  ASSIGN_OR_RETURN(const ElementMap map, std::move(found));
   Result<std::vector<ElementRecord>> records = reader_.ReadAll(map);
   if (!records.status().Is(Errc::kNotReady)) return records;
   RETURN_IF_ERROR(WaitReady());
   return reader_.ReadAll(map);
 }
 
+Status ScsiChanger::Reopen() {
+  RETURN_IF_ERROR(device_.Reopen());
+  ASSIGN_OR_RETURN(const Inquiry inquiry, device_.Inquire());
+  if (inquiry.device_type == kChangerType && inquiry.serial == serial_) {
+    return Status::Ok();
+  }
+  return Status(Errc::kOffline,
+                fmt::format("{}: {} {} with serial number \"{}\" answers where "
+                            "the changer \"{}\" was",
+                            device_.Name(), inquiry.vendor, inquiry.product,
+                            inquiry.serial, serial_));
+}
+
+bool ScsiChanger::TakeChanged() {
+  const bool medium = device_.TakeMediumChanged();
+  const bool reset = device_.TakeReset();
+  const bool conditions = device_.TakeConditionsChanged();
+  return medium || reset || conditions;
+}
+
+Result<bool> ScsiChanger::ElementsChanged() {
+  const Status ready = device_.WaitReady(std::chrono::milliseconds(0));
+  if (ready.Is(Errc::kOffline)) {
+    RETURN_IF_ERROR(Reopen());
+    changed_ = true;
+  }
+  changed_ = TakeChanged() || changed_;
+  if (changed_) return true;
+  // With its door open it is not ready, and says more when that is closed.
+  if (ready.ok() || ready.Is(Errc::kNotReady) || ready.Is(Errc::kNoMedium) ||
+      ready.Is(Errc::kTimedOut) || ready.Is(Errc::kBusy)) {
+    return false;
+  }
+  return ready;
+}
+
 Result<std::vector<ElementStatus>> ScsiChanger::ReadElementStatus() {
-  ASSIGN_OR_RETURN(const std::vector<ElementRecord> records, ReadRecords());
-  return StatusesOf(*map_, records);
+  constexpr int kMostReads = 3;
+  for (int reads = 1;; ++reads) {
+    TakeChanged();
+    ASSIGN_OR_RETURN(const std::vector<ElementRecord> records, ReadRecords());
+    // What was read before the change may not be true any more.
+    if (TakeChanged() && reads < kMostReads) continue;
+    changed_ = false;
+    return StatusesOf(*map_, records, options_.two_sided);
+  }
 }
 
 Result<std::vector<DriveElement>> ScsiChanger::DriveElements() {
@@ -197,7 +246,7 @@ Result<ElementStatus> ScsiChanger::ReadElement(ElementAddress address) {
       map.data_transfer = one;
       break;
   }
-  return StatusesOf(map, records).front();
+  return StatusesOf(map, records, options_.two_sided).front();
 }
 
 Result<std::vector<ElementStatus>> ScsiChanger::ReadElements(

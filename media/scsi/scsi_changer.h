@@ -25,6 +25,8 @@ struct ScsiChangerOptions {
   std::chrono::milliseconds status_timeout{std::chrono::minutes(5)};
   // While it takes stock after power on, or after its door was closed.
   std::chrono::milliseconds ready_bound{std::chrono::minutes(5)};
+  // Every medium but a cleaning one has two sides. No changer tells.
+  bool two_sided = false;
   Patience patience;
 };
 
@@ -63,14 +65,14 @@ class ScsiChanger : public Changer {
   // slot.
   Status InitializeElementStatus() override;
 
-  // The same move with the medium turned over (INVERT): the other side of a
-  // two-sided medium. kNotSupported where the robot cannot.
-  Status MoveMediumTurned(ElementAddress from, ElementAddress to);
-  // EXCHANGE MEDIUM: what is in `from` goes to `to`, and what was there to
-  // `rest` (which may be `from`). kNotSupported where the changer cannot;
-  // otherwise errors as of MoveMedium.
+  // The INVERT bit of MOVE MEDIUM.
+  Status MoveMediumTurned(ElementAddress from, ElementAddress to) override;
+  // EXCHANGE MEDIUM; `rest` may be `from`.
   Status ExchangeMedium(ElementAddress from, ElementAddress to,
-                        ElementAddress rest);
+                        ElementAddress rest) override;
+  // After a unit attention 28/xx, 29/xx or 3F/xx of any command: TEST UNIT
+  // READY brings the one that is pending.
+  Result<bool> ElementsChanged() override;
   // A part only: WITH RANGE (37h, E7h), else everything.
   Status InitializeElements(const ElementRange& range);
   // Locks the door and the import/export elements, or lets an operator in.
@@ -98,6 +100,10 @@ class ScsiChanger : public Changer {
         reader_(&device_, options.status_timeout) {}
 
   Status WaitReady();
+  // Whether such a unit attention has come; forgets it.
+  bool TakeChanged();
+  // After the device was gone. kOffline: it is, or another changer answers.
+  Status Reopen();
   // kNotFound with `context` when one of them is none.
   Status CheckElements(const std::string& context,
                        const std::vector<ElementAddress>& addresses);
@@ -116,6 +122,8 @@ class ScsiChanger : public Changer {
   Device device_;
   ElementReader reader_;
   std::optional<ElementMap> map_;  // of the last Elements()
+  std::string serial_;             // as the device said when it was opened
+  bool changed_ = false;           // since the last ReadElementStatus
 };
 
 }  // namespace vellum::scsi

@@ -10,6 +10,7 @@ namespace vellum {
 namespace {
 
 constexpr ConfigBounds kElement{0, 65535};
+constexpr ConfigBounds kSides{1, 2};
 
 bool IsPrintable(const std::string& text) {
   return std::all_of(text.begin(), text.end(),
@@ -77,6 +78,8 @@ Status ReadScsiConfig(ConfigTable* root, ScsiLibraryOptions* options) {
   ASSIGN_OR_RETURN(ConfigTable changer, root->Table("changer"));
   RETURN_IF_ERROR(changer.String("device", &options->changer));
   RETURN_IF_ERROR(changer.String("serial", &options->serial));
+  RETURN_IF_ERROR(changer.Integer("sides", kSides, &options->sides));
+  RETURN_IF_ERROR(changer.Boolean("verify_writes", &options->verify_writes));
   RETURN_IF_ERROR(changer.RejectUnknown());
   const std::string problem = DeviceProblem(options->changer);
   if (!problem.empty()) return changer.At("device", problem);
@@ -120,6 +123,12 @@ std::string ScsiConfigText(const ScsiLibraryOptions& options) {
 device = {}
 # The serial number that the changer must have; empty: any.
 serial = {}
+# 2: media have two sides, each a volume of its own (TAG + "A", TAG + "B"), and
+# the robot turns them over.
+sides = {}
+# true: the drives check each block after they wrote it (WRITE AND VERIFY, or
+# what else they can). Copies are read back and compared in any case.
+verify_writes = {}
 
 # The device of each drive is found by itself where the changer tells the
 # serial numbers of its drives. Where it does not, name them, one [[drive]] each:
@@ -127,7 +136,8 @@ serial = {}
 #   element = 256
 #   device = "/dev/sg4"
 )",
-      Quoted(options.changer), Quoted(options.serial));
+      Quoted(options.changer), Quoted(options.serial), options.sides,
+      options.verify_writes);
   for (const ScsiDriveOption& drive : options.drives) {
     text += fmt::format("\n[[drive]]\nelement = {}\ndevice = {}\n",
                         drive.element.value, Quoted(drive.device));

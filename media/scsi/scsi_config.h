@@ -25,6 +25,9 @@ struct ScsiLibraryOptions {
   // Unit serial number that the changer must have; empty: any.
   std::string serial;
   std::vector<ScsiDriveOption> drives;  // each element and device once
+  // Of every medium but cleaning ones, 1 or 2: no changer tells.
+  uint8_t sides = 1;
+  bool verify_writes = false;  // ScsiMedium
   bool operator==(const ScsiLibraryOptions&) const = default;
 };
 

@@ -35,7 +35,11 @@ ScsiDrive::~ScsiDrive() {
 }
 
 Result<DriveIdentity> ScsiDrive::Identify() {
-  ASSIGN_OR_RETURN(const Inquiry inquiry, device_->Inquire());
+  Result<Inquiry> answer = device_->Inquire();
+  if (answer.status().Is(Errc::kOffline) && device_->Reopen().ok()) {
+    answer = device_->Inquire();
+  }
+  ASSIGN_OR_RETURN(const Inquiry inquiry, std::move(answer));
   inquiry_ = inquiry;
   DriveIdentity identity;
   identity.vendor = inquiry.vendor;
@@ -105,8 +109,8 @@ Result<std::unique_ptr<Medium>> ScsiDrive::Open() {
     return Error{facts.error().code, name + ": " + why};
   }
   facts_ = *facts;
-  return std::unique_ptr<Medium>(
-      std::make_unique<ScsiMedium>(device_, *facts, name));
+  return std::unique_ptr<Medium>(std::make_unique<ScsiMedium>(
+      device_, *facts, name, options_.verify_writes));
 }
 
 Status ScsiDrive::AllowRemoval() {

@@ -22,6 +22,7 @@ struct ScsiDriveOptions {
   // The tag of the medium that the changer moved in, for MediumInfo::name; may
   // be empty. Called from Open.
   std::function<VolumeTag()> volume_tag;
+  bool verify_writes = false;  // ScsiMedium
 };
 
 // Thread-safety: as Drive.

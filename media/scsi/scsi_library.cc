@@ -113,7 +113,7 @@ Status InitScsiLibrary(const std::string& directory,
 }
 
 LibraryDevices JoinScsiDevices(std::unique_ptr<Changer> changer,
-                               ScsiDriveDevices drives) {
+                               ScsiDriveDevices drives, bool verify_writes) {
   const auto book = std::make_shared<scsi::TagBook>();
   LibraryDevices devices;
   devices.changer =
@@ -121,6 +121,7 @@ LibraryDevices JoinScsiDevices(std::unique_ptr<Changer> changer,
   for (auto& [element, device] : drives) {
     scsi::ScsiDriveOptions options;
     options.volume_tag = [book, at = element] { return book->At(at); };
+    options.verify_writes = verify_writes;
     devices.drives.push_back(std::make_unique<scsi::ScsiDrive>(
         element, std::move(device), std::move(options)));
   }
@@ -132,8 +133,10 @@ Result<ScsiParts> FindScsiParts(const ScsiLibraryOptions& options,
   ScsiParts parts;
   ASSIGN_OR_RETURN(std::unique_ptr<scsi::Transport> transport,
                    system.open(options.changer));
-  ASSIGN_OR_RETURN(parts.changer,
-                   scsi::ScsiChanger::Open(std::move(transport)));
+  scsi::ScsiChangerOptions changer_options;
+  changer_options.two_sided = options.sides == 2;
+  ASSIGN_OR_RETURN(parts.changer, scsi::ScsiChanger::Open(std::move(transport),
+                                                          changer_options));
   ASSIGN_OR_RETURN(const ChangerIdentity identity, parts.changer->Identify());
   if (!options.serial.empty() && options.serial != identity.serial) {
     return Error{Errc::kIncompatible,
@@ -192,7 +195,8 @@ Result<LibraryDevices> OpenScsiLibrary(const LibraryConfig& config,
         fmt::format("the changer {} has no usable drive: {}", options.changer,
                     missing.empty() ? "it has no drive elements" : missing)};
   }
-  return JoinScsiDevices(std::move(parts.changer), std::move(parts.drives));
+  return JoinScsiDevices(std::move(parts.changer), std::move(parts.drives),
+                         options.verify_writes);
 }
 
 }  // namespace vellum

@@ -39,7 +39,8 @@ using ScsiDriveDevices =
 // A changer and the devices of its drives as the devices of a library: the
 // drives know the volume tag of what is moved into them.
 LibraryDevices JoinScsiDevices(std::unique_ptr<Changer> changer,
-                               ScsiDriveDevices drives);
+                               ScsiDriveDevices drives,
+                               bool verify_writes = false);
 
 // What is found of a library, with what is missing.
 struct ScsiParts {

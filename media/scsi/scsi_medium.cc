@@ -6,13 +6,14 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cstring>
 #include <iterator>
 #include <system_error>
 #include <thread>
 #include <utility>
 
 #include "media/medium_range.h"
-#include "media/scsi/big_endian.h"
+#include "media/scsi/block_commands.h"
 
 namespace vellum::scsi {
 
@@ -25,61 +26,26 @@ constexpr std::chrono::seconds kFlushTimeout{600};
 
 constexpr std::chrono::seconds kCloseTimeout{3600};
 
-constexpr uint8_t kFromMedium = 0x18;  // DPO and FUA
 // CLOSE TRACK SESSION (MMC-6 6.3.2.3).
 constexpr uint8_t kCloseTrack = 1;
 constexpr uint8_t kFinalizeDisc = 6;
 
-// READ and WRITE by the length of the command.
-struct Opcodes {
-  uint8_t read;
-  uint8_t write;
-  uint8_t verify;
-  size_t length;
-};
-constexpr Opcodes kOpcodes[] = {
-    {0x28, 0x2A, 0x2F, 10},
-    {0x88, 0x8A, 0x8F, 16},
-    {0xA8, 0xAA, 0xAF, 12},
-};
-constexpr size_t kLong = 1;
-
-std::vector<uint8_t> BlockCdb(uint8_t opcode, size_t length, uint8_t flags,
-                              uint64_t block, uint64_t blocks) {
-  std::vector<uint8_t> cdb = {opcode, flags};
-  PutBig(&cdb, block, length == 16 ? 8 : 4);
-  if (length == 10) {
-    cdb.push_back(0);
-    PutBig(&cdb, blocks, 2);
-    cdb.push_back(0);
-  } else {
-    PutBig(&cdb, blocks, 4);
-    cdb.resize(length, 0);
-  }
-  return cdb;
-}
-
-bool UnknownCommand(const Sense& sense) {
-  return sense.Is(kIllegalRequest, 0x20, 0x00);
-}
-
-// "Invalid field in CDB": of a bit that the device does not have.
-bool UnknownField(const Sense& sense) {
-  return sense.Is(kIllegalRequest, 0x24, 0x00);
-}
-
 }  // namespace
 
 ScsiMedium::ScsiMedium(std::shared_ptr<Device> device, const MediumFacts& facts,
-                       std::string name)
+                       std::string name, bool verify_writes)
     : device_(std::move(device)),
       facts_(facts),
-      blocks_per_sector_(kSectorSize / facts.block_size),
-      piece_sectors_(std::max<uint64_t>(1, facts.max_transfer / kSectorSize)),
-      name_(std::move(name)) {
-  if (facts.sectors * blocks_per_sector_ > UINT32_MAX) {
-    read_length_ = kLong;
-    write_length_ = kLong;
+      blocks_per_sector_(std::max<uint32_t>(1, kSectorSize / facts.block_size)),
+      sectors_per_block_(std::max<uint32_t>(1, facts.block_size / kSectorSize)),
+      piece_sectors_(std::max<uint64_t>(
+          sectors_per_block_, facts.max_transfer / kSectorSize /
+                                  sectors_per_block_ * sectors_per_block_)),
+      name_(std::move(name)),
+      verify_writes_(verify_writes && !facts.blank) {
+  if (BlocksOf({0, facts.sectors}).count > UINT32_MAX) {
+    read_length_ = kLongCommands;
+    write_length_ = kLongCommands;
   }
 }
 
@@ -104,7 +70,7 @@ Status ScsiMedium::CheckUsable(const char* operation, bool changes) {
                   "the medium was taken out or changed while it was in use");
   }
   if (dead_) {
-    return failed(Errc::kDeviceError,
+    return failed(Errc::kOffline,
                   "the drive did not answer an earlier command");
   }
   if (changes && was_reset_) {
@@ -118,19 +84,23 @@ Status ScsiMedium::Failed(const char* operation, SectorRange range,
                           const Error& error, const Sense& sense) {
   // A write that was reported done before, and was not.
   if (sense.valid && sense.deferred) flush_failed_ = true;
-  if (error.code == Errc::kTimedOut) dead_ = true;
-  if (error.code == Errc::kNoMedium || error.code == Errc::kOffline ||
-      device_->TakeMediumChanged()) {
+  if (error.code == Errc::kTimedOut || error.code == Errc::kOffline) {
+    dead_ = true;
+  }
+  if (error.code == Errc::kNoMedium || device_->TakeMediumChanged()) {
     gone_ = true;
   }
   uint64_t sector = range.first;
   if (sense.valid && sense.information && !sense.deferred) {
-    const uint64_t told = *sense.information / blocks_per_sector_;
+    const uint64_t told =
+        *sense.information * sectors_per_block_ / blocks_per_sector_;
     if (told >= range.first && told < range.end()) sector = told;
   }
   Errc code = Errc::kDeviceError;
   if (gone_) {
     code = Errc::kNoMedium;
+  } else if (dead_) {
+    code = Errc::kOffline;
   } else if (error.code == Errc::kWriteProtected ||
              error.code == Errc::kNoSpace) {
     code = error.code;
@@ -178,16 +148,26 @@ Status ScsiMedium::ForEachPiece(SectorRange range, const Piece& piece) {
   return first_error;
 }
 
+SectorRange ScsiMedium::BlocksOf(SectorRange range) const {
+  return {range.first * blocks_per_sector_ / sectors_per_block_,
+          range.count * blocks_per_sector_ / sectors_per_block_};
+}
+
+SectorRange ScsiMedium::WholeBlocks(SectorRange range) const {
+  const uint64_t unit = sectors_per_block_;
+  const uint64_t first = range.first / unit * unit;
+  return {first, (range.end() + unit - 1) / unit * unit - first};
+}
+
 Status ScsiMedium::Transfer(Direction direction, SectorRange range,
                             bool from_medium, ByteSpan in, ConstByteSpan out,
                             Sense* sense) {
   const bool read = direction == Direction::kRead;
   std::atomic<size_t>& length = read ? read_length_ : write_length_;
-  const uint64_t block = range.first * blocks_per_sector_;
-  const uint64_t blocks = range.count * blocks_per_sector_;
+  const auto [block, blocks] = BlocksOf(range);
   for (;;) {
     const size_t used = length;
-    const Opcodes& codes = kOpcodes[used];
+    const BlockOpcodes& codes = kBlockOpcodes[used];
     Command command;
     command.cdb = BlockCdb(read ? codes.read : codes.write, codes.length,
                            from_medium ? kFromMedium : 0, block, blocks);
@@ -206,8 +186,8 @@ Status ScsiMedium::Transfer(Direction direction, SectorRange range,
                                 device_->Name(), *done, wanted));
     }
     const size_t other = used + 1;
-    if (!UnknownCommand(*sense) || other == std::size(kOpcodes) ||
-        (kOpcodes[other].length != 16 && block + blocks > UINT32_MAX)) {
+    if (!IsUnknownCommand(*sense) || other == std::size(kBlockOpcodes) ||
+        (kBlockOpcodes[other].length != 16 && block + blocks > UINT32_MAX)) {
       return done.status();
     }
     size_t expected = used;
@@ -216,17 +196,17 @@ Status ScsiMedium::Transfer(Direction direction, SectorRange range,
 }
 
 Status ScsiMedium::VerifyOnMedium(SectorRange range) {
-  const Opcodes& codes = kOpcodes[read_length_];
+  const BlockOpcodes& codes = kBlockOpcodes[read_length_];
+  const SectorRange blocks = BlocksOf(range);
   Command command;
   command.cdb =
-      BlockCdb(codes.verify, codes.length, 0, range.first * blocks_per_sector_,
-               range.count * blocks_per_sector_);
+      BlockCdb(codes.verify, codes.length, 0, blocks.first, blocks.count);
   command.timeout = kTransferTimeout;
   Sense sense;
   const Result<size_t> done =
       device_->Run("VERIFY", command, Repeat::kOnlyUnchanged, &sense);
   if (done.ok()) return Status::Ok();
-  if (UnknownCommand(sense) || UnknownField(sense)) {
+  if (IsUnknownCommand(sense) || IsUnknownField(sense)) {
     takes_verify_ = false;
     return Status::Ok();
   }
@@ -235,6 +215,13 @@ Status ScsiMedium::VerifyOnMedium(SectorRange range) {
 
 Status ScsiMedium::ReadPiece(uint64_t lba, ByteSpan out) {
   const SectorRange range{lba, out.size() / kSectorSize};
+  if (const SectorRange whole = WholeBlocks(range); whole != range) {
+    Bytes blocks(whole.count * kSectorSize);
+    RETURN_IF_ERROR(ReadPiece(whole.first, blocks));
+    std::memcpy(out.data(), blocks.data() + (lba - whole.first) * kSectorSize,
+                out.size());
+    return Status::Ok();
+  }
   RETURN_IF_ERROR(CheckUsable("read", /*changes=*/false));
   const bool uncached = TakeUncached(range);
   Sense sense;
@@ -242,7 +229,7 @@ Status ScsiMedium::ReadPiece(uint64_t lba, ByteSpan out) {
     const Status status =
         Transfer(Direction::kRead, range, true, out, {}, &sense);
     if (status.ok()) return status;
-    if (!UnknownField(sense)) {
+    if (!IsUnknownField(sense)) {
       MarkUncached(range);
       return Failed("read", range, status.error(), sense);
     }
@@ -342,19 +329,6 @@ Status ScsiMedium::Finalize() {
                     "complete");
 }
 
-Status ScsiMedium::WritePieces(uint64_t lba, ConstByteSpan data) {
-  return ForEachPiece({lba, data.size() / kSectorSize}, [&](uint64_t at,
-                                                            uint64_t count) {
-    RETURN_IF_ERROR(CheckUsable("write", /*changes=*/true));
-    Sense sense;
-    const Status status = Transfer(
-        Direction::kWrite, {at, count}, false, {},
-        data.subspan((at - lba) * kSectorSize, count * kSectorSize), &sense);
-    if (status.ok()) return status;
-    return Failed("write", {at, count}, status.error(), sense);
-  });
-}
-
 Status ScsiMedium::Flush() {
   RETURN_IF_ERROR(CheckUsable("flush", /*changes=*/true));
   if (flush_failed_) {
@@ -377,7 +351,7 @@ Status ScsiMedium::Flush() {
     if (!usable.ok()) flush_failed_ = true;
     return usable;
   }
-  if (UnknownCommand(sense)) {
+  if (IsUnknownCommand(sense)) {
     has_cache_ = false;  // then what is written is written
     return Status::Ok();
   }

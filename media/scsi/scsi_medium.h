@@ -11,6 +11,15 @@
 // is first given to VERIFY, which reads the medium; where it refuses that, too,
 // it is an ordinary read.
 //
+// Blocks of 4096 bytes: a write of one sector, or one that begins or ends
+// inside a block, reads that block first and writes all of it, while no other
+// write is under way. What a torn write may destroy is the block: MediumInfo
+// says so.
+//
+// With `verify_writes` nothing counts as written before the drive has checked
+// it: WRITE AND VERIFY with a comparison, else without, else WRITE and VERIFY,
+// else WRITE and reading back, whichever the device takes. Not of blank discs.
+//
 // Write-once discs: what was not yet written reads as zeros. Writes follow one
 // another from sector 0, Finalize closes the disc; after a failed write nothing
 // more can be written.
@@ -45,7 +54,7 @@ class ScsiMedium : public Medium {
  public:
   // `name`: for messages. REQUIRES: no other medium is open on the device.
   ScsiMedium(std::shared_ptr<Device> device, const MediumFacts& facts,
-             std::string name);
+             std::string name, bool verify_writes = false);
 
   MediumInfo Info() const override;
   Status Read(uint64_t lba, ByteSpan out) override;
@@ -63,11 +72,24 @@ class ScsiMedium : public Medium {
   // How reads after DropReadCache avoid the cache, as far as was tried: "FUA",
   // "VERIFY", "not".
   const char* ReadBackMethod() const;
+  // How writes are checked, as far as was tried; "none".
+  const char* WriteCheckMethod() const;
 
  private:
   // A piece of a transfer that one command does.
   using Piece = std::function<Status(uint64_t lba, uint64_t count)>;
   enum class Direction : uint8_t { kRead, kWrite };
+  // From the best to what every device can.
+  enum class WriteCheck : uint8_t {
+    kCompared,
+    kWriteAndVerify,
+    kVerify,
+    kReadBack,
+  };
+
+  // REQUIRES: whole blocks.
+  SectorRange BlocksOf(SectorRange range) const;
+  SectorRange WholeBlocks(SectorRange range) const;  // that it touches
 
   Status CheckUsable(const char* operation, bool changes);
   // Splits the range and calls `piece` for each part; the first error.
@@ -82,6 +104,14 @@ class ScsiMedium : public Medium {
 
   Status WriteOnce(uint64_t lba, ConstByteSpan data);
   Status WritePieces(uint64_t lba, ConstByteSpan data);
+  Status WritePiece(uint64_t lba, ConstByteSpan data);
+  // REQUIRES: nobody else writes.
+  Status WriteParts(SectorRange range, SectorRange whole, ConstByteSpan data);
+  // REQUIRES of these: whole blocks.
+  Status WriteBlocks(SectorRange range, ConstByteSpan data);
+  Status WriteChecked(SectorRange range, ConstByteSpan data);
+  Status WriteAndVerify(SectorRange range, bool compare, ConstByteSpan data,
+                        Sense* sense);
   Status CloseDisc(uint8_t function);
   // Sectors that were written of a disc that was blank; of others all.
   uint64_t Written() const;
@@ -91,9 +121,12 @@ class ScsiMedium : public Medium {
 
   const std::shared_ptr<Device> device_;
   const MediumFacts facts_;
+  // One of them is 1.
   const uint32_t blocks_per_sector_;
+  const uint32_t sectors_per_block_;
   const uint64_t piece_sectors_;
   const std::string name_;
+  const bool verify_writes_;
 
   std::atomic<bool> gone_{false};
   std::atomic<bool> dead_{false};
@@ -106,10 +139,15 @@ class ScsiMedium : public Medium {
   // Index into the lengths of commands that are tried.
   std::atomic<size_t> read_length_{0};
   std::atomic<size_t> write_length_{0};
+  std::atomic<WriteCheck> write_check_{WriteCheck::kCompared};
 
   mutable Mutex mu_;                   // a leaf
   uint64_t next_ GUARDED_BY(mu_) = 0;  // of a blank disc: where writing goes on
   bool writing_ GUARDED_BY(mu_) = false;
+  // Of a medium with blocks of several sectors.
+  CondVar writers_done_;
+  size_t writers_ GUARDED_BY(mu_) = 0;
+  bool part_writer_ GUARDED_BY(mu_) = false;
   // Sectors to be read from the medium itself: first -> end, apart.
   std::map<uint64_t, uint64_t> uncached_ GUARDED_BY(mu_);
 };

@@ -213,6 +213,10 @@ bool MeansReset(const Sense& sense) {
   return sense.valid && sense.key == kUnitAttention && sense.asc == 0x29;
 }
 
+bool MeansConditionsChanged(const Sense& sense) {
+  return sense.valid && sense.key == kUnitAttention && sense.asc == 0x3F;
+}
+
 Errc SenseCode(const Sense& sense) {
   if (!sense.valid) return Errc::kDeviceError;
   if (sense.key == kUnitAttention || sense.key == kAbortedCommand) {

@@ -53,6 +53,8 @@ bool BecomesReady(const Sense& sense);
 // or reset; what was in a write cache may be lost).
 bool MeansMediumChanged(const Sense& sense);
 bool MeansReset(const Sense& sense);
+// 3F/xx: the device was changed, or reports other units than before.
+bool MeansConditionsChanged(const Sense& sense);
 
 // What a caller may do about it:
 // kNotReady 2/04/xx, kNoMedium x/3A/xx, 4/15/01, 5/3B/0E (source empty),

@@ -14,8 +14,11 @@
 #include <array>
 #include <cerrno>
 #include <limits>
+#include <memory>
 #include <system_error>
 #include <utility>
+
+#include "media/mutex.h"
 
 namespace vellum::scsi {
 
@@ -53,22 +56,46 @@ class SignalsBlocked {
   sigset_t before_;
 };
 
+// One opening of the device's file.
+struct SgFile {
+  explicit SgFile(int fd_in) : fd(fd_in) {}
+  ~SgFile() { scsi_pt_close_device(fd); }
+  SgFile(const SgFile&) = delete;
+  SgFile& operator=(const SgFile&) = delete;
+
+  const int fd;
+  size_t max_transfer = 0;
+};
+
+Result<std::shared_ptr<const SgFile>> OpenSgFile(const std::string& path);
+
 class SgTransport : public Transport {
  public:
-  SgTransport(std::string path, int fd, size_t max_transfer)
-      : path_(std::move(path)), fd_(fd), max_transfer_(max_transfer) {}
-  ~SgTransport() override { scsi_pt_close_device(fd_); }
-  SgTransport(const SgTransport&) = delete;
-  SgTransport& operator=(const SgTransport&) = delete;
+  SgTransport(std::string path, std::shared_ptr<const SgFile> file)
+      : path_(std::move(path)),
+        max_transfer_(file->max_transfer),
+        file_(std::move(file)) {}
 
   Result<Reply> Execute(const Command& command) override;
+  Status Reopen() override {
+    ASSIGN_OR_RETURN(std::shared_ptr<const SgFile> file, OpenSgFile(path_));
+    MutexLock lock(&mu_);
+    file_ = std::move(file);
+    return Status::Ok();
+  }
   size_t MaxTransfer() const override { return max_transfer_; }
   std::string Name() const override { return path_; }
 
  private:
+  std::shared_ptr<const SgFile> File() const {
+    MutexLock lock(&mu_);
+    return file_;
+  }
+
   const std::string path_;
-  const int fd_;
   const size_t max_transfer_;
+  mutable Mutex mu_;  // a leaf
+  std::shared_ptr<const SgFile> file_ GUARDED_BY(mu_);
 };
 
 Result<Reply> SgTransport::Execute(const Command& command) {
@@ -103,9 +130,10 @@ Result<Reply> SgTransport::Execute(const Command& command) {
                std::chrono::seconds(1));
   int result = 0;
   {
+    const std::shared_ptr<const SgFile> file = File();
     const SignalsBlocked blocked;
-    result =
-        do_scsi_pt(request.get(), fd_, static_cast<int>(seconds.count()), 0);
+    result = do_scsi_pt(request.get(), file->fd,
+                        static_cast<int>(seconds.count()), 0);
   }
   SgOutcome outcome;
   if (result < 0) {
@@ -167,26 +195,28 @@ size_t MaxTransferOf(int fd, bool block_device) {
   return kSmallestMaxTransfer;
 }
 
-}  // namespace
-
-Result<std::unique_ptr<Transport>> OpenSgTransport(const std::string& path) {
+Result<std::shared_ptr<const SgFile>> OpenSgFile(const std::string& path) {
   const int fd = scsi_pt_open_flags(
       path.c_str(), O_RDWR | O_NONBLOCK | O_CLOEXEC | O_NOCTTY, 0);
   if (fd < 0) return OpenError(path, fd == -1 && errno != 0 ? errno : -fd);
+  const auto file = std::make_shared<SgFile>(fd);
   struct stat info {};
-  if (fstat(fd, &info) != 0) {
-    const int err = errno;
-    scsi_pt_close_device(fd);
-    return ErrnoError("stat " + path, err);
-  }
+  if (fstat(fd, &info) != 0) return ErrnoError("stat " + path, errno);
   int version = 0;
   if (!(S_ISCHR(info.st_mode) || S_ISBLK(info.st_mode)) ||
       ioctl(fd, kSgGetVersionNumber, &version) != 0 || version < 30000) {
-    scsi_pt_close_device(fd);
     return Error{Errc::kInvalidArgument, path + ": this is no SCSI device"};
   }
-  return std::unique_ptr<Transport>(std::make_unique<SgTransport>(
-      path, fd, MaxTransferOf(fd, S_ISBLK(info.st_mode))));
+  file->max_transfer = MaxTransferOf(fd, S_ISBLK(info.st_mode));
+  return std::shared_ptr<const SgFile>(file);
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Transport>> OpenSgTransport(const std::string& path) {
+  ASSIGN_OR_RETURN(std::shared_ptr<const SgFile> file, OpenSgFile(path));
+  return std::unique_ptr<Transport>(
+      std::make_unique<SgTransport>(path, std::move(file)));
 }
 
 Result<Reply> ReplyOf(const std::string& what, SgOutcome outcome) {

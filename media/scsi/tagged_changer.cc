@@ -20,6 +20,15 @@ void TagBook::Move(ElementAddress from, ElementAddress to) {
   tags_.insert(std::move(node));
 }
 
+void TagBook::Exchange(ElementAddress from, ElementAddress to,
+                       ElementAddress rest) {
+  MutexLock lock(&mu_);
+  auto in = tags_.extract(from);
+  auto out = tags_.extract(to);
+  if (!in.empty()) tags_[to] = std::move(in.mapped());
+  if (!out.empty()) tags_[rest] = std::move(out.mapped());
+}
+
 VolumeTag TagBook::At(ElementAddress element) const {
   MutexLock lock(&mu_);
   const auto it = tags_.find(element);
@@ -35,6 +44,20 @@ Result<std::vector<ElementStatus>> TaggedChanger::ReadElementStatus() {
 Status TaggedChanger::MoveMedium(ElementAddress from, ElementAddress to) {
   const Status moved = changer_->MoveMedium(from, to);
   if (moved.ok()) book_->Move(from, to);
+  return moved;
+}
+
+Status TaggedChanger::MoveMediumTurned(ElementAddress from, ElementAddress to) {
+  const Status moved = changer_->MoveMediumTurned(from, to);
+  if (moved.ok() && from != to) book_->Move(from, to);
+  return moved;
+}
+
+Status TaggedChanger::ExchangeMedium(ElementAddress from, ElementAddress to,
+                                     ElementAddress rest) {
+  const Status moved = changer_->ExchangeMedium(from, to, rest);
+  if (!moved.ok()) return moved;
+  book_->Exchange(from, to, rest);
   return moved;
 }
 

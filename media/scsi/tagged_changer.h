@@ -19,6 +19,7 @@ class TagBook {
  public:
   void Replace(const std::vector<ElementStatus>& statuses);
   void Move(ElementAddress from, ElementAddress to);
+  void Exchange(ElementAddress from, ElementAddress to, ElementAddress rest);
   // Empty: not known, or none.
   VolumeTag At(ElementAddress element) const;
 
@@ -38,6 +39,12 @@ class TaggedChanger : public Changer {
   Result<ElementMap> Elements() override { return changer_->Elements(); }
   Result<std::vector<ElementStatus>> ReadElementStatus() override;
   Status MoveMedium(ElementAddress from, ElementAddress to) override;
+  Status MoveMediumTurned(ElementAddress from, ElementAddress to) override;
+  Status ExchangeMedium(ElementAddress from, ElementAddress to,
+                        ElementAddress rest) override;
+  Result<bool> ElementsChanged() override {
+    return changer_->ElementsChanged();
+  }
   Status InitializeElementStatus() override {
     return changer_->InitializeElementStatus();
   }

@@ -61,6 +61,11 @@ class Transport {
   // not send it; kInvalidArgument: not sent, more data than MaxTransfer().
   virtual Result<Reply> Execute(const Command& command) = 0;
 
+  // Looks for the device anew after it was gone: under the same name, another
+  // one may answer. Commands under way end with what they had. kOffline and
+  // the like: it is not there, nothing has changed.
+  virtual Status Reopen() { return Status::Ok(); }
+
   // Most bytes of data that one command can carry.
   virtual size_t MaxTransfer() const = 0;
 

@@ -58,18 +58,22 @@ class BorrowedHarness : public MediumHarness {
 };
 
 // A drive of this type whose medium has blocks of this size.
-template <uint8_t kType, uint32_t kBlockSize, uint16_t kProfile>
+template <uint8_t kType, uint32_t kBlockSize, uint16_t kProfile,
+          bool kVerified = false>
 std::unique_ptr<MediumHarness> MakeScsiMedium() {
   ScsiDiskOptions options;
   options.device_type = kType;
   options.transport_limit = 64 << 10;  // so that transfers are split
   ScsiDisk disk(options);
   auto cartridge = std::make_shared<ScsiCartridge>(
-      kBlockSize, kSectors * (kSectorSize / kBlockSize));
+      kBlockSize, kSectors * kSectorSize / kBlockSize);
   cartridge->profile = kProfile;
   disk.Insert(cartridge);
+  scsi::ScsiDriveOptions drive_options;
+  drive_options.verify_writes = kVerified;
   scsi::ScsiDrive drive(ElementAddress{256},
-                        std::make_shared<scsi::Device>(disk.Open()), {});
+                        std::make_shared<scsi::Device>(disk.Open()),
+                        drive_options);
   auto medium = drive.Open();
   VELLUM_CHECK(medium.ok());
   return std::make_unique<OwningHarness>(std::move(*medium));
@@ -111,6 +115,10 @@ INSTANTIATE_TEST_SUITE_P(ScsiDisk512, MediumContract,
                          testing::Values(&MakeScsiMedium<0, 512, 0>));
 INSTANTIATE_TEST_SUITE_P(ScsiDisk2048, MediumContract,
                          testing::Values(&MakeScsiMedium<0, 2048, 0>));
+INSTANTIATE_TEST_SUITE_P(ScsiDisk4096, MediumContract,
+                         testing::Values(&MakeScsiMedium<0, 4096, 0>));
+INSTANTIATE_TEST_SUITE_P(ScsiDiskVerified, MediumContract,
+                         testing::Values(&MakeScsiMedium<0, 4096, 0, true>));
 INSTANTIATE_TEST_SUITE_P(ScsiOpticalMemory1024, MediumContract,
                          testing::Values(&MakeScsiMedium<7, 1024, 0>));
 INSTANTIATE_TEST_SUITE_P(ScsiBlurayRewritable, MediumContract,

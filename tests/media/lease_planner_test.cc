@@ -43,7 +43,8 @@ class LeasePlannerTest : public testing::Test {
     PlannedRequest request;
     request.arrival = now_;
     for (MediumId& medium : media) {
-      request.leases.push_back({std::move(medium), LeaseMode::kShared, true});
+      request.leases.push_back(
+          {std::move(medium), LeaseMode::kShared, true, {}});
     }
     return request;
   }

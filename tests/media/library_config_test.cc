@@ -41,6 +41,7 @@ TEST_F(LibraryConfigTest, AScsiLibraryNamesItsDevices) {
       Read(std::string(kScsi) +
            "lib_num = 4\n"
            "[changer]\ndevice = \"/dev/sg3\"\nserial = \"AB 1\"\n"
+           "sides = 2\nverify_writes = true\n"
            "[[drive]]\nelement = 256\ndevice = \"/dev/sg4\"\n"
            "[[drive]]\nelement = 257\ndevice = \"/dev/sg5\"\n"
            "[policy]\nspool_limit = 9\ncopy_start = 20\ncopy_end = 30\n"));
@@ -51,6 +52,8 @@ TEST_F(LibraryConfigTest, AScsiLibraryNamesItsDevices) {
   const auto& options = std::get<ScsiLibraryOptions>(config.devices);
   EXPECT_EQ(options.changer, "/dev/sg3");
   EXPECT_EQ(options.serial, "AB 1");
+  EXPECT_EQ(options.sides, 2);
+  EXPECT_TRUE(options.verify_writes);
   EXPECT_THAT(
       options.drives,
       testing::ElementsAre(ScsiDriveOption{ElementAddress{256}, "/dev/sg4"},

@@ -75,7 +75,8 @@ class LibraryTest : public testing::Test {
     OpenAgain();
   }
   void OpenAgain() {
-    auto library = Library::Open(fake_->MakeChanger(), fake_->MakeDrives());
+    auto library = Library::Open(fake_->MakeChanger(), fake_->MakeDrives(),
+                                 library_options_);
     ASSERT_OK(library);
     library_ = std::move(*library);
   }
@@ -129,6 +130,7 @@ class LibraryTest : public testing::Test {
     return library_->Drives()[drive].activity;
   }
 
+  LibraryOptions library_options_;
   std::unique_ptr<FakeLibrary> fake_;
   std::unique_ptr<Library> library_;
   Library::RequestId last_id_ = 0;

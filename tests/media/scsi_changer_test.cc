@@ -8,6 +8,7 @@
 
 #include "tests/support/fake_scsi_changer.h"
 #include "tests/support/status_matchers.h"
+#include "tests/support/swapped_transport.h"
 
 namespace vellum::scsi {
 namespace {
@@ -461,6 +462,102 @@ TEST_F(ScsiChangerTest, O18_TurnsAMediumOver) {
   Open(stiff);
   EXPECT_THAT(changer_->MoveMediumTurned(A(1024), A(256)),
               HasErrc(Errc::kNotSupported));
+}
+
+TEST_F(ScsiChangerTest, O18_TellsWhichSideIsUp) {
+  Open();
+  ScsiChangerOptions options = Fast();
+  options.two_sided = true;
+  ASSERT_OK_AND_ASSIGN(const auto changer,
+                       ScsiChanger::Open(fake_->Open(), options));
+  ASSERT_OK(changer->MoveMediumTurned(A(1024), A(256)));
+  ASSERT_OK_AND_ASSIGN(const auto statuses, changer->ReadElementStatus());
+  std::vector<std::string> two;
+  for (const ElementStatus& status : statuses) {
+    if (status.sides != 2) continue;
+    two.push_back(ToString(status.address) + (status.turned ? " B" : " A"));
+  }
+  EXPECT_THAT(two, ElementsAre("1026 A", "256 B"));
+  // Nothing tells it but the operator.
+  ASSERT_OK_AND_ASSIGN(const auto plain, changer_->ReadElementStatus());
+  for (const ElementStatus& status : plain) EXPECT_EQ(status.sides, 1);
+}
+
+// Attentions that say that others may have changed something.
+TEST_F(ScsiChangerTest, AttentionsMeanThatElementsAreReadAgain) {
+  for (const auto& [asc, ascq] : std::vector<std::pair<uint8_t, uint8_t>>{
+           {0x28, 0x00}, {0x28, 0x01}, {0x29, 0x00}, {0x3F, 0x0E}}) {
+    Open();
+    EXPECT_OK(changer_->ReadElementStatus());
+    ASSERT_OK_AND_ASSIGN(bool changed, changer_->ElementsChanged());
+    EXPECT_FALSE(changed);
+    script().Interrupt(Check(6, asc, ascq));
+    ASSERT_OK_AND_ASSIGN(changed, changer_->ElementsChanged());
+    EXPECT_TRUE(changed) << int{asc};
+    ASSERT_OK_AND_ASSIGN(changed, changer_->ElementsChanged());
+    EXPECT_TRUE(changed) << "until they were read";
+    EXPECT_OK(changer_->ReadElementStatus());
+    ASSERT_OK_AND_ASSIGN(changed, changer_->ElementsChanged());
+    EXPECT_FALSE(changed);
+    // Any other command may be the one that hears of it.
+    script().Interrupt(Check(6, asc, ascq));
+    EXPECT_OK(changer_->MoveMedium(A(1024), A(256)));
+    ASSERT_OK_AND_ASSIGN(changed, changer_->ElementsChanged());
+    EXPECT_TRUE(changed) << int{asc};
+  }
+  // Parameters changed: nothing that concerns us.
+  EXPECT_OK(changer_->ReadElementStatus());
+  script().Interrupt(Check(6, 0x2A, 0x01));
+  ASSERT_OK_AND_ASSIGN(const bool changed, changer_->ElementsChanged());
+  EXPECT_FALSE(changed);
+}
+
+TEST_F(ScsiChangerTest, WhatWasReadBeforeAChangeIsReadAgain) {
+  Open();
+  EXPECT_OK(changer_->ReadElementStatus());
+  const size_t once = script().Count(kReadStatus);
+  script().Interrupt([&](const Command& command) {
+    fake_->Take(1026);
+    return Check(6, 0x28, 0x01)(command);
+  });
+  EXPECT_THAT(Full(changer_->ReadElementStatus()),
+              ElementsAre("1024 V00001L1"));
+  EXPECT_EQ(script().Count(kReadStatus), 3 * once);
+}
+
+TEST_F(ScsiChangerTest, ADoorThatIsOpenIsNoChange) {
+  Open();
+  EXPECT_OK(changer_->ReadElementStatus());
+  fake_->TakeStock(2);
+  ASSERT_OK_AND_ASSIGN(const bool changed, changer_->ElementsChanged());
+  EXPECT_FALSE(changed);
+}
+
+TEST_F(ScsiChangerTest, AChangerThatIsBackIsFoundAndNoOther) {
+  Open();
+  FakeScsiChanger same;
+  same.Put(1025, "V00003L1");
+  const auto next = std::make_shared<std::unique_ptr<scsi::Transport>>();
+  ASSERT_OK_AND_ASSIGN(
+      const auto changer,
+      ScsiChanger::Open(std::make_unique<SwappedTransport>(fake_->Open(), next),
+                        Fast()));
+  script().AllFail(IsGone());
+  EXPECT_THAT(changer->ReadElementStatus(), HasErrc(Errc::kOffline));
+  EXPECT_THAT(changer->ElementsChanged(), HasErrc(Errc::kOffline));
+  ScsiScript other("/dev/other");
+  std::vector<uint8_t> inquiry(36, ' ');
+  inquiry[0] = 8;
+  inquiry[4] = 31;
+  other.Then(0x12, Data(inquiry)).Then(0x12, Check(5, 0x24, 0x00));
+  other.AllFail({});
+  *next = other.Open();
+  EXPECT_THAT(changer->ElementsChanged(), HasErrc(Errc::kOffline));
+  other.AllFail(IsGone());
+  *next = same.Open();
+  ASSERT_OK_AND_ASSIGN(const bool changed, changer->ElementsChanged());
+  EXPECT_TRUE(changed);
+  EXPECT_THAT(Full(changer->ReadElementStatus()), ElementsAre("1025 V00003L1"));
 }
 
 TEST_F(ScsiChangerTest, ExchangesTwoMedia) {

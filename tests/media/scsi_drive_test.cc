@@ -11,6 +11,7 @@
 
 #include "tests/support/scsi_disk.h"
 #include "tests/support/status_matchers.h"
+#include "tests/support/swapped_transport.h"
 
 namespace vellum {
 namespace {
@@ -119,7 +120,7 @@ TEST_F(ScsiDriveTest, CloseAllowsWhatADaemonThatDiedHasPrevented) {
 }
 
 TEST_F(ScsiDriveTest, AMediumThatCannotBeUsedMayBeTakenOut) {
-  EXPECT_THAT(Look({}, 4096), HasErrc(Errc::kIncompatible));
+  EXPECT_THAT(Look({}, 8192), HasErrc(Errc::kIncompatible));
   EXPECT_FALSE(disk_.prevented());
 }
 
@@ -133,8 +134,19 @@ TEST_F(ScsiDriveTest, BlocksOf512And1024And2048AreSectors) {
   }
 }
 
+TEST_F(ScsiDriveTest, ABlockOf4096IsTwoSectorsThatMayTearTogether) {
+  // A disk tells its physical blocks, an optical memory does not.
+  for (const uint8_t type : {uint8_t{0}, uint8_t{7}}) {
+    ScsiDiskOptions options;
+    options.device_type = type;
+    ASSERT_OK_AND_ASSIGN(const MediumInfo info, Look(options, 4096));
+    EXPECT_EQ(info.sectors, 4096u);
+    EXPECT_EQ(info.atomic_sectors, 2u);
+  }
+}
+
 TEST_F(ScsiDriveTest, OtherBlocksAreIncompatible) {
-  for (const uint32_t size : {256u, 520u, 4096u}) {
+  for (const uint32_t size : {256u, 520u, 8192u}) {
     const auto info = Look({}, size);
     EXPECT_THAT(info, HasErrc(Errc::kIncompatible)) << size;
     EXPECT_THAT(info, MessageHas(std::to_string(size)));
@@ -250,6 +262,24 @@ TEST_F(ScsiDriveTest, ADeadDriveEndsOpenAndClose) {
   disk_.Vanish();
   EXPECT_THAT(drive_->Open(), HasErrc(Errc::kOffline));
   EXPECT_OK(drive_->Close());
+}
+
+TEST_F(ScsiDriveTest, ADeviceThatIsBackUnderItsNameIsFound) {
+  const auto next = std::make_shared<std::unique_ptr<scsi::Transport>>();
+  scsi::ScsiDrive drive(
+      ElementAddress{257},
+      std::make_shared<scsi::Device>(
+          std::make_unique<SwappedTransport>(disk_.Open(), next)),
+      {});
+  ASSERT_OK(drive.Identify());
+  disk_.Vanish();
+  EXPECT_THAT(drive.Identify(), HasErrc(Errc::kOffline));
+  ScsiDisk again;
+  *next = again.Open();
+  ASSERT_OK_AND_ASSIGN(const DriveIdentity identity, drive.Identify());
+  EXPECT_EQ(identity.serial, "SN0001");
+  again.Insert(std::make_shared<ScsiCartridge>(2048, 4096));
+  EXPECT_OK(drive.Open());
 }
 
 }  // namespace

@@ -9,10 +9,12 @@
 #include <chrono>
 #include <memory>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "media/scsi/big_endian.h"
 #include "media/scsi/scsi_drive.h"
+#include "media/scsi/scsi_medium.h"
 #include "tests/support/scsi_disk.h"
 #include "tests/support/status_matchers.h"
 
@@ -42,7 +44,8 @@ class ScsiMediumTest : public testing::Test {
     Load(options, NewCartridge(block_size));
   }
   void Load(const ScsiDiskOptions& options,
-            std::shared_ptr<ScsiCartridge> cartridge) {
+            std::shared_ptr<ScsiCartridge> cartridge,
+            bool verify_writes = false) {
     medium_.reset();
     disk_ = ScsiDisk(options);
     cartridge_ = std::move(cartridge);
@@ -51,7 +54,8 @@ class ScsiMediumTest : public testing::Test {
         ElementAddress{256},
         std::make_shared<scsi::Device>(disk_.Open(), Impatient()),
         scsi::ScsiDriveOptions{std::chrono::milliseconds(100),
-                               [] { return VolumeTag("V00001L1"); }});
+                               [] { return VolumeTag("V00001L1"); },
+                               verify_writes});
     auto medium = drive_->Open();
     ASSERT_OK(medium);
     medium_ = std::move(*medium);
@@ -366,21 +370,128 @@ TEST_F(ScsiMediumTest, ADeadDriveCostsOneTimeOut) {
   Load();
   disk_.Hang();
   Bytes data(kSectorSize);
-  EXPECT_THAT(medium_->Read(0, data), HasErrc(Errc::kDeviceError));
+  EXPECT_THAT(medium_->Read(0, data), HasErrc(Errc::kOffline));
   const size_t sent = disk_.Log().size();
-  EXPECT_THAT(medium_->Read(0, data), HasErrc(Errc::kDeviceError));
-  EXPECT_THAT(medium_->Write(0, data), HasErrc(Errc::kDeviceError));
-  EXPECT_THAT(medium_->Flush(), HasErrc(Errc::kDeviceError));
+  EXPECT_THAT(medium_->Read(0, data), HasErrc(Errc::kOffline));
+  EXPECT_THAT(medium_->Write(0, data), HasErrc(Errc::kOffline));
+  EXPECT_THAT(medium_->Flush(), HasErrc(Errc::kOffline));
   EXPECT_EQ(disk_.Log().size(), sent);
 }
 
-TEST_F(ScsiMediumTest, ADriveThatVanishedHasNoMedium) {
+TEST_F(ScsiMediumTest, ADriveThatVanishedIsOffline) {
   Load();
   disk_.Vanish();
   Bytes data(kSectorSize);
-  EXPECT_THAT(medium_->Read(0, data), HasErrc(Errc::kNoMedium));
+  EXPECT_THAT(medium_->Read(0, data), HasErrc(Errc::kOffline));
   medium_.reset();
   EXPECT_OK(drive_->Close());
+}
+
+// ---- blocks of two sectors
+
+TEST_F(ScsiMediumTest, PartsOfABlockLeaveTheRestOfItAlone) {
+  Load({}, 4096);
+  ASSERT_OK(medium_->Write(0, Filled(8, 1)));
+  disk_.Attention(0x2A, 0x01);
+  // In the middle of a block, over several, and at both ends.
+  ASSERT_OK(medium_->Write(1, Filled(1, 2)));
+  ASSERT_OK(medium_->Write(3, Filled(4, 3)));
+  ASSERT_OK(medium_->Flush());
+  const int expected[] = {1, 2, 1, 3, 3, 3, 3, 1};
+  for (int i = 0; i < 8; ++i) {
+    EXPECT_EQ(static_cast<int>(
+                  cartridge_->data[static_cast<size_t>(i) * kSectorSize]),
+              expected[i])
+        << i;
+    Bytes sector(kSectorSize);
+    ASSERT_OK(medium_->Read(static_cast<uint64_t>(i), sector));
+    EXPECT_EQ(sector, Filled(1, expected[i])) << i;
+  }
+  Bytes across(3 * kSectorSize);
+  ASSERT_OK(medium_->Read(1, across));
+  EXPECT_EQ(across.front(), std::byte{2});
+  EXPECT_EQ(across.back(), std::byte{3});
+}
+
+TEST_F(ScsiMediumTest, WholeBlocksAreWrittenWithoutBeingRead) {
+  Load({}, 4096);
+  ASSERT_OK(medium_->Write(2, Filled(6, 1)));
+  EXPECT_EQ(Sent(kRead10).size(), 0u);
+  ASSERT_OK(medium_->Write(3, Filled(1, 1)));
+  EXPECT_EQ(Sent(kRead10).size(), 1u);
+}
+
+TEST_F(ScsiMediumTest, APartOfABlockThatCannotBeReadIsNotWritten) {
+  Load({}, 4096);
+  cartridge_->unreadable.insert(1);
+  const Status status = medium_->Write(3, Filled(1, 1));
+  EXPECT_THAT(status, HasErrc(Errc::kDeviceError));
+  EXPECT_THAT(status, MessageHas("rest of a block"));
+  EXPECT_EQ(disk_.Count(kWrite10), 0u);
+  EXPECT_OK(medium_->Write(2, Filled(2, 1))) << "all of it";
+}
+
+// Two threads that write the two sectors of one block, many times.
+TEST_F(ScsiMediumTest, PartsOfOneBlockAreWrittenByOneAtATime) {
+  Load({}, 4096);
+  const auto write = [&](uint64_t sector) {
+    for (int i = 1; i < 100; ++i) {
+      EXPECT_OK(medium_->Write(sector, Filled(1, i)));
+      Bytes back(kSectorSize);
+      EXPECT_OK(medium_->Read(sector, back));
+      EXPECT_EQ(back, Filled(1, i));
+    }
+  };
+  std::jthread other([&] { write(5); });
+  write(4);
+}
+
+// ---- writes that the drive checks
+
+TEST_F(ScsiMediumTest, CheckedWritesUseWhatTheDriveTakes) {
+  constexpr uint8_t kWriteAndVerify10 = 0x2E;
+  const struct {
+    ScsiDiskOptions options;
+    const char* method;
+    bool compares;
+  } kCases[] = {
+      {{}, "WRITE AND VERIFY, compared", true},
+      {{.takes_compare = false}, "WRITE AND VERIFY", false},
+      {{.unknown = {kWriteAndVerify10}}, "VERIFY", false},
+      {{.unknown = {kWriteAndVerify10, kVerify10}}, "reading back", true},
+      {{.takes_fua = false, .unknown = {kWriteAndVerify10, kVerify10}},
+       "reading back",
+       false},
+  };
+  for (const auto& entry : kCases) {
+    Load(entry.options, NewCartridge(512), /*verify_writes=*/true);
+    ASSERT_OK(medium_->Write(0, Filled(8, 1)));
+    ASSERT_OK(medium_->Write(8, Filled(8, 2)));
+    ASSERT_OK(medium_->Flush());
+    Bytes back(16 * kSectorSize);
+    ASSERT_OK(medium_->Read(0, back));
+    EXPECT_EQ(back.front(), std::byte{1});
+    EXPECT_EQ(back.back(), std::byte{2});
+    const auto* medium = dynamic_cast<scsi::ScsiMedium*>(medium_.get());
+    ASSERT_NE(medium, nullptr);
+    EXPECT_STREQ(medium->WriteCheckMethod(), entry.method);
+    EXPECT_LE(disk_.Count(kWriteAndVerify10), 3u) << "is asked for again";
+
+    // A block that does not keep what is written, and one that cannot be read.
+    cartridge_->weak.insert(80);
+    const Status weak = medium_->Write(20, Filled(4, 3));
+    EXPECT_EQ(weak.ok(), !entry.compares) << entry.method;
+    if (!entry.compares) continue;
+    EXPECT_THAT(weak, HasErrc(Errc::kDeviceError));
+    EXPECT_THAT(weak, MessageHas("at sector 20"));
+  }
+}
+
+TEST_F(ScsiMediumTest, WritesAreNotCheckedUnlessAskedFor) {
+  Load();
+  ASSERT_OK(medium_->Write(0, Filled(8, 1)));
+  EXPECT_EQ(disk_.Count(0x2E), 0u);
+  EXPECT_EQ(disk_.Count(kVerify10), 0u);
 }
 
 }  // namespace

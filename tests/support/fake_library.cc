@@ -5,6 +5,8 @@
 
 #include <utility>
 
+#include "media/borrowed_medium.h"
+
 namespace vellum {
 
 class FakeChanger : public Changer {
@@ -27,6 +29,14 @@ class FakeChanger : public Changer {
   Status MoveMedium(ElementAddress from, ElementAddress to) override {
     return library_->Move(from, to);
   }
+  Status MoveMediumTurned(ElementAddress from, ElementAddress to) override {
+    return library_->Move(from, to, /*turn=*/true);
+  }
+  Status ExchangeMedium(ElementAddress from, ElementAddress to,
+                        ElementAddress rest) override {
+    return library_->Exchange(from, to, rest);
+  }
+  Result<bool> ElementsChanged() override { return library_->TakeChanged(); }
   Status InitializeElementStatus() override { return Status::Ok(); }
 
  private:
@@ -44,7 +54,7 @@ class FakeDrive : public Drive {
     identity.vendor = "FAKE";
     identity.product = "DRIVE";
     identity.revision = "1";
-    identity.serial = "F" + ToString(address_);
+    ASSIGN_OR_RETURN(identity.serial, library_->SerialOf(address_));
     identity.device = "fake drive " + ToString(address_);
     return identity;
   }
@@ -61,7 +71,43 @@ class FakeDrive : public Drive {
   const ElementAddress address_;
 };
 
-FakeLibrary::FakeLibrary(const FakeLibraryOptions& options) {
+// What a test may lose.
+class FakeLibrary::LossyMedium : public BorrowedMedium {
+ public:
+  LossyMedium(FakeLibrary* library, ElementAddress drive,
+              std::shared_ptr<MemoryMedium> medium)
+      : BorrowedMedium(medium.get()),
+        library_(library),
+        drive_(drive),
+        medium_(std::move(medium)) {}
+  Status Read(uint64_t lba, ByteSpan out) override {
+    RETURN_IF_ERROR(Check());
+    return BorrowedMedium::Read(lba, out);
+  }
+  Status Write(uint64_t lba, ConstByteSpan data) override {
+    RETURN_IF_ERROR(Check());
+    return BorrowedMedium::Write(lba, data);
+  }
+  Status Flush() override {
+    RETURN_IF_ERROR(Check());
+    return BorrowedMedium::Flush();
+  }
+
+ private:
+  Status Check() const {
+    MutexLock lock(&library_->mu_);
+    const auto it = library_->lost_.find(drive_);
+    if (it == library_->lost_.end()) return Status::Ok();
+    return Status(it->second, "drive " + ToString(drive_) + ": fault");
+  }
+
+  FakeLibrary* const library_;
+  const ElementAddress drive_;
+  const std::shared_ptr<MemoryMedium> medium_;
+};
+
+FakeLibrary::FakeLibrary(const FakeLibraryOptions& options)
+    : options_(options) {
   map_.transport = {{1}, 1};
   map_.data_transfer = {{256}, options.drives};
   map_.import_export = {{768}, options.import_export};
@@ -72,6 +118,11 @@ FakeLibrary::FakeLibrary(const FakeLibraryOptions& options) {
     medium.sectors = options.sectors;
     medium.name = fmt::format("V{:05}", i + 1);
     media_[medium.name] = std::make_shared<MemoryMedium>(medium);
+    if (options.two_sided) {
+      MemoryMediumOptions side_b = medium;
+      side_b.name += "B";
+      media_[side_b.name] = std::make_shared<MemoryMedium>(side_b);
+    }
     places_[ElementAddress{static_cast<uint16_t>(1024 + i)}].tag = medium.name;
   }
 }
@@ -125,6 +176,71 @@ void FakeLibrary::FailNextOpen(const VolumeTag& tag, Errc code) {
   fail_open_[tag] = code;
 }
 
+void FakeLibrary::LoseMedium(ElementAddress drive, Errc code) {
+  MutexLock lock(&mu_);
+  lost_[drive] = code;
+}
+
+void FakeLibrary::Unplug(ElementAddress drive, bool away) {
+  MutexLock lock(&mu_);
+  if (away) {
+    away_.insert(drive);
+    lost_[drive] = Errc::kOffline;
+  } else {
+    away_.erase(drive);
+  }
+}
+
+void FakeLibrary::Replace(ElementAddress drive, const std::string& serial) {
+  MutexLock lock(&mu_);
+  serials_[drive] = serial;
+}
+
+Result<std::string> FakeLibrary::SerialOf(ElementAddress drive) const {
+  MutexLock lock(&mu_);
+  if (away_.count(drive) != 0) {
+    return Error{Errc::kOffline, "drive " + ToString(drive) + ": gone"};
+  }
+  const auto it = serials_.find(drive);
+  return it == serials_.end() ? "F" + ToString(drive) : it->second;
+}
+
+void FakeLibrary::TellChanged() {
+  MutexLock lock(&mu_);
+  changed_ = true;
+}
+
+bool FakeLibrary::TakeChanged() {
+  MutexLock lock(&mu_);
+  return std::exchange(changed_, false);
+}
+
+size_t FakeLibrary::exchanges() const {
+  MutexLock lock(&mu_);
+  return exchanges_;
+}
+
+size_t FakeLibrary::turns() const {
+  MutexLock lock(&mu_);
+  return turns_;
+}
+
+Status FakeLibrary::Exchange(ElementAddress from, ElementAddress to,
+                             ElementAddress rest) {
+  MutexLock lock(&mu_);
+  if (!options_.exchanges) {
+    return Status(Errc::kNotSupported, "the fake changer exchanges none");
+  }
+  if (const auto fail = std::exchange(fail_move_, std::nullopt)) {
+    return Status(*fail, "exchange: fault");
+  }
+  RETURN_IF_ERROR(MoveLocked(to, rest, false));
+  RETURN_IF_ERROR(MoveLocked(from, to, false));
+  moves_ -= 2;
+  ++exchanges_;
+  return Status::Ok();
+}
+
 void FakeLibrary::FailNextMove(Errc code, bool after_moving) {
   MutexLock lock(&mu_);
   fail_move_ = code;
@@ -157,7 +273,7 @@ bool FakeLibrary::moves_overlapped() const {
   return overlapped_;
 }
 
-Status FakeLibrary::Move(ElementAddress from, ElementAddress to) {
+Status FakeLibrary::Move(ElementAddress from, ElementAddress to, bool turn) {
   MutexLock lock(&mu_);
   if (++moving_ > 1) overlapped_ = true;
   ++held_;
@@ -166,7 +282,7 @@ Status FakeLibrary::Move(ElementAddress from, ElementAddress to) {
   --held_;
   Status status;
   const std::optional<Errc> fail = std::exchange(fail_move_, std::nullopt);
-  if (!fail || fail_after_moving_) status = MoveLocked(from, to);
+  if (!fail || fail_after_moving_) status = MoveLocked(from, to, turn);
   if (fail) {
     status = Status(
         *fail, fmt::format("move from {} to {}: fault", from.value, to.value));
@@ -175,7 +291,8 @@ Status FakeLibrary::Move(ElementAddress from, ElementAddress to) {
   return status;
 }
 
-Status FakeLibrary::MoveLocked(ElementAddress from, ElementAddress to) {
+Status FakeLibrary::MoveLocked(ElementAddress from, ElementAddress to,
+                               bool turn) {
   const auto source = places_.find(from);
   const std::string what = fmt::format(
       "move {} from {} to {}",
@@ -190,7 +307,11 @@ Status FakeLibrary::MoveLocked(ElementAddress from, ElementAddress to) {
   if (source == places_.end()) {
     return Status(Errc::kNoMedium, what + ": source empty");
   }
-  if (places_.count(to) != 0) {
+  if (turn &&
+      (!options_.two_sided || (from == to && !options_.turns_in_drive))) {
+    return Status(Errc::kNotSupported, what + ": not turned over");
+  }
+  if (places_.count(to) != 0 && !(turn && from == to)) {
     return Status(Errc::kExists, what + ": target full");
   }
   if (in_use_.count(from) != 0) {
@@ -198,6 +319,10 @@ Status FakeLibrary::MoveLocked(ElementAddress from, ElementAddress to) {
   }
   Held held = source->second;
   if (!map_.data_transfer.Contains(from)) held.source = from;
+  if (turn) {
+    held.turned = !held.turned;
+    ++turns_;
+  }
   places_.erase(source);
   places_[to] = std::move(held);
   ++moves_;
@@ -223,6 +348,8 @@ std::vector<ElementStatus> FakeLibrary::Statuses() const {
         status.full = true;
         status.source = it->second.source;
         if (!tags_hidden_) status.volume_tag = it->second.tag;
+        status.sides = options_.two_sided ? 2 : 1;
+        status.turned = it->second.turned;
       }
       result.push_back(std::move(status));
     }
@@ -236,7 +363,10 @@ Result<std::unique_ptr<Medium>> FakeLibrary::OpenDrive(ElementAddress drive) {
   if (it == places_.end()) {
     return Error{Errc::kNoMedium, "drive " + ToString(drive) + ": empty"};
   }
-  const VolumeTag tag = it->second.tag;
+  if (away_.count(drive) != 0) {
+    return Error{Errc::kOffline, "drive " + ToString(drive) + ": gone"};
+  }
+  const VolumeTag tag = it->second.tag + (it->second.turned ? "B" : "");
   const auto fail = fail_open_.find(tag);
   if (fail != fail_open_.end()) {
     const Errc code = fail->second;
@@ -244,7 +374,9 @@ Result<std::unique_ptr<Medium>> FakeLibrary::OpenDrive(ElementAddress drive) {
     return Error{code, tag + " in drive " + ToString(drive) + ": fault"};
   }
   in_use_.insert(drive);
-  return ShareMedium(media_.at(tag));
+  lost_.erase(drive);
+  return std::unique_ptr<Medium>(
+      std::make_unique<LossyMedium>(this, drive, media_.at(tag)));
 }
 
 void FakeLibrary::CloseDrive(ElementAddress drive) {

@@ -25,6 +25,9 @@ struct FakeLibraryOptions {
   uint16_t import_export = 1;
   uint16_t media = 4;
   uint64_t sectors = 4096;  // 8 MiB
+  bool two_sided = false;   // side B of V00001 is the content "V00001B"
+  bool turns_in_drive = true;
+  bool exchanges = false;
 };
 
 // Outlives the devices that it makes. Thread-safety: all methods may be called
@@ -48,6 +51,14 @@ class FakeLibrary {
 
   // The next Open of that medium fails.
   void FailNextOpen(const VolumeTag& tag, Errc code);
+  // Every call of what is open in the drive fails, until it is opened again.
+  void LoseMedium(ElementAddress drive, Errc code);
+  // The device of the drive is away: kOffline to everything. Or another one,
+  // with this serial number, is in its place.
+  void Unplug(ElementAddress drive, bool away);
+  void Replace(ElementAddress drive, const std::string& serial);
+  // The changer has something to tell: a unit attention.
+  void TellChanged();
   // The next move fails, before or after the medium was moved.
   void FailNextMove(Errc code, bool after_moving);
   // Moves wait while held, as with a slow robot.
@@ -57,6 +68,8 @@ class FakeLibrary {
 
   size_t moves() const;
   size_t loads() const;  // moves into drives
+  size_t exchanges() const;
+  size_t turns() const;
   bool moves_overlapped() const;
 
  private:
@@ -65,14 +78,21 @@ class FakeLibrary {
   struct Held {
     VolumeTag tag;
     std::optional<ElementAddress> source;
+    bool turned = false;
   };
+  class LossyMedium;
 
-  Status Move(ElementAddress from, ElementAddress to);
-  Status MoveLocked(ElementAddress from, ElementAddress to) REQUIRES(mu_);
+  Status Move(ElementAddress from, ElementAddress to, bool turn = false);
+  Status MoveLocked(ElementAddress from, ElementAddress to, bool turn)
+      REQUIRES(mu_);
+  Status Exchange(ElementAddress from, ElementAddress to, ElementAddress rest);
+  Result<std::string> SerialOf(ElementAddress drive) const;
+  bool TakeChanged();
   std::vector<ElementStatus> Statuses() const;
   Result<std::unique_ptr<Medium>> OpenDrive(ElementAddress drive);
   void CloseDrive(ElementAddress drive);
 
+  const FakeLibraryOptions options_;
   ElementMap map_;
   mutable Mutex mu_;  // a leaf
   CondVar cv_;
@@ -80,6 +100,12 @@ class FakeLibrary {
   std::map<VolumeTag, std::shared_ptr<MemoryMedium>> media_ GUARDED_BY(mu_);
   std::set<ElementAddress> in_use_ GUARDED_BY(mu_);
   std::map<VolumeTag, Errc> fail_open_ GUARDED_BY(mu_);
+  std::map<ElementAddress, Errc> lost_ GUARDED_BY(mu_);
+  std::set<ElementAddress> away_ GUARDED_BY(mu_);
+  std::map<ElementAddress, std::string> serials_ GUARDED_BY(mu_);
+  bool changed_ GUARDED_BY(mu_) = false;
+  size_t exchanges_ GUARDED_BY(mu_) = 0;
+  size_t turns_ GUARDED_BY(mu_) = 0;
   std::optional<Errc> fail_move_ GUARDED_BY(mu_);
   bool fail_after_moving_ GUARDED_BY(mu_) = false;
   bool hold_ GUARDED_BY(mu_) = false;

@@ -93,8 +93,11 @@ void PutText(std::vector<uint8_t>* out, const std::string& text, size_t width) {
 bool IsRead(uint8_t code) {
   return code == 0x28 || code == 0xA8 || code == 0x88;
 }
+bool IsCheckedWrite(uint8_t code) {
+  return code == 0x2E || code == 0xAE || code == 0x8E;
+}
 bool IsWrite(uint8_t code) {
-  return code == 0x2A || code == 0xAA || code == 0x8A;
+  return code == 0x2A || code == 0xAA || code == 0x8A || IsCheckedWrite(code);
 }
 bool IsVerify(uint8_t code) {
   return code == 0x2F || code == 0xAF || code == 0x8F;
@@ -106,6 +109,9 @@ void ScsiDisk::State::FlushCache() {
   for (const auto& [block, content] : cache) {
     std::memcpy(inside->data.data() + block * inside->block_size,
                 content.data(), content.size());
+    if (inside->weak.count(block) != 0) {
+      inside->data[block * inside->block_size] ^= std::byte{0xFF};
+    }
     clean[block] = content;
   }
   cache.clear();
@@ -201,6 +207,8 @@ Result<Reply> ScsiDisk::State::Transfer(const Command& command) {
   const Range range = RangeOf(command.cdb);
   const uint32_t size = inside->block_size;
   const bool fua = !IsVerify(code) && (command.cdb[1] & 0x08) != 0;
+  const bool compares = IsCheckedWrite(code) && (command.cdb[1] & 0x02) != 0;
+  if (compares && !options.takes_compare) return Check(5, 0x24, 0x00)(command);
   if (fua && !options.takes_fua) return Check(5, 0x24, 0x00)(command);
   if (range.block + range.blocks > inside->blocks()) {
     return Check(5, 0x21, 0x00)(command);
@@ -240,6 +248,11 @@ Result<Reply> ScsiDisk::State::Transfer(const Command& command) {
       return Check(3, 0x11, 0x00, static_cast<int64_t>(block))(command);
     }
     if (IsRead(code)) std::memcpy(command.in.data() + i * size, from, size);
+  }
+  if (IsCheckedWrite(code)) FlushCache();
+  if (compares && std::memcmp(inside->data.data() + range.block * size,
+                              command.out.data(), bytes) != 0) {
+    return Check(0xE, 0x1D, 0x00)(command);
   }
   Reply reply;
   reply.transferred = bytes;

@@ -24,6 +24,7 @@ struct ScsiCartridge {
   bool blank = false;    // write-once: not closed
   uint64_t next = 0;     // of a blank one: where the next write must be
   std::set<uint64_t> unreadable;  // blocks that answer 3/11/00
+  std::set<uint64_t> weak;        // blocks that do not keep what is written
 
   uint64_t blocks() const { return data.size() / block_size; }
 };
@@ -38,10 +39,11 @@ struct ScsiDiskOptions {
   uint32_t block_limit = 0;       // Block Limits page; 0: no such page
   size_t transport_limit = 1 << 20;
   bool takes_fua = true;
+  bool takes_compare = true;  // BYTCHK of WRITE AND VERIFY
   // The CLOSE TRACK SESSION that makes a disc complete: 6, or 1 on drives that
   // are quick to close.
   uint8_t closing_function = 6;
-  std::set<uint8_t> unknown;  // operation codes that answer 5/20/00
+  std::set<uint8_t> unknown = {};  // operation codes that answer 5/20/00
 };
 
 struct ScsiDiskCommand {
