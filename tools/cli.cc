@@ -35,9 +35,9 @@ std::string UsageMessage(const CLI::App& app, const CLI::ParseError& error) {
 
 // Names of other archive systems' programs that `vellum` answers to when it is
 // called by them (a link); each is an alias of the subcommand, too.
-constexpr std::array<std::string_view, 8> kProgramNames = {
-    "acmbackup",     "acmdevdisp", "acmtrkstat", "copymedia",
-    "listcopymedia", "listmedia",  "mcstat",     "mm"};
+constexpr std::array<std::string_view, 10> kProgramNames = {
+    "acmbackup", "acmdevdisp",    "acmhistdisp", "acmrestore", "acmtrkstat",
+    "copymedia", "listcopymedia", "listmedia",   "mcstat",     "mm"};
 
 void AddGlobalOptions(CLI::App& app, Cli& cli) {
   app.require_subcommand(1);

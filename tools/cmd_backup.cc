@@ -288,6 +288,7 @@ void AddRestore(CLI::App& app, Cli& cli) {
   CLI::App* sub = app.add_subcommand(
       "restore",
       "Replace a whole primary by a backup of it; no file may be open");
+  sub->alias("acmrestore");
   sub->add_option("VOL", arguments->volume, "Volume id of the primary")
       ->required();
   sub->add_option("--from", arguments->from,
@@ -324,6 +325,7 @@ void AddHistory(CLI::App& app, Cli& cli) {
   auto arguments = std::make_shared<HistoryArguments>();
   CLI::App* sub =
       app.add_subcommand("history", "Copies and restores that have ended");
+  sub->alias("acmhistdisp");
   CLI::Option* volume =
       sub->add_option("VOL", arguments->volume, "Only those of this volume");
   sub->add_option("--delete", arguments->deleted,

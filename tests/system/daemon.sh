@@ -72,12 +72,13 @@ check "by VELLUM_MOUNT" env VELLUM_MOUNT="$mnt" "$VELLUM" status
 export VELLUM_MOUNT=$mnt
 
 section "other names, and JSON everywhere"
-for name in listcopymedia listmedia mcstat acmtrkstat mm; do
+for name in listcopymedia listmedia mcstat acmtrkstat acmhistdisp mm; do
   ln -s "$VELLUM" "$work/$name"
 done
 check "listmedia" grep -q V00001 <("$work/listmedia")
 check "listcopymedia" grep -q -- --UNUSED-- <("$work/listcopymedia")
 check "mcstat" grep -q 1024-1027 <("$work/mcstat")
+check "acmhistdisp" grep -q Job <("$work/acmhistdisp")
 check "acmtrkstat" grep -q Transaction-Disk <("$work/acmtrkstat")
 check "mm" "$work/mm" 1025 1027 0 0 /dev/sg3
 grep -q '"volume_tag": *"V00002"' <(vellum media --json) || fail "media --json"

@@ -241,7 +241,12 @@ TEST_F(CliTest, OldNamesStandForTheirSubcommand) {
   EXPECT_EQ(Run({"1024", "768", "0", "0", "/dev/sg3"}, "mm"), kExitOk);
   Answer("{\"job\":1}");
   EXPECT_EQ(Run({"-T", "V"}, "acmbackup"), kExitOk);
-  EXPECT_THAT(sent_, ElementsAre("move 1024 768", "backup V track=yes"));
+  EXPECT_EQ(Run({"V", "--yes"}, "acmrestore"), kExitOk);
+  EXPECT_THAT(sent_, ElementsAre("move 1024 768", "backup V track=yes",
+                                 "restore V confirm=yes"));
+  WriteFileOrDie(Control("history"), "history\n");
+  EXPECT_EQ(Run({}, "acmhistdisp"), kExitOk);
+  EXPECT_EQ(out_.str(), "history\n");
 }
 
 TEST_F(CliTest, O13_ChangerShowsIdentityAndRanges) {
