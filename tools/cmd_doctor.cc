@@ -50,12 +50,8 @@ int RunDoctor(const Cli& cli, DoctorArguments& arguments) {
   arguments.options.test_bytes = *size;
   Result<LibraryConfig> config = ReadLibraryConfig(arguments.directory);
   if (!config.ok()) return cli.Fail(config.error());
-  if (std::holds_alternative<ManualLibraryOptions>(config->devices)) {
-    return cli.Fail(
-        Error{Errc::kNotSupported,
-              "doctor: a manual library has no changer to try, and "
-              "who carries its media is asked while it is mounted"});
-  }
+  const bool manual =
+      std::holds_alternative<ManualLibraryOptions>(config->devices);
   const Result<LibraryLock> lock = LibraryLock::Take(config->directory);
   if (!lock.ok()) return cli.Fail(lock.error());
 
@@ -68,11 +64,15 @@ int RunDoctor(const Cli& cli, DoctorArguments& arguments) {
   Result<LibraryDevices> devices = OpenAndExamine(*config, doctor);
   if (!devices.ok()) return cli.Fail(devices.error());
   const VolumeTag& tag = arguments.options.write_test;
-  if (!tag.empty()) {
+  if (!tag.empty() && !manual) {
     const Status there = CheckWriteTest(*devices->changer, tag);
     if (!there.ok()) return cli.Fail(there.error());
   }
-  doctor.ExamineDevices(*devices);
+  if (manual) {
+    doctor.ExamineDocks(*devices);
+  } else {
+    doctor.ExamineDevices(*devices);
+  }
 
   Json steps = Json::array();
   for (const DoctorLine& line : doctor.lines()) {

@@ -68,6 +68,8 @@ void AddMedium(CLI::App& app, Cli& cli) {
       ->type_name("SIZE");
   sub->add_flag("--write-once", arguments->medium.write_once,
                 "It takes one copy, once, and is closed then");
+  sub->add_flag("--two-sided", arguments->medium.two_sided,
+                "Two media, TAGA and TAGB: the robot turns it over");
   sub->add_flag("--write-protected", arguments->medium.write_protected,
                 "It takes nothing");
   sub->callback([&cli, arguments] {

@@ -301,10 +301,39 @@ bool Doctor::Move(Changer& changer, const std::string& subject,
   return true;
 }
 
-void Doctor::TryDrive(Changer& changer, Drive& drive) {
+void Doctor::ExamineDocks(LibraryDevices& devices) {
+  if (!ExamineElements(*devices.changer)) return;
+  bool tested = options_.write_test.empty();
+  for (const auto& drive : devices.drives) {
+    const std::string subject = DriveSubject(drive->Address());
+    if (!Identify(*drive)) continue;
+    const auto statuses = devices.changer->ReadElementStatus();
+    if (!statuses.ok()) {
+      Give(subject, statuses.status());
+      continue;
+    }
+    const ElementStatus* inside = FindElement(*statuses, drive->Address());
+    if (inside == nullptr || !inside->full) {
+      Tell(Finding::kNote, subject,
+           "is empty: put a medium in to have it tried");
+      continue;
+    }
+    if (inside->exception) continue;  // was said
+    tested = tested || inside->volume_tag == options_.write_test;
+    TryMedium(*drive, inside->volume_tag);
+  }
+  if (tested) return;
+  Tell(Finding::kProblem, "write test",
+       options_.write_test + " is in no dock: put it in");
+}
+
+bool Doctor::Identify(Drive& drive) {
   const std::string subject = DriveSubject(drive.Address());
   const auto identity = drive.Identify();
-  if (!identity.ok()) return Give(subject, identity.status());
+  if (!identity.ok()) {
+    Give(subject, identity.status());
+    return false;
+  }
   Tell(Finding::kGood, subject,
        fmt::format("{} {} {} ({}), serial number {}", identity->vendor,
                    identity->product, identity->revision, identity->device,
@@ -314,6 +343,12 @@ void Doctor::TryDrive(Changer& changer, Drive& drive) {
         {"revision", identity->revision},
         {"serial", identity->serial},
         {"device", identity->device}});
+  return true;
+}
+
+void Doctor::TryDrive(Changer& changer, Drive& drive) {
+  const std::string subject = DriveSubject(drive.Address());
+  if (!Identify(drive)) return;
   const auto statuses = changer.ReadElementStatus();
   if (!statuses.ok()) return Give(subject, statuses.status());
   const ElementStatus* inside = FindElement(*statuses, drive.Address());

@@ -55,6 +55,9 @@ class Doctor {
   // What a SCSI library is made of; before its parts are joined.
   void ExamineParts(ScsiParts& parts);
   void ExamineDevices(LibraryDevices& devices);
+  // Of a manual library: nobody is asked to move anything, what lies in the
+  // docks is tried there.
+  void ExamineDocks(LibraryDevices& devices);
 
   // Of a step that ended everything.
   void Give(const std::string& subject, const Status& status);
@@ -69,6 +72,7 @@ class Doctor {
   // The element that holds the medium to try drives with; nothing: no medium.
   std::optional<ElementStatus> ChooseMedium(
       const std::vector<ElementStatus>& statuses);
+  bool Identify(Drive& drive);
   void TryDrive(Changer& changer, Drive& drive);
   void TryMedium(Drive& drive, const VolumeTag& tag);
   void TryWriting(const std::string& subject, Medium& medium);

@@ -9,8 +9,11 @@
 #include <string>
 #include <vector>
 
+#include "media/manual/manual_changer.h"
+#include "media/manual/manual_drive.h"
 #include "tests/support/fake_library.h"
 #include "tests/support/fake_scsi_changer.h"
+#include "tests/support/manual_bench.h"
 #include "tests/support/scsi_disk.h"
 #include "tests/support/status_matchers.h"
 #include "tools/medium_trial.h"
@@ -178,6 +181,61 @@ TEST_F(DoctorTest, WhatIsInADriveIsLookedAtThere) {
   EXPECT_THAT(told_, HasSubstr("drive 256: V00003 is in it and stays there"));
   EXPECT_THAT(told_, HasSubstr("drive 256: reads"));
   EXPECT_EQ(library_.WhereIs("V00003").value, 256);
+}
+
+class DoctorOfDocksTest : public testing::Test {
+ protected:
+  void Examine(const DoctorOptions& options = {}) {
+    const std::shared_ptr<ManualState> state = bench_.Load();
+    LibraryDevices devices;
+    devices.changer = std::make_unique<ManualChanger>(state);
+    for (const uint16_t address : {256, 257}) {
+      devices.drives.push_back(
+          std::make_unique<ManualDrive>(state, ElementAddress{address}));
+    }
+    told_.clear();
+    doctor_ = std::make_unique<Doctor>(options, [this](const DoctorLine& line) {
+      told_ += std::string(FindingName(line.finding)) + " " + line.subject +
+               ": " + line.text + "\n";
+    });
+    doctor_->ExamineDocks(devices);
+  }
+
+  ManualBench bench_{2};
+  std::unique_ptr<Doctor> doctor_;
+  std::string told_;
+};
+
+TEST_F(DoctorOfDocksTest, WhatLiesInADockIsTriedThere) {
+  bench_.Format("V00001", "DISC");
+  const auto operator_puts = [&] {
+    const auto state = bench_.Load();
+    ManualChanger changer(state);
+    const ObedientOperator person(state, &bench_);
+    ASSERT_OK(changer.MoveMedium({1024}, {256}));
+  };
+  operator_puts();
+  Examine();
+  EXPECT_EQ(doctor_->problems(), 0u) << told_;
+  EXPECT_THAT(told_, HasSubstr("drive 256: V00001 in dock 256: rewritable"));
+  EXPECT_THAT(told_, HasSubstr("ok drive 256: reads"));
+  EXPECT_THAT(told_, HasSubstr("note drive 257: is empty"));
+
+  DoctorOptions options;
+  options.test_bytes = 1 << 20;
+  options.write_test = "V00001";
+  Examine(options);
+  EXPECT_EQ(doctor_->problems(), 1u) << told_;
+  EXPECT_THAT(told_, HasSubstr("holds a volume: no write test"));
+  options.clear = true;
+  options.write_test = "V00002";
+  Examine(options);
+  EXPECT_EQ(doctor_->problems(), 1u) << told_;
+  EXPECT_THAT(told_, HasSubstr("write test: V00002 is in no dock"));
+  options.write_test = "V00001";
+  Examine(options);
+  EXPECT_EQ(doctor_->problems(), 0u) << told_;
+  EXPECT_THAT(told_, HasSubstr("drive 256: writes"));
 }
 
 TEST(DoctorOfScsiParts, TellsTheMapAndWhatTheRobotCan) {
