@@ -203,7 +203,7 @@ std::string CrashRun::UseAgain(const MemoryMedium& found) {
   if (!slot.ok()) return slot.error().ToString();
   Volume volume(catalog.get(), RecordFor(*medium, *slot, 1), {});
   Status status = volume.Attach(medium.get());
-  const std::string content(100'000, 'n');
+  const std::string content(100'009, 'n');
   for (int i = 0; i < 6 && status.ok(); ++i) {
     const Result<Attr> made =
         volume.Create(volume.root(), fmt::format("again {}", i), {});
