@@ -4,6 +4,7 @@
 
 #include <utility>
 
+#include "copy/medium_notes.h"
 #include "copy/operations.h"
 #include "copy/shelf.h"
 #include "media/udf/control.h"
@@ -73,6 +74,17 @@ Result<Promoted> Promote(const Archive& archive, const std::string& copy,
                      "original"};
   }
   RETURN_IF_ERROR(CheckNotExported(record));
+  ASSIGN_OR_RETURN(const MediumNote note,
+                   ReadMediumNote(*archive.catalog, record.medium));
+  if (note.write_once) {
+    return Error{
+        Errc::kWriteProtected,
+        fmt::format("{} is on the write-once medium {} and cannot take the "
+                    "place of {}: `vellum restore {} --from {}` brings what is "
+                    "on it back",
+                    copy, record.medium, record.owner_id, record.owner_id,
+                    copy)};
+  }
   Promoted promoted;
   const std::shared_ptr<Volume> original =
       archive.volumes->Find(record.owner_id);

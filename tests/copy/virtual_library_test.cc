@@ -11,6 +11,7 @@
 #include "copy/jobs.h"
 #include "copy/operations.h"
 #include "media/udf/fsck.h"
+#include "media/virtual_medium.h"
 #include "tests/support/status_matchers.h"
 #include "tests/support/temp_dir.h"
 
@@ -164,6 +165,88 @@ TEST_F(VirtualLibraryCopyTest, D4_EveryKindOfCopy) {
   ASSERT_OK(Convert(archive(), "V00003", "TWIN"));
   Close();
   for (const char* tag : {"V00001", "V00002", "V00003"}) ExpectCleanImage(tag);
+}
+
+// H2: a backup on a write-once medium stays one, and can be restored.
+TEST_F(VirtualLibraryCopyTest,
+       H2_ACopyOnAWriteOnceMediumIsRestoredNotPromoted) {
+  Close();
+  NewVirtualMedium once;
+  once.tag = "ONCE";
+  once.write_once = true;
+  ASSERT_OK(AddVirtualMedium(dir_.Sub("library"), once));
+  Open();
+  FormatRequest format;
+  format.medium = "V00001";
+  format.volume_id = "DISC";
+  ASSERT_OK(Format(archive(), format));
+  WriteRandom("a", 1, 1'000'000);
+  Copy(CopyMode::kImage, "ONCE", "full");
+  const auto promoted = Promote(archive(), "ONCE");
+  EXPECT_THAT(promoted, HasErrc(Errc::kWriteProtected));
+  EXPECT_THAT(promoted, MessageHas("vellum restore DISC --from ONCE"));
+  EXPECT_THAT(Convert(archive(), "ONCE", "NEW"),
+              HasErrc(Errc::kWriteProtected));
+  ASSERT_NE(volumes_->Find("DISC"), nullptr) << "nothing was renamed";
+
+  WriteRandom("b", 2, 1'000'000);
+  ASSERT_OK_AND_ASSIGN(const JobId id, jobs_->SubmitRestore("DISC", "ONCE"));
+  ASSERT_OK_AND_ASSIGN(const JobRecord job, jobs_->Wait(id));
+  EXPECT_EQ(job.state, JobState::kDone) << job.message;
+  {
+    ASSERT_OK_AND_ASSIGN(VolumeUse use, volumes_->Use(volumes_->Find("DISC")));
+    EXPECT_OK(use->Lookup(use->root(), "a"));
+    EXPECT_THAT(use->Lookup(use->root(), "b"), HasErrc(Errc::kNotFound));
+  }
+  Close();
+  ExpectCleanImage("V00001");
+  ExpectCleanImage("ONCE");
+}
+
+// O18: the sides of a medium are two volumes; a copy goes to another medium.
+TEST_F(VirtualLibraryCopyTest, O18_SidesAreVolumesOfTheirOwn) {
+  Close();
+  NewVirtualMedium medium;
+  medium.two_sided = true;
+  for (const char* tag : {"MO1", "MO2"}) {
+    medium.tag = tag;
+    ASSERT_OK(AddVirtualMedium(dir_.Sub("library"), medium));
+  }
+  Open();
+  FormatRequest format;
+  format.medium = "MO1A";
+  format.volume_id = "DISC";
+  ASSERT_OK(Format(archive(), format));
+  WriteRandom("a", 1, 1'000'000);
+  CopyRequest request;
+  request.source = "DISC";
+  request.target = "MO1B";
+  const auto refused = jobs_->Submit(request);
+  EXPECT_THAT(refused, HasErrc(Errc::kInvalidArgument));
+  EXPECT_THAT(refused, MessageHas("other side of the medium"));
+  request.target = "MO2";
+  EXPECT_THAT(jobs_->Submit(request), MessageHas("say MO2A or MO2B"));
+  // One drive or two: the source's drive is never needed for it.
+  Copy(CopyMode::kImage, "MO2B", "full");
+  Copy(CopyMode::kStreaming, "MO2B", "full");
+  ASSERT_NE(volumes_->Find("MO2B"), nullptr) << "named by medium and side";
+
+  format.medium = "MO1B";
+  format.volume_id = "OTHER";
+  ASSERT_OK(Format(archive(), format));
+  request.source = "OTHER";
+  request.target = "MO2A";
+  ASSERT_OK_AND_ASSIGN(const JobId id, jobs_->Submit(request));
+  ASSERT_OK_AND_ASSIGN(const JobRecord job, jobs_->Wait(id));
+  EXPECT_EQ(job.state, JobState::kDone) << job.message;
+  {
+    ASSERT_OK_AND_ASSIGN(VolumeUse use, volumes_->Use(volumes_->Find("DISC")));
+    EXPECT_OK(use->Lookup(use->root(), "a"));
+  }
+  Close();
+  for (const char* image : {"MO1", "MO1.B", "MO2", "MO2.B"}) {
+    ExpectCleanImage(image);
+  }
 }
 
 }  // namespace
