@@ -79,8 +79,8 @@ int MoveMedium(const Cli& cli, const MoveArguments& arguments) {
     if (old[i] != "0") {
       return cli.Fail(
           Error{Errc::kInvalidArgument,
-                fmt::format("'{}': turning a medium over is not possible here "
-                            "(write 0)",
+                fmt::format("'{}': a medium is turned over when its other side "
+                            "is needed, not by a move (write 0)",
                             old[i])},
           kExitUsage);
     }
