@@ -253,7 +253,7 @@ def check_keys(tree):
         for name in names:
             if name.endswith("config.cc"):
                 keys |= set(re.findall(
-                    r'(?:(?:->|\.)(?:String|Integer|Flag|Number)\(|'
+                    r'(?:(?:->|\.)(?!Tables?\(|At\()[A-Z]\w+\(|'
                     r'ReadHook\(table, )\s*"(\w+)"',
                     read(folder, name)))
     if not keys:
