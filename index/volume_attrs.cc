@@ -5,6 +5,7 @@
 
 #include "index/volume.h"
 #include "index/volume_impl.h"
+#include "media/udf/tag.h"
 
 namespace vellum {
 namespace {
@@ -21,13 +22,24 @@ void ChangeXattrs(const XattrChanges& changes, udf::InodeAttr* attr) {
   }
 }
 
+// The entry needs more room for the times that a UDF timestamp cannot hold.
+bool HasLongTimes(const AttrChange& change) {
+  for (const auto& time : {change.atime, change.mtime, change.ctime}) {
+    if (time && !udf::TimestampHolds(*time)) return true;
+  }
+  return false;
+}
+
 // REQUIRES: content locked.
-Status MakeRoomForXattrs(Volume::Impl* impl, LiveInode* inode,
-                         const XattrChanges& changes) {
+Status MakeRoom(Volume::Impl* impl, LiveInode* inode,
+                const AttrChange& change) {
   {
     MutexLock lock(&impl->mu_);
     udf::InodeAttr attr = inode->rec.attr;
-    ChangeXattrs(changes, &attr);
+    ChangeXattrs(change.xattrs, &attr);
+    if (change.atime) attr.atime = *change.atime;
+    if (change.mtime) attr.mtime = *change.mtime;
+    if (change.ctime) attr.ctime = *change.ctime;
     RETURN_IF_ERROR(udf::CheckXattrsFit(attr, inode->rec.symlink_target));
     if (!inode->rec.inline_data || attr.size <= udf::InlineCapacity(attr)) {
       return Status::Ok();
@@ -43,12 +55,13 @@ Result<Attr> Volume::SetAttr(InodeNumber ino, const AttrChange& change) {
   std::optional<Attr> out;
   RETURN_IF_ERROR(impl_->Run([&]() -> Status {
     LiveInode* content = nullptr;
-    if (change.size.has_value() || !change.xattrs.empty()) {
+    const bool room = !change.xattrs.empty() || HasLongTimes(change);
+    if (change.size.has_value() || room) {
       ASSIGN_OR_RETURN(content, impl_->LockContent(ino));
     }
     const Status status = [&]() -> Status {
-      if (!change.xattrs.empty()) {
-        RETURN_IF_ERROR(MakeRoomForXattrs(impl_.get(), content, change.xattrs));
+      if (room) {
+        RETURN_IF_ERROR(MakeRoom(impl_.get(), content, change));
       }
       if (change.size.has_value()) {
         RETURN_IF_ERROR(impl_->Truncate(content, *change.size));
@@ -90,10 +103,11 @@ Status Volume::SetXattr(InodeNumber ino, const std::string& name,
                         fmt::format("no attribute '{}'", name));
         }
       }
-      const XattrChanges changes = {{name, std::string(value)}};
-      RETURN_IF_ERROR(MakeRoomForXattrs(impl_.get(), inode, changes));
+      AttrChange change;
+      change.xattrs[name] = std::string(value);
+      RETURN_IF_ERROR(MakeRoom(impl_.get(), inode, change));
       MutexLock lock(&impl_->mu_);
-      ChangeXattrs(changes, &inode->rec.attr);
+      ChangeXattrs(change.xattrs, &inode->rec.attr);
       inode->rec.attr.ctime = Now();
       if (!inode->unlinked) impl_->MarkDirty(inode);
       return Status::Ok();

@@ -82,5 +82,44 @@ TEST_F(VolumeXattrsTest, TheContentMakesRoomForThem) {
   EXPECT_EQ(back, content);
 }
 
+// Times before the year 1 and behind 9999 stand in the entry as well, beside
+// the content of a small file: a commit must not find them too much for it.
+TEST_F(VolumeXattrsTest, TheContentMakesRoomForLongTimes) {
+  ASSERT_OK_AND_ASSIGN(const Attr file,
+                       volume_->Create(volume_->root(), "file", NewInode()));
+  const Bytes content(1740, std::byte{7});
+  ASSERT_OK(volume_->Write(file.ino, 0, ConstByteSpan(content)));
+  ASSERT_EQ(volume_->GetAttr(file.ino)->allocated, kSectorSize);
+  AttrChange change;
+  change.mtime = TimeSpec{int64_t{1} << 50, 7};
+  ASSERT_OK(volume_->SetAttr(file.ino, change));
+  ASSERT_OK(volume_->Sync());
+  EXPECT_EQ(volume_->GetAttr(file.ino)->attr.mtime, *change.mtime);
+  Bytes back(content.size());
+  ASSERT_OK(volume_->Read(file.ino, 0, ByteSpan(back)));
+  EXPECT_EQ(back, content);
+}
+
+TEST_F(VolumeXattrsTest, LongTimesThatFindNoRoomChangeNothing) {
+  NewInode inode;
+  inode.type = udf::FileType::kFifo;
+  ASSERT_OK_AND_ASSIGN(const Attr pipe,
+                       volume_->Create(volume_->root(), "pipe", inode));
+  // As much as there is room for.
+  for (size_t left = 1700; left > 0;) {
+    const Status set =
+        volume_->SetXattr(pipe.ino, "user.all", std::string(left, 'x'), 0);
+    if (set.ok()) break;
+    ASSERT_THAT(set, HasErrc(Errc::kNoSpace));
+    --left;
+  }
+  AttrChange change;
+  change.mode = 0600;
+  change.atime = change.mtime = TimeSpec{-(int64_t{1} << 50), 0};
+  EXPECT_THAT(volume_->SetAttr(pipe.ino, change), HasErrc(Errc::kNoSpace));
+  EXPECT_EQ(volume_->GetAttr(pipe.ino)->attr.mode, 0644u);
+  ASSERT_OK(volume_->Sync());
+}
+
 }  // namespace
 }  // namespace vellum
