@@ -48,8 +48,8 @@ class CopyFaultTest : public EngineTest,
     return opened.generation;
   }
 
-  static std::string Check(MemoryMedium& medium, const Pinned& before,
-                           const Pinned& after, bool* is_new) {
+  std::string Check(MemoryMedium& medium, const Pinned& before,
+                    const Pinned& after, bool* is_new) {
     const Result<Generation> generation = Recover(medium);
     if (!generation.ok()) return generation.error().ToString();
     *is_new = *generation == after.generation();
@@ -60,7 +60,8 @@ class CopyFaultTest : public EngineTest,
     }
     const Pinned& want = *is_new ? after : before;
     if (std::string text = FsckText(medium); !text.empty()) return text;
-    if (std::string text = CompareMedium(&medium, want.model); !text.empty()) {
+    if (std::string text = CompareMedium(&medium, want.model, &facts_);
+        !text.empty()) {
       return text;
     }
     return FirstDifference(&medium, want);
@@ -87,16 +88,21 @@ class CopyFaultTest : public EngineTest,
     EXPECT_GT(old_count, 0u);
     EXPECT_GT(new_count, 0u);
   }
+
+  TreeFacts facts_;  // of all that was recovered
 };
 
 TEST_P(CopyFaultTest, X2_IncrementalCopyIsAtomic) {
   auto target = Target(8192, GetParam());
-  const Pinned first = MakeBackup(target.get(), 8192, 21, 100);
+  FuzzOptions fuzz;
+  fuzz.max_chains = 2;
+  const Pinned first = MakeBackup(target.get(), 8192, 21, 100, fuzz);
   const Pinned next = PinAfter(25, first.generation());
   CrashMedium medium(*target);
   ASSERT_OK(RunAtomic(&medium, next.source));
   EXPECT_GT(images_, 0u);
   CutEverywhere(medium, first, next, 1);
+  EXPECT_GT(facts_.chains, 0u);
 }
 
 TEST_P(CopyFaultTest, AtomicFullCopyToAnotherLineageIsAtomic) {

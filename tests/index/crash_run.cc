@@ -3,39 +3,78 @@
 
 #include <fmt/format.h>
 
-#include <set>
-#include <utility>
-#include <vector>
+#include <algorithm>
 
-#include "media/borrowed_medium.h"
-#include "media/udf/journal.h"
-#include "media/udf/reader.h"
+#include "media/udf/tag.h"
 #include "tests/index/volume_fixture.h"
 
 namespace vellum {
 namespace {
 
 constexpr uint64_t kSectors = 16384;  // 32 MiB; the ring has 256 sectors
-constexpr int kOperations = 400;
+constexpr VolumeIndex kIndex = 1;
+// What a commit's company gets to end; longer only if it waits for the commit.
+constexpr std::chrono::milliseconds kPatience(2000);
 
-// Flushes nothing: neither before what is put in place, nor behind the sectors
-// that go first (which would make up for it where there are such sectors).
-class NoFlush : public BorrowedMedium {
- public:
-  using BorrowedMedium::BorrowedMedium;
-  Status Flush() override { return Status::Ok(); }
-};
+FuzzOptions Fuzz(uint64_t seed, bool plain) {
+  FuzzOptions fuzz;
+  fuzz.max_file_bytes = 200'000;
+  const size_t nodes[] = {60, 120, 400};
+  fuzz.max_nodes = plain ? 60 : nodes[seed % 3];
+  fuzz.crowds = !plain && seed % 3 == 2;
+  fuzz.max_chains = !plain && seed % 2 == 0 ? 2 : 0;
+  fuzz.touch_all = true;
+  fuzz.tag_content = true;
+  return fuzz;
+}
 
 }  // namespace
 
-struct CrashRun::Point {
-  size_t at = 0;
-  CrashOptions crash;
-  std::string text;
-};
+void CrashFacts::Add(const CrashFacts& other) {
+  commits += other.commits;
+  spilled += other.spilled;
+  larger_than_ring += other.larger_than_ring;
+  wraps += other.wraps;
+  new_descriptors += other.new_descriptors;
+  changed_descriptors += other.changed_descriptors;
+  fsyncs += other.fsyncs;
+  accompanied += other.accompanied;
+  waited += other.waited;
+  by_volume += other.by_volume;
+  applied += other.applied;
+  rescanned += other.rescanned;
+  fuzz.fragmented += other.fuzz.fragmented;
+  fuzz.chain_cut += other.fuzz.chain_cut;
+  fuzz.chain_grown += other.fuzz.chain_grown;
+  fuzz.chain_overwritten += other.fuzz.chain_overwritten;
+  fuzz.grown_out += other.fuzz.grown_out;
+  found.chains += other.found.chains;
+  found.longest = std::max(found.longest, other.found.longest);
+  found.sparse += other.found.sparse;
+  found.in_entry += other.found.in_entry;
+}
+
+std::string CrashFacts::ToString() const {
+  return fmt::format(
+      "{} commits, {} with company ({} waited), {} fsyncs; {} records spilled, "
+      "{} larger than the ring, {} wraps; {} files cut into pieces, {} chains "
+      "cut, {} extended, {} overwritten, {} blocks of descriptors written "
+      "anew, {} in place; {} files outgrew their entry; recovered: {} chains "
+      "of up to {} blocks, {} sparse files, {} in their entry; {} recoveries "
+      "with an old catalog, {} applied its batch, {} read the medium anew",
+      commits, accompanied, waited, fsyncs, spilled, larger_than_ring, wraps,
+      fuzz.fragmented, fuzz.chain_cut, fuzz.chain_grown, fuzz.chain_overwritten,
+      new_descriptors, changed_descriptors, fuzz.grown_out, found.chains,
+      found.longest, found.sparse, found.in_entry, by_volume, applied,
+      rescanned);
+}
 
 CrashRun::CrashRun(uint64_t seed, const CrashRunOptions& options)
-    : seed_(seed), options_(options) {
+    : seed_(seed),
+      options_(options),
+      broken_(options.broken),
+      thread_(std::this_thread::get_id()),
+      rng_(seed * 7919 + 1) {
   MemoryMediumOptions medium;
   medium.sectors = kSectors;
   medium.atomic_sectors = options.atomic_sectors;
@@ -50,236 +89,178 @@ CrashRun::CrashRun(uint64_t seed, const CrashRunOptions& options)
   volume_options.break_reuse = options.broken == Break::kReuse;
   volume_options.break_units = options.broken == Break::kSharedUnits;
   volume_options.on_commit_step = [this](CommitStep step) {
-    if (step == CommitStep::kFrozen) {
-      history_[volume_->generation().number + 1] =
-          fuzzer_ != nullptr ? fuzzer_->model() : Model();
-    }
-    return Status::Ok();
+    return OnStep(step);
   };
-  volume_ = std::make_unique<Volume>(catalog_.get(), RecordFor(empty, *slot, 1),
-                                     volume_options);
-  EXPECT_OK(volume_->Attach(medium_.get()));
-  history_[0] = Model();
+  const VolumeRecord record = RecordFor(empty, *slot, kIndex);
+  geometry_ = record.geometry;
+  volume_ = std::make_unique<Volume>(catalog_.get(), record, volume_options);
   // A rescan at the first load renews the lineage, not the number.
-  FuzzOptions fuzz;
-  fuzz.max_file_bytes = 200'000;
-  fuzz.max_nodes = 60 + seed % 3 * 60;
-  fuzz.touch_all = true;
-  fuzz.tag_content = true;
-  fuzzer_ = std::make_unique<VolumeFuzzer>(volume_.get(), seed, fuzz);
+  EXPECT_OK(volume_->Attach(medium_.get()));
+  fuzzer_ = std::make_unique<VolumeFuzzer>(volume_.get(), seed,
+                                           Fuzz(seed, options.plain));
+  fuzzer_->NoteTimes();
+  history_[volume_->generation().number] = fuzzer_->model();
   first_event_ = medium_->EventCount();
+  frozen_at_[volume_->generation().number] = first_event_;
+  catalogs_.emplace(first_event_, CatalogCopy(*catalog_, kIndex));
 }
 
 CrashRun::~CrashRun() = default;
 
+CrashFacts CrashRun::facts() const {
+  CrashFacts facts = facts_;
+  facts.fuzz = fuzzer_->counts();
+  return facts;
+}
+
 void CrashRun::Operate() {
-  std::mt19937_64 rng(seed_ * 7919 + 1);
-  for (int i = 0; i < kOperations; ++i) {
+  for (int i = 0; i < options_.operations; ++i) {
     fuzzer_->Step();
-    if (testing::Test::HasFatalFailure()) return;
-    if (rng() % 12 == 0) {
-      EXPECT_OK(volume_->Sync());
-      Promise();
-    }
-    if (rng() % 120 == 0) {
+    if (testing::Test::HasFailure()) return;
+    if (rng_() % 12 == 0) Commit();
+    if (rng_() % 120 == 0) {
       EXPECT_OK(volume_->Detach());
       Promise();
       EXPECT_OK(volume_->Attach(medium_.get()));
     }
+    if (testing::Test::HasFailure()) return;
   }
+}
+
+void CrashRun::Commit() {
+  company_allowed_ = true;
+  if (rng_() % 2 == 0) {
+    Fsync();
+  } else {
+    EXPECT_OK(volume_->Sync());
+    Promise();
+  }
+  bystander_.Join();
+  company_allowed_ = false;
+}
+
+void CrashRun::Fsync() {
+  const VolumeFuzzer::Fsynced node = fuzzer_->PickForFsync();
+  fsyncing_ = node;
+  EXPECT_OK(fuzzer_->Fsync(node));
+  // The company may commit, too.
+  bystander_.Join();
+  fsyncing_.reset();
+  fsynced_.push_back({medium_->EventCount(), node});
+  ++facts_.fsyncs;
 }
 
 void CrashRun::Promise() {
-  promised_[medium_->EventCount()] = volume_->generation().number;
+  const uint64_t number = volume_->generation().number;
+  promised_[medium_->EventCount()] = number;
 }
 
-CrashRun::Point CrashRun::Pick(std::mt19937_64& rng) const {
-  const size_t events = medium_->EventCount();
-  Point point;
-  point.at = first_event_ + rng() % (events - first_event_ + 1);
-  point.crash.unflushed = static_cast<Unflushed>(rng() % 4);
-  point.crash.destroy_unit = options_.atomic_sectors > 1;
-  point.crash.destroyed_unreadable = point.crash.destroy_unit && rng() % 2 == 0;
-  point.crash.seed = rng();
-  point.text = fmt::format(
-      "seed {} event {} of {} mode {} crash seed {}: ", seed_, point.at, events,
-      static_cast<int>(point.crash.unflushed), point.crash.seed);
-  return point;
-}
-
-std::string CrashRun::Crash(std::mt19937_64& rng) {
-  const Point point = Pick(rng);
-  const bool killed = options_.broken == Break::kNoFlush || rng() % 3 == 0;
-  if (!killed || options_.broken == Break::kNoReplay) {
-    return Recover(medium_->ContentAfterCrash(point.at, point.crash), point,
-                   rng);
-  }
-  // The program alone dies; power goes while the next one recovers, and what
-  // was not flushed before is not yet either.
-  const std::unique_ptr<CrashMedium> left = medium_->AfterKill(point.at);
-  const size_t before = left->EventCount();
-  const Result<udf::ControlSlot> slot = udf::ReadControlSlot(*left);
-  if (!slot.ok()) return point.text + slot.error().ToString();
-  const Result<udf::VolumeDescription> description =
-      udf::ReadDescription(*left);
-  if (!description.ok()) return point.text + description.error().ToString();
-  NoFlush forgetful(left.get());
-  Medium* const seen = options_.broken == Break::kNoFlush
-                           ? static_cast<Medium*>(&forgetful)
-                           : left.get();
-  const Result<udf::ReplayResult> replay =
-      udf::ReplayJournal(*seen, description->geometry, *slot);
-  if (!replay.ok()) return point.text + replay.error().ToString();
-  const size_t cut = before + rng() % (left->EventCount() - before + 1);
-  return Recover(left->ContentAfterCrash(cut, point.crash), point, rng);
-}
-
-std::string CrashRun::Recover(std::unique_ptr<MemoryMedium> found,
-                              const Point& point, std::mt19937_64& rng) {
-  const Result<udf::ControlSlot> slot = udf::ReadControlSlot(*found);
-  if (!slot.ok()) return point.text + slot.error().ToString();
-  const Result<udf::VolumeDescription> description =
-      udf::ReadDescription(*found);
-  if (!description.ok()) return point.text + description.error().ToString();
-  if (options_.broken == Break::kNoReplay) {
-    return point.text + Compare(*found, slot->generation.number, point.at);
-  }
-  uint64_t number = 0;
-  // Recoveries are cut, too: up to two of them before one runs to its end.
-  for (int nested = static_cast<int>(rng() % 3);; --nested) {
-    CrashMedium recovering(*found);
-    const Result<udf::ReplayResult> replay =
-        udf::ReplayJournal(recovering, description->geometry, *slot);
-    if (!replay.ok()) return point.text + replay.error().ToString();
-    if (replay->outcome == udf::ReplayOutcome::kForeign) {
-      return point.text + "taken for a foreign write";
+Status CrashRun::OnStep(CommitStep step) {
+  if (fuzzer_ == nullptr) return Status::Ok();
+  const size_t begin = mark_;
+  const size_t end = medium_->EventCount();
+  if (step == CommitStep::kFrozen) {
+    const uint64_t number = volume_->generation().number + 1;
+    fuzzer_->NoteTimes();
+    history_[number] = fuzzer_->model();
+    frozen_at_[number] = end;
+    company_.reset();
+    // Company that commits itself has none.
+    const bool alone = std::this_thread::get_id() != thread_;
+    if (company_allowed_ && !alone && rng_() % 2 == 0) {
+      company_ = static_cast<CommitStep>(rng_() % 8);
     }
-    number = replay->generation.number;
-    if (nested <= 0) {
-      found = recovering.Content();
-      break;
-    }
-    CrashOptions again = point.crash;
-    again.unflushed = static_cast<Unflushed>(rng() % 4);
-    again.seed = rng();
-    const size_t cut = rng() % (recovering.EventCount() + 1);
-    found = recovering.ContentAfterCrash(cut, again);
+  } else {
+    Observe(step, begin, end);
+    phases_.emplace_back(begin, end);
   }
-  std::string result = Compare(*found, number, point.at);
-  if (result == "ok" && rng() % 8 == 0) result = UseAgain(*found);
-  return point.text + result;
+  if (step == CommitStep::kRecordWritten && fsyncing_) {
+    fsynced_.push_back({end, *fsyncing_, true});
+  }
+  if (rng_() % 24 == 0) {
+    catalogs_.insert_or_assign(end, CatalogCopy(*catalog_, kIndex));
+  }
+  if (company_ == step) Accompany(step);
+  mark_ = medium_->EventCount();
+  return Status::Ok();
 }
 
-std::string CrashRun::Compare(MemoryMedium& found, uint64_t number, size_t at) {
-  auto promise = promised_.upper_bound(at);
-  if (promise != promised_.begin()) {
-    --promise;
-    if (number < promise->second) {
-      return fmt::format("generation {} although {} was promised", number,
-                         promise->second);
-    }
-  }
-  const auto model = history_.find(number);
-  if (model == history_.end()) {
-    return fmt::format("unknown generation {}", number);
-  }
-  const std::string difference = CompareMedium(&found, model->second);
-  if (!difference.empty()) {
-    return fmt::format("generation {}: {}", number, difference);
-  }
-  const std::string damage = FsckText(found);
-  if (!damage.empty()) {
-    return fmt::format("generation {}: fsck: {}", number, damage);
-  }
-  return "ok";
-}
-
-// What was recovered can be written to: units that the power cut destroyed and
-// that nothing uses are in nobody's way.
-std::string CrashRun::UseAgain(const MemoryMedium& found) {
-  const std::unique_ptr<MemoryMedium> medium = found.Clone();
-  const std::unique_ptr<Catalog> catalog = MemoryCatalog();
-  const Result<udf::ControlSlot> slot = udf::ReadControlSlot(*medium);
-  if (!slot.ok()) return slot.error().ToString();
-  Volume volume(catalog.get(), RecordFor(*medium, *slot, 1), {});
-  Status status = volume.Attach(medium.get());
-  const std::string content(100'009, 'n');
-  for (int i = 0; i < 6 && status.ok(); ++i) {
-    const Result<Attr> made =
-        volume.Create(volume.root(), fmt::format("again {}", i), {});
-    status = made.status();
-    if (!status.ok()) break;
-    status = volume
-                 .Write(made->ino, 0,
-                        std::as_bytes(std::span(content)).first(i * 20'000 + 9))
-                 .status();
-    if (status.ok() && i % 2 == 0) status = volume.Sync();
-  }
-  if (status.ok()) status = volume.Detach();
-  if (!status.ok()) return "used again: " + status.error().ToString();
-  const std::string damage = FsckText(*medium);
-  return damage.empty() ? "ok" : "used again: fsck: " + damage;
-}
-
-std::string CrashRun::CrashUnreplayed(std::mt19937_64& rng) {
-  Point point = Pick(rng);
-  point.crash.destroy_unit = false;  // what is destroyed shows anything
-  std::unique_ptr<MemoryMedium> found =
-      medium_->ContentAfterCrash(point.at, point.crash);
-  if (rng() % 3 == 0) {
-    // Somebody began to recover.
-    CrashMedium recovering(*found);
-    const Result<udf::ControlSlot> slot = udf::ReadControlSlot(*found);
-    const Result<udf::VolumeDescription> description =
-        udf::ReadDescription(*found);
-    if (!slot.ok()) return point.text + slot.error().ToString();
-    if (!description.ok()) return point.text + description.error().ToString();
-    const Result<udf::ReplayResult> replay =
-        udf::ReplayJournal(recovering, description->geometry, *slot);
-    if (!replay.ok()) return point.text + replay.error().ToString();
-    found = recovering.ContentAfterCrash(rng() % (recovering.EventCount() + 1),
-                                         point.crash);
-  }
-  const Result<std::unique_ptr<udf::Reader>> opened =
-      udf::Reader::Open(found.get());
-  if (!opened.ok()) return point.text + opened.error().ToString();
-  const udf::Reader& reader = **opened;
-  std::vector<uint32_t> todo = {reader.root_block()};
-  std::set<uint32_t> seen(todo.begin(), todo.end());
-  while (!todo.empty()) {
-    const uint32_t icb = todo.back();
-    todo.pop_back();
-    // What cannot be read is missing.
-    const Result<udf::FileEntry> entry = reader.ReadEntry(icb);
-    if (!entry.ok()) continue;
-    if (entry->attr.type == udf::FileType::kRegular) {
-      Bytes content(entry->attr.size);
-      const Result<size_t> n = reader.ReadFile(*entry, 0, content);
-      if (n.ok() &&
-          !IsContentOf(entry->attr.unique_id, 0, content, &tags_seen_)) {
-        return point.text + fmt::format(
-                                "the file in block {} shows content "
-                                "of another one",
-                                icb);
+// What the commit wrote between this step and the one before.
+void CrashRun::Observe(CommitStep step, size_t begin, size_t end) {
+  switch (step) {
+    case CommitStep::kDataWritten:
+      facts_.new_descriptors += DescriptorBlocks(begin, end);
+      return;
+    case CommitStep::kRecordWritten: {
+      ++facts_.commits;
+      const SectorRange ring{udf::kRingSector, geometry_.ring_sectors};
+      bool spilled = false;
+      for (const CrashMedium::Event& event : medium_->Events(begin, end)) {
+        if (event.kind != CrashMedium::Event::Kind::kWrite) continue;
+        const uint64_t first = event.range.first;
+        if (first < ring.first || first >= ring.end()) {
+          spilled = true;
+          continue;
+        }
+        if (first == ring.first && ring_position_ > first) ++facts_.wraps;
+        ring_position_ = first;
       }
+      facts_.spilled += spilled ? 1 : 0;
+      return;
     }
-    if (entry->attr.type != udf::FileType::kDirectory) continue;
-    const Result<std::vector<udf::DirEntry>> names =
-        reader.ReadDirectory(*entry);
-    if (!names.ok()) continue;
-    for (const udf::DirEntry& name : *names) {
-      const Result<udf::FileEntry> child = reader.ReadEntry(name.fid.icb_block);
-      if (child.ok() &&
-          static_cast<uint32_t>(child->attr.unique_id) != name.fid.unique_id) {
-        return point.text +
-               fmt::format("'{}' leads to another file", name.fid.name);
+    case CommitStep::kInPlaceWritten: {
+      facts_.changed_descriptors += DescriptorBlocks(begin, end);
+      uint64_t images = 0;
+      for (const CrashMedium::Event& event : medium_->Events(begin, end)) {
+        images += event.range.count;
       }
-      if (seen.insert(name.fid.icb_block).second) {
-        todo.push_back(name.fid.icb_block);
-      }
+      facts_.larger_than_ring += images > geometry_.ring_sectors ? 1 : 0;
+      return;
+    }
+    default:
+      return;
+  }
+}
+
+uint64_t CrashRun::DescriptorBlocks(size_t begin, size_t end) const {
+  uint64_t found = 0;
+  udf::Sector sector;
+  for (const CrashMedium::Event& event : medium_->Events(begin, end)) {
+    if (event.kind != CrashMedium::Event::Kind::kWrite) continue;
+    for (uint64_t i = 0; i < event.range.count; ++i) {
+      const uint64_t at = event.range.first + i;
+      if (!geometry_.InPartition(at)) continue;
+      EXPECT_OK(medium_->Read(at, sector));
+      const auto block = static_cast<uint32_t>(at - geometry_.partition_first);
+      found += udf::CheckTag(sector, udf::kTagAllocationExtent, block).ok();
     }
   }
-  return point.text + "ok";
+  return found;
+}
+
+// Operations of others that come while the commit is at `step`.
+void CrashRun::Accompany(CommitStep step) {
+  company_.reset();
+  ++facts_.accompanied;
+  const int count = 1 + static_cast<int>(rng_() % 4);
+  // Now and then those as well that wait for the commit.
+  const bool all = rng_() % 32 == 0;
+  const bool fsync = rng_() % 64 == 0;
+  const auto patience = all || fsync ? kPatience / 40 : kPatience;
+  const bool ended = bystander_.Run(
+      [this, count, all, fsync, step] {
+        fuzzer_->StepsInCommit(count, all);
+        if (fsync) {
+          EXPECT_OK(fuzzer_->Fsync(fuzzer_->PickForFsync()));
+        }
+        if (testing::Test::HasFailure()) {
+          ADD_FAILURE() << "seed " << seed_ << ", at step "
+                        << static_cast<int>(step)
+                        << " of a commit: " << fuzzer_->last();
+        }
+      },
+      patience);
+  facts_.waited += ended ? 0 : 1;
 }
 
 }  // namespace vellum

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <map>
 #include <utility>
 #include <vector>
@@ -15,7 +16,48 @@ namespace vellum {
 
 using udf::FileType;
 
+namespace {
+
+// "" or which of the attributes of `id` are not those of the model.
+std::string CompareAttributes(const Model& model, uint64_t id, uint64_t links,
+                              const udf::InodeAttr& found) {
+  const ModelNode& node = model.at(id);
+  if (found.type != node.type) return fmt::format("type of node {}", id);
+  if (found.mode != node.mode || found.uid != node.uid ||
+      found.gid != node.gid || found.links != links) {
+    return fmt::format(
+        "attributes of node {}: {:o} {}:{} links {}, expected {:o} {}:{} links "
+        "{}",
+        id, found.mode, found.uid, found.gid, found.links, node.mode, node.uid,
+        node.gid, links);
+  }
+  if (found.xattrs != node.xattrs) return fmt::format("xattrs of node {}", id);
+  if ((node.atime && found.atime != *node.atime) ||
+      (node.mtime && found.mtime != *node.mtime)) {
+    return fmt::format("node {}: not the times that were set", id);
+  }
+  if (model.times != nullptr && model.times->at(id) != TimesOf(found)) {
+    return fmt::format("node {}: other times than when it was committed", id);
+  }
+  return "";
+}
+
+void Count(const udf::FileEntry& entry, TreeFacts* facts) {
+  if (entry.inline_data) {
+    facts->in_entry += entry.attr.size > 0 ? 1 : 0;
+    return;
+  }
+  facts->chains += entry.aed_blocks.empty() ? 0 : 1;
+  facts->longest = std::max(facts->longest, entry.aed_blocks.size());
+  uint64_t sectors = 0;
+  for (const udf::Extent& e : entry.extents) sectors += e.count;
+  facts->sparse += sectors * kSectorSize < entry.attr.size ? 1 : 0;
+}
+
+}  // namespace
+
 void ExpectVolumeIs(Volume* volume, const Model& model) {
+  std::map<uint64_t, uint64_t> links = model.links();
   std::map<uint64_t, InodeNumber> seen;
   std::vector<std::pair<uint64_t, InodeNumber>> todo = {{0, volume->root()}};
   while (!todo.empty()) {
@@ -24,13 +66,7 @@ void ExpectVolumeIs(Volume* volume, const Model& model) {
     const ModelNode& node = model.at(id);
     const Result<Attr> attr = volume->GetAttr(ino);
     ASSERT_OK(attr);
-    ASSERT_EQ(attr->attr.type, node.type);
-    if (id != 0) {
-      ASSERT_EQ(attr->attr.mode, node.mode);
-      ASSERT_EQ(attr->attr.uid, node.uid);
-      ASSERT_EQ(attr->attr.links, model.links(id)) << "node " << id;
-    }
-    ASSERT_EQ(attr->attr.xattrs, node.xattrs);
+    ASSERT_EQ(CompareAttributes(model, id, links[id], attr->attr), "");
     if (node.type == FileType::kRegular) {
       ASSERT_EQ(attr->attr.size, node.content.size()) << "node " << id;
       std::string content(node.content.size(), 'Q');
@@ -70,10 +106,12 @@ void ExpectVolumeIs(Volume* volume, const Model& model) {
   }
 }
 
-std::string CompareMedium(Medium* medium, const Model& model) {
+std::string CompareMedium(Medium* medium, const Model& model,
+                          TreeFacts* facts) {
   Result<std::unique_ptr<udf::Reader>> opened = udf::Reader::Open(medium);
   if (!opened.ok()) return opened.error().ToString();
   const udf::Reader& reader = **opened;
+  std::map<uint64_t, uint64_t> links = model.links();
   std::map<uint64_t, uint32_t> seen;
   std::vector<std::pair<uint64_t, uint32_t>> todo = {{0, reader.root_block()}};
   while (!todo.empty()) {
@@ -84,15 +122,9 @@ std::string CompareMedium(Medium* medium, const Model& model) {
     if (!entry.ok()) {
       return fmt::format("node {}: {}", id, entry.error().ToString());
     }
-    if (entry->attr.type != node.type) return fmt::format("type of {}", id);
-    if (id != 0 &&
-        (entry->attr.mode != node.mode || entry->attr.uid != node.uid ||
-         entry->attr.links != model.links(id))) {
-      return fmt::format("attributes of node {}: links {} expected {}", id,
-                         entry->attr.links, model.links(id));
-    }
-    if (entry->attr.xattrs != node.xattrs)
-      return fmt::format("xattrs of {}", id);
+    const std::string other =
+        CompareAttributes(model, id, links[id], entry->attr);
+    if (!other.empty()) return other;
     if (node.type == FileType::kSymlink &&
         entry->symlink_target != node.target) {
       return fmt::format("target of {}", id);
@@ -107,6 +139,7 @@ std::string CompareMedium(Medium* medium, const Model& model) {
           *entry, 0, std::as_writable_bytes(std::span(content)));
       if (!n.ok()) return n.error().ToString();
       if (content != node.content) return fmt::format("content of {}", id);
+      if (facts != nullptr) Count(*entry, facts);
     }
     if (node.type != FileType::kDirectory) continue;
     const Result<std::vector<udf::DirEntry>> names =

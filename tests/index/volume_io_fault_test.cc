@@ -5,6 +5,7 @@
 // that failed freezes the volume, and a load of the healthy medium finds a
 // committed generation, not older than the last Sync that succeeded.
 #include <fmt/format.h>
+#include <linux/falloc.h>
 #include <sys/xattr.h>
 
 #include <algorithm>
@@ -25,7 +26,10 @@ constexpr VolumeIndex kIndex = 1;
 constexpr uint64_t kSectors = 4096;
 
 // Ids in the model.
-enum : uint64_t { kRoot = 0, kA = 1, kB = 2, kDir = 3, kC = 4 };
+enum : uint64_t { kRoot = 0, kA = 1, kB = 2, kDir = 3, kC = 4, kD = 5 };
+
+// Of a file whose descriptors do not fit its entry.
+constexpr uint64_t kPieces = 250;
 
 std::string Text(size_t size, char first) {
   std::string text(size, '\0');
@@ -161,6 +165,45 @@ class Scenario {
          id});
   }
 
+  // A file of so many pieces that their descriptors need a chain of blocks,
+  // some of which change later.
+  void AddChain() {
+    steps_.push_back({"create",
+                      [this] { return Create(inos_[kRoot], "chain", kD); },
+                      [](Model* m) { AddNode(m, kRoot, "chain", kD); }});
+    AddWrite("write", kD, 0, Text(kPieces * 2 * kSectorSize, 'c'));
+    steps_.push_back({"cut into pieces",
+                      [this]() -> Status {
+                        for (uint64_t i = 0; i < kPieces; ++i) {
+                          RETURN_IF_ERROR(volume_->Fallocate(
+                              inos_[kD],
+                              FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+                              i * 2 * kSectorSize, kSectorSize));
+                        }
+                        return Status::Ok();
+                      },
+                      [](Model* m) {
+                        std::string& content = m->edit(kD).content;
+                        for (uint64_t i = 0; i < kPieces; ++i) {
+                          content.replace(i * 2 * kSectorSize, kSectorSize,
+                                          std::string(kSectorSize, '\0'));
+                        }
+                      },
+                      kD});
+    AddSync();
+    AddWrite("fill a hole", kD, 245 * 2 * kSectorSize, Text(100, 'h'));
+    AddSync();
+    steps_.push_back(
+        {"cut the chain",
+         [this] {
+           AttrChange change;
+           change.size = 100 * kSectorSize;
+           return volume_->SetAttr(inos_[kD], change).status();
+         },
+         [](Model* m) { m->edit(kD).content.resize(100 * kSectorSize); }, kD});
+    AddSync();
+  }
+
   void AddSync() {
     steps_.push_back({"sync",
                       [this] {
@@ -277,6 +320,7 @@ class Scenario {
     steps_.push_back({"attach", [this] { return Attach(); }, nullptr});
     AddRead(kA);
     AddRead(kC);
+    AddChain();
     AddWrite("append", kC, 30'001, Text(9'000, 'm'));
   }
 

@@ -3,7 +3,6 @@
 
 #include <fmt/format.h>
 #include <gtest/gtest.h>
-#include <linux/falloc.h>
 
 #include <algorithm>
 
@@ -13,10 +12,6 @@ namespace vellum {
 namespace {
 
 using udf::FileType;
-
-ConstByteSpan AsBytes(const std::string& text) {
-  return std::as_bytes(std::span(text.data(), text.size()));
-}
 
 // Where a tag stands, in each 8 bytes of a file.
 constexpr uint64_t kTagFirst = 5;
@@ -44,31 +39,64 @@ Model::Model() {
   nodes[0] = std::move(root);
 }
 
+NodeTimes TimesOf(const udf::InodeAttr& attr) {
+  return {attr.atime, attr.mtime, attr.ctime, attr.btime};
+}
+
 ModelNode& Model::edit(uint64_t id) {
-  auto copy = std::make_shared<ModelNode>(*nodes.at(id));
-  ModelNode& out = *copy;
-  nodes[id] = std::move(copy);
+  std::shared_ptr<const ModelNode>& node = nodes.at(id);
+  if (node.use_count() > 1) node = std::make_shared<ModelNode>(*node);
+  // Made as a plain ModelNode, and nobody else has it.
+  ModelNode& out = const_cast<ModelNode&>(*node);
+  ++out.version;
   return out;
 }
 
-uint64_t Model::links(uint64_t id) const {
-  uint64_t n = 0;
+ModelNode& Model::edit_content(uint64_t id) {
+  ModelNode& node = edit(id);
+  node.mtime.reset();
+  return node;
+}
+
+std::map<uint64_t, uint64_t> Model::links() const {
+  std::map<uint64_t, uint64_t> out;
   for (const auto& [dir, node] : nodes) {
-    for (const auto& [name, child] : node->names) n += child == id ? 1 : 0;
-  }
-  if (at(id).type == FileType::kDirectory) {
-    n = 2;
-    for (const auto& [name, child] : at(id).names) {
-      n += at(child).type == FileType::kDirectory ? 1 : 0;
+    if (node->type == FileType::kDirectory) out[dir] += dir == 0 ? 2 : 1;
+    for (const auto& [name, child] : node->names) {
+      ++out[child];
+      if (at(child).type == FileType::kDirectory) ++out[dir];
     }
   }
-  return n;
+  return out;
 }
 
 VolumeFuzzer::VolumeFuzzer(Volume* volume, uint64_t seed,
                            const FuzzOptions& options)
     : volume_(volume), options_(options), rng_(seed) {
   inos_[0] = volume->root();
+  const Result<Attr> root = volume->GetAttr(volume->root());
+  EXPECT_OK(root);
+  if (!root.ok()) return;
+  ModelNode& node = model_.edit(0);
+  node.mode = root->attr.mode;
+  node.uid = root->attr.uid;
+  node.gid = root->attr.gid;
+}
+
+void VolumeFuzzer::NoteTimes() {
+  auto times = std::make_shared<std::map<uint64_t, NodeTimes>>();
+  for (const auto& [id, ino] : inos_) {
+    const Result<Attr> attr = volume_->GetAttr(ino);
+    EXPECT_OK(attr) << "node " << id;
+    if (attr.ok()) (*times)[id] = TimesOf(attr->attr);
+  }
+  model_.times = std::move(times);
+}
+
+VolumeFuzzer::Fsynced VolumeFuzzer::PickForFsync() {
+  uint64_t id = last_file_;
+  if (model_.nodes.count(id) == 0 || Random(3) == 0) id = PickNode();
+  return {id, model_.at(id).version};
 }
 
 uint64_t VolumeFuzzer::PickDir() {
@@ -88,10 +116,24 @@ uint64_t VolumeFuzzer::PickNode() {
 
 uint64_t VolumeFuzzer::PickFile() {
   std::vector<uint64_t> ids;
+  // What stands in an entry that is being committed cannot be read meanwhile.
+  constexpr size_t kMaxInEntry = 1832;
   for (const auto& [id, node] : model_.nodes) {
-    if (node->type == FileType::kRegular) ids.push_back(id);
+    if (node->type != FileType::kRegular) continue;
+    if (free_from_ != 0 && id < free_from_ &&
+        node->content.size() <= kMaxInEntry) {
+      continue;
+    }
+    ids.push_back(id);
   }
   return ids.empty() ? 0 : ids[Random(ids.size())];
+}
+
+uint64_t VolumeFuzzer::PickChain() {
+  std::erase_if(chains_,
+                [this](uint64_t id) { return model_.nodes.count(id) == 0; });
+  if (chains_.empty()) return 0;
+  return *std::next(chains_.begin(), Random(chains_.size()));
 }
 
 std::string VolumeFuzzer::NewName() {
@@ -149,7 +191,7 @@ void VolumeFuzzer::Tag(uint64_t id, uint64_t offset, std::string* data) {
 
 void VolumeFuzzer::DropName(uint64_t dir, const std::string& name) {
   const uint64_t id = model_.at(dir).names.at(name);
-  model_.edit(dir).names.erase(name);
+  model_.edit_content(dir).names.erase(name);
   for (const auto& [other, node] : model_.nodes) {
     for (const auto& [n, child] : node->names) {
       if (child == id) return;
@@ -157,6 +199,7 @@ void VolumeFuzzer::DropName(uint64_t dir, const std::string& name) {
   }
   model_.nodes.erase(id);
   inos_.erase(id);
+  counts_.chain_cut += chains_.erase(id);
 }
 
 bool VolumeFuzzer::Inside(uint64_t top, uint64_t below) const {
@@ -174,7 +217,6 @@ void VolumeFuzzer::DoCreate() {
   const uint64_t dir = PickDir();
   const std::string name = NewName();
   NewInode inode;
-  ModelNode node;
   switch (Random(10)) {
     case 0:
     case 1:
@@ -200,14 +242,21 @@ void VolumeFuzzer::DoCreate() {
   inode.uid = static_cast<uint32_t>(Random(100000));
   inode.gid = static_cast<uint32_t>(Random(100000));
   last_ = fmt::format("create '{}' in {}", name, dir);
+  CreateIn(dir, name, inode);
+}
+
+bool VolumeFuzzer::CreateIn(uint64_t dir, const std::string& name,
+                            const NewInode& inode) {
   const Result<Attr> made = volume_->Create(Ino(dir), name, inode);
-  if (!made.ok() && made.error().code == Errc::kNoSpace) return;
+  if (!made.ok() && made.error().code == Errc::kNoSpace) return false;
   if (inode.symlink_target.size() > 255 && !made.ok()) {
     // One component of that length cannot be written down.
-    ASSERT_THAT(made, HasErrc(Errc::kNameTooLong));
-    return;
+    EXPECT_THAT(made, HasErrc(Errc::kNameTooLong));
+    return false;
   }
-  ASSERT_OK(made);
+  EXPECT_OK(made) << last_;
+  if (!made.ok()) return false;
+  ModelNode node;
   node.type = inode.type;
   node.mode = inode.mode;
   node.uid = inode.uid;
@@ -215,71 +264,23 @@ void VolumeFuzzer::DoCreate() {
   node.target = inode.symlink_target;
   const uint64_t id = model_.next++;
   model_.nodes[id] = std::make_shared<ModelNode>(std::move(node));
-  model_.edit(dir).names[name] = id;
+  model_.edit_content(dir).names[name] = id;
   inos_[id] = made->ino;
+  return true;
 }
 
-void VolumeFuzzer::DoWrite() {
-  const uint64_t id = PickFile();
-  if (id == 0) return DoCreate();
-  const size_t size = model_.at(id).content.size();
-  size_t n = 0;
-  switch (Random(5)) {
-    case 0:
-      n = 1 + Random(300);
-      break;
-    case 1:
-      n = 1 + Random(5000);
-      break;
-    case 2:
-      n = 4096 * (1 + Random(4));
-      break;
-    default:
-      n = 1 + Random(150'000);
-      break;
+// A hundred nodes at once: touched together they need a record that is larger
+// than the ring.
+void VolumeFuzzer::DoCrowd() {
+  const uint64_t dir = PickDir();
+  for (int i = 0; i < 100 && model_.nodes.size() < options_.max_nodes; ++i) {
+    NewInode inode;
+    if (i % 8 == 0) inode.type = FileType::kDirectory;
+    inode.mode = static_cast<uint32_t>(Random(010000));
+    const std::string name = NewName();
+    last_ = fmt::format("crowd: '{}' in {}", name, dir);
+    if (!CreateIn(dir, name, inode)) return;
   }
-  uint64_t offset = 0;
-  switch (Random(4)) {
-    case 0:
-      offset = size;
-      break;
-    case 1:
-      offset = size == 0 ? 0 : Random(size);
-      break;
-    case 2:
-      offset = Random(options_.max_file_bytes);
-      break;
-    default:
-      offset = (size == 0 ? 0 : Random(size)) / 4096 * 4096;
-      break;
-  }
-  offset = std::min(offset, options_.max_file_bytes);
-  std::string data = RandomBytes(n);
-  Tag(id, offset, &data);
-  last_ = fmt::format("write {} bytes at {} of node {} (size {})", n, offset,
-                      id, size);
-  const Result<size_t> written = volume_->Write(Ino(id), offset, AsBytes(data));
-  if (!written.ok() && written.error().code == Errc::kNoSpace) return;
-  ASSERT_OK(written);
-  ASSERT_EQ(*written, n);
-  std::string& content = model_.edit(id).content;
-  if (content.size() < offset + n) content.resize(offset + n);
-  content.replace(offset, n, data);
-}
-
-void VolumeFuzzer::DoTruncate() {
-  const uint64_t id = PickFile();
-  if (id == 0) return DoCreate();
-  AttrChange change;
-  const size_t size = model_.at(id).content.size();
-  change.size = Random(3) == 0 ? Random(options_.max_file_bytes)
-                               : (size == 0 ? 0 : Random(size));
-  last_ = fmt::format("truncate node {} from {} to {}", id, size, *change.size);
-  const Result<Attr> attr = volume_->SetAttr(Ino(id), change);
-  if (!attr.ok() && attr.error().code == Errc::kNoSpace) return;
-  ASSERT_OK(attr);
-  ASSERT_EQ(attr->attr.size, *change.size);
-  model_.edit(id).content.resize(*change.size);
 }
 
 void VolumeFuzzer::DoRemove() {
@@ -340,8 +341,8 @@ void VolumeFuzzer::DoRename() {
       return;
     }
     ASSERT_OK(status);
-    model_.edit(from).names[name] = other;
-    model_.edit(to).names[to_name] = id;
+    model_.edit_content(from).names[name] = other;
+    model_.edit_content(to).names[to_name] = id;
     return;
   }
   if (present && dir != other_dir) {
@@ -355,8 +356,8 @@ void VolumeFuzzer::DoRename() {
   }
   ASSERT_OK(status);
   if (present) DropName(to, to_name);
-  model_.edit(from).names.erase(name);
-  model_.edit(to).names[to_name] = id;
+  model_.edit_content(from).names.erase(name);
+  model_.edit_content(to).names[to_name] = id;
 }
 
 void VolumeFuzzer::DoLink() {
@@ -368,7 +369,7 @@ void VolumeFuzzer::DoLink() {
   const Result<Attr> attr = volume_->Link(Ino(id), Ino(dir), name);
   if (!attr.ok() && attr.error().code == Errc::kNoSpace) return;
   ASSERT_OK(attr);
-  model_.edit(dir).names[name] = id;
+  model_.edit_content(dir).names[name] = id;
 }
 
 void VolumeFuzzer::DoAttr() {
@@ -376,13 +377,25 @@ void VolumeFuzzer::DoAttr() {
   AttrChange change;
   change.mode = static_cast<uint32_t>(Random(010000));
   change.uid = static_cast<uint32_t>(Random(70000));
-  change.mtime = TimeSpec{static_cast<int64_t>(Random(4'000'000'000)),
-                          static_cast<uint32_t>(Random(1'000'000'000))};
-  last_ = fmt::format("setattr of node {}", id);
-  ASSERT_OK(volume_->SetAttr(Ino(id), change));
+  change.gid = static_cast<uint32_t>(Random(70000));
+  // Some are of years that a UDF timestamp cannot hold.
+  const auto any_time = [this] {
+    int64_t sec = static_cast<int64_t>(Random(4'000'000'000));
+    if (Random(8) == 0) sec = (sec - 2'000'000'000) * 1'000'000;
+    return TimeSpec{sec, static_cast<uint32_t>(Random(1'000'000'000))};
+  };
+  change.mtime = any_time();
+  if (Random(2) == 0) change.atime = any_time();
+  last_ = fmt::format("setattr of node {}, mtime {}", id, change.mtime->sec);
+  const Result<Attr> attr = volume_->SetAttr(Ino(id), change);
+  if (!attr.ok() && attr.error().code == Errc::kNoSpace) return;
+  ASSERT_OK(attr);
   ModelNode& node = model_.edit(id);
   node.mode = *change.mode;
   node.uid = *change.uid;
+  node.gid = *change.gid;
+  node.mtime = change.mtime;
+  if (change.atime) node.atime = change.atime;
 }
 
 void VolumeFuzzer::DoXattr() {
@@ -404,33 +417,6 @@ void VolumeFuzzer::DoXattr() {
   model_.edit(id).xattrs[name] = value;
 }
 
-void VolumeFuzzer::DoFallocate() {
-  const uint64_t id = PickFile();
-  if (id == 0) return DoCreate();
-  const size_t size = model_.at(id).content.size();
-  const uint64_t offset = Random(options_.max_file_bytes / 2);
-  const uint64_t length = 1 + Random(options_.max_file_bytes / 4);
-  const int modes[] = {0, FALLOC_FL_KEEP_SIZE,
-                       FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
-                       FALLOC_FL_ZERO_RANGE};
-  const int mode = modes[Random(4)];
-  last_ = fmt::format("fallocate mode {} {}+{} of node {} (size {})", mode,
-                      offset, length, id, size);
-  const Status status = volume_->Fallocate(Ino(id), mode, offset, length);
-  if (status.Is(Errc::kNoSpace)) return;
-  ASSERT_OK(status);
-  std::string& content = model_.edit(id).content;
-  if ((mode & FALLOC_FL_KEEP_SIZE) == 0 && content.size() < offset + length) {
-    content.resize(offset + length);
-  }
-  if ((mode & ~FALLOC_FL_KEEP_SIZE) != 0) {
-    for (uint64_t i = offset; i < std::min(offset + length, content.size());
-         ++i) {
-      content[i] = '\0';
-    }
-  }
-}
-
 void VolumeFuzzer::DoRewriteDirectory() {
   // Many names in one directory, so that it grows, moves and shrinks.
   const uint64_t dir = PickDir();
@@ -443,7 +429,7 @@ void VolumeFuzzer::DoRewriteDirectory() {
       const Result<Attr> attr = volume_->Link(Ino(file), Ino(dir), name);
       if (!attr.ok() && attr.error().code == Errc::kNoSpace) return;
       ASSERT_OK(attr);
-      model_.edit(dir).names[name] = file;
+      model_.edit_content(dir).names[name] = file;
     }
     return;
   }
@@ -469,7 +455,16 @@ void VolumeFuzzer::DoTouchAll() {
 }
 
 void VolumeFuzzer::Step() {
+  model_.times.reset();
   if (options_.touch_all && Random(60) == 0) return DoTouchAll();
+  if (options_.crowds && Random(40) == 0) return DoCrowd();
+  if (options_.max_chains > 0 && Random(16) == 0) {
+    const uint64_t chain = PickChain();
+    if (chains_.size() < options_.max_chains && Random(2) == 0) {
+      return DoFragment();
+    }
+    if (chain != 0) return DoChain(chain);
+  }
   const uint64_t what = Random(100);
   if (what < 22) return DoCreate();
   if (what < 50) return DoWrite();
@@ -481,6 +476,12 @@ void VolumeFuzzer::Step() {
   if (what < 94) return DoXattr();
   if (what < 97) return DoFallocate();
   DoRewriteDirectory();
+}
+
+void VolumeFuzzer::StepsInCommit(int count, bool all) {
+  free_from_ = all ? 0 : model_.next;
+  for (int i = 0; i < count && !testing::Test::HasFatalFailure(); ++i) Step();
+  free_from_ = 0;
 }
 
 }  // namespace vellum

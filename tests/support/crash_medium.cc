@@ -68,11 +68,12 @@ size_t CrashMedium::EventCount() const {
   return records_.size();
 }
 
-std::vector<CrashMedium::Event> CrashMedium::Events() const {
+std::vector<CrashMedium::Event> CrashMedium::Events(size_t begin,
+                                                    size_t end) const {
   MutexLock lock(&mu_);
   std::vector<Event> events;
-  events.reserve(records_.size());
-  for (const Record& record : records_) events.push_back(record.event);
+  end = std::min(end, records_.size());
+  for (size_t i = begin; i < end; ++i) events.push_back(records_[i].event);
   return events;
 }
 

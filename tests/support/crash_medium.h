@@ -10,6 +10,7 @@
 //   }
 #pragma once
 
+#include <cstdint>
 #include <memory>
 #include <optional>
 #include <vector>
@@ -61,7 +62,8 @@ class CrashMedium : public Medium {
   void DropReadCache(uint64_t, uint64_t) override {}
 
   size_t EventCount() const;
-  std::vector<Event> Events() const;
+  // Those from `begin` on, before `end`.
+  std::vector<Event> Events(size_t begin = 0, size_t end = SIZE_MAX) const;
 
   // The medium as it is found after a power cut while event `k` was under way:
   // events before `k` have returned, `k` itself has not, and counts as
