@@ -193,6 +193,15 @@ Status Volume::Impl::AttachPrimary(Medium* medium, udf::ControlSlot slot) {
     RETURN_IF_ERROR(udf::WriteControlSlot(*medium, &slot));
     RETURN_IF_ERROR(medium->Flush());
   }
+  if (record.threshold != slot.threshold) {
+    // A change of it was cut between slot and catalog.
+    record.threshold = slot.threshold;
+    CatalogBatch batch;
+    batch.PutVolume(record);
+    RETURN_IF_ERROR(catalog_->Write(batch, Sync::kNo));
+    MutexLock lock(&mu_);
+    record_.threshold = slot.threshold;
+  }
   // The committed generation is where the medium is.
   medium_ = view;
   replayed_ = std::move(found.view);

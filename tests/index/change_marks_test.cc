@@ -67,6 +67,8 @@ class MarksRun {
   uint64_t incremental() const { return incremental_; }
   uint64_t full() const { return full_; }
   uint64_t deaths() const { return deaths_; }
+  uint64_t accompanied() const { return lab_.accompanied(); }
+  const FuzzCounts& fuzz() { return lab_.fuzzer().counts(); }
 
  private:
   LabOptions Options() {
@@ -75,6 +77,7 @@ class MarksRun {
     options.fuzz.max_file_bytes = 150'000;
     options.fuzz.max_nodes = 60;
     options.fuzz.touch_all = true;
+    options.fuzz.max_chains = 1;
     options.marks = [this](uint64_t number, RegionSet* regions) {
       const uint64_t call = calls_++;
       if (drop_ && drop_->call == call) {
@@ -94,6 +97,12 @@ class MarksRun {
 
   uint64_t Random(uint64_t below) { return rng_() % below; }
 
+  // Half of the commits have company.
+  Status Commit() {
+    const auto sync = [this] { return lab_.volume()->Sync(); };
+    return Random(2) == 0 ? lab_.Accompanied(sync) : sync();
+  }
+
   void Recover(Death death) {
     ++deaths_;
     lab_.Die(death, rng_());
@@ -108,7 +117,7 @@ class MarksRun {
     switch (Random(8)) {
       case 0:
       case 1:
-        ASSERT_OK(lab_.volume()->Sync());
+        ASSERT_OK(Commit());
         lab_.Operate(5);
         return;
       case 2:  // unloaded and loaded again
@@ -123,7 +132,7 @@ class MarksRun {
       case 4:  // dies between two steps of a commit
         lab_.OperateUntilDirty();
         lab_.KillAt(static_cast<CommitStep>(Random(8)));
-        ASSERT_FALSE(lab_.volume()->Sync().ok());
+        ASSERT_FALSE(Commit().ok());
         return Recover(static_cast<Death>(Random(deaths)));
       case 5:  // or with changes that nobody synced
         return Recover(static_cast<Death>(Random(deaths)));
@@ -169,10 +178,14 @@ class MarksRun {
   }
 
   std::string Update(Copy* copy) {
-    Result<std::unique_ptr<VolumeSnapshot>> taken =
-        lab_.volume()->TakeSnapshot();
-    if (!taken.ok()) return taken.error().ToString();
-    const VolumeSnapshot& snapshot = **taken;
+    std::unique_ptr<VolumeSnapshot> taken;
+    const auto take = [&]() -> Status {
+      ASSIGN_OR_RETURN(taken, lab_.volume()->TakeSnapshot());
+      return Status::Ok();
+    };
+    const Status status = Random(2) == 0 ? lab_.Accompanied(take) : take();
+    if (!status.ok()) return status.ToString();
+    const VolumeSnapshot& snapshot = *taken;
     RegionSet regions = snapshot.UsedRegions();
     bool whole = true;
     if (copy->held) {
@@ -196,14 +209,14 @@ class MarksRun {
     for (size_t i = 0; i < list.size(); ++i) {
       if (i == list.size() / 2) {  // applications go on meanwhile
         lab_.Operate(3);
-        const Status synced = lab_.volume()->Sync();
+        const Status synced = Commit();
         if (!synced.ok()) return synced.ToString();
         lab_.Operate(3);
       }
       const uint64_t first = list[i] * kRegionSectors;
-      Status status = snapshot.Read(first, there);
-      if (status.ok()) status = copy->content.Read(first, mine);
-      if (!status.ok()) return status.ToString();
+      Status io = snapshot.Read(first, there);
+      if (io.ok()) io = copy->content.Read(first, mine);
+      if (!io.ok()) return io.ToString();
       if (!whole && !Equal(snapshot, list[i], there, mine)) {
         Remember(snapshot, copy->held->number, list[i]);
       }
@@ -212,17 +225,17 @@ class MarksRun {
         std::memcpy(mine.data() + s * kSectorSize,
                     there.data() + s * kSectorSize, kSectorSize);
       }
-      status = copy->content.Write(first, mine);
-      if (!status.ok()) return status.ToString();
+      io = copy->content.Write(first, mine);
+      if (!io.ok()) return io.ToString();
     }
     const Generation before = copy->held.value_or(Generation());
     copy->held = snapshot.generation();
     const Status kept = snapshot.CheckWhole();
     if (!kept.ok()) return kept.ToString();
     for (uint64_t r = 0; r < kSectors / kRegionSectors; ++r) {
-      Status status = snapshot.Read(r * kRegionSectors, there);
-      if (status.ok()) status = copy->content.Read(r * kRegionSectors, mine);
-      if (!status.ok()) return status.ToString();
+      Status io = snapshot.Read(r * kRegionSectors, there);
+      if (io.ok()) io = copy->content.Read(r * kRegionSectors, mine);
+      if (!io.ok()) return io.ToString();
       if (Equal(snapshot, r, there, mine)) continue;
       wrong_region_ = r;
       return fmt::format("region {} differs, copy from {} to {}", r,
@@ -254,7 +267,8 @@ class MarksRun {
 TEST(ChangeMarksTest, V2_IncrementalCopiesAreWhole) {
   const uint64_t only = FromEnvironment("VELLUM_SEED", 0);
   const uint64_t rounds = FromEnvironment("VELLUM_ROUNDS", 40);
-  uint64_t incremental = 0, full = 0, deaths = 0;
+  uint64_t incremental = 0, full = 0, deaths = 0, accompanied = 0;
+  uint64_t chains = 0;
   for (uint64_t seed = only != 0 ? only : 1; seed <= (only != 0 ? only : 8);
        ++seed) {
     MarksRun run(seed, rounds, true, std::nullopt);
@@ -262,10 +276,16 @@ TEST(ChangeMarksTest, V2_IncrementalCopiesAreWhole) {
     incremental += run.incremental();
     full += run.full();
     deaths += run.deaths();
+    accompanied += run.accompanied();
+    chains += run.fuzz().fragmented;
   }
-  fmt::print("{} incremental and {} full copies over {} deaths, all whole\n",
-             incremental, full, deaths);
+  fmt::print(
+      "{} incremental and {} full copies over {} deaths, {} commits with "
+      "company, {} files with chains of descriptors, all whole\n",
+      incremental, full, deaths, accompanied, chains);
   EXPECT_GT(incremental, only != 0 ? 0u : 200u);
+  EXPECT_GT(accompanied, 0u);
+  EXPECT_GT(chains, 0u);
 }
 
 TEST(ChangeMarksTest, V2_OneMarkLessIsCaught) {
@@ -274,11 +294,17 @@ TEST(ChangeMarksTest, V2_OneMarkLessIsCaught) {
   for (uint64_t seed = only != 0 ? only : 1; seed <= (only != 0 ? only : 100);
        ++seed) {
     // Without power cuts a run is the same each time.
-    MarksRun plain(seed, 6, false, std::nullopt);
-    ASSERT_EQ(plain.Run(), "") << "seed " << seed;
-    ASSERT_FALSE(plain.needed().empty()) << "seed " << seed;
-    const Mark mark = plain.needed()[seed * 31 % plain.needed().size()];
-    MarksRun broken(seed, 6, false, mark);
+    // As long as it takes until a copy has needed a mark.
+    uint64_t rounds = 6;
+    std::vector<Mark> needed;
+    for (; needed.empty(); rounds += 4) {
+      ASSERT_LT(rounds, 60u) << "seed " << seed;
+      MarksRun plain(seed, rounds, false, std::nullopt);
+      ASSERT_EQ(plain.Run(), "") << "seed " << seed;
+      needed = plain.needed();
+    }
+    const Mark mark = needed[seed * 31 % needed.size()];
+    MarksRun broken(seed, rounds, false, mark);
     ASSERT_NE(broken.Run(), "") << "seed " << seed << ": region " << mark.region
                                 << " of call " << mark.call;
     ASSERT_EQ(broken.wrong_region(), mark.region) << "seed " << seed;

@@ -139,6 +139,11 @@ class FaultyFileSystem::File : public rocksdb::FSWritableFileOwnerWrapper {
 FaultyFileSystem::FaultyFileSystem()
     : FileSystemWrapper(rocksdb::FileSystem::Default()) {}
 
+void FaultyFileSystem::IgnoreSyncs() {
+  const MutexLock lock(&mu_);
+  ignore_syncs_ = true;
+}
+
 void FaultyFileSystem::SetFreeSpace(uint64_t bytes) {
   MutexLock lock(&mu_);
   free_space_ = bytes;
@@ -185,7 +190,7 @@ void FaultyFileSystem::Written(const File* file, uint64_t bytes) {
 
 void FaultyFileSystem::Synced(const File* file) {
   const MutexLock lock(&mu_);
-  file->sizes().synced = file->sizes().written;
+  if (!ignore_syncs_) file->sizes().synced = file->sizes().written;
 }
 
 void FaultyFileSystem::LoseUnsynced(uint64_t seed) {

@@ -39,6 +39,8 @@ class FaultyFileSystem : public rocksdb::FileSystemWrapper {
   void FaultAt(uint64_t n, Fault fault);
   void CutPowerAt(uint64_t n) { FaultAt(n, Fault::kNoPower); }
   bool power() const;
+  // From now on syncs answer that all is well and make nothing durable.
+  void IgnoreSyncs();
   uint64_t appends_and_syncs() const;
 
   // After the database is closed: of every file, a random part of what was not
@@ -85,6 +87,7 @@ class FaultyFileSystem : public rocksdb::FileSystemWrapper {
   uint64_t operations_ GUARDED_BY(mu_) = 0;
   uint64_t fault_at_ GUARDED_BY(mu_) = 0;  // 0: never
   Fault next_fault_ GUARDED_BY(mu_) = Fault::kNone;
+  bool ignore_syncs_ GUARDED_BY(mu_) = false;
   // Shared with the open file, which keeps writing after a rename.
   std::map<std::string, std::shared_ptr<Sizes>> files_ GUARDED_BY(mu_);
 };

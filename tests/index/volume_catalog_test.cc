@@ -28,6 +28,12 @@ LabOptions Small() {
   return options;
 }
 
+LabOptions SmallWithChains() {
+  LabOptions options = Small();
+  options.fuzz.max_chains = 1;
+  return options;
+}
+
 std::vector<uint64_t> Seeds(uint64_t count) {
   const uint64_t only = FromEnvironment("VELLUM_SEED", 0);
   if (only != 0) return {only};
@@ -40,7 +46,7 @@ std::vector<uint64_t> Seeds(uint64_t count) {
 
 void KillAtEachStep(uint64_t seed) {
   std::mt19937_64 rng(seed);
-  VolumeLab lab(seed, Small());
+  VolumeLab lab(seed, SmallWithChains());
   for (int i = 0; i < kDeaths * 2 * 8; ++i) {
     const auto step = static_cast<CommitStep>(i % 8);
     const bool closing = i / 8 % 2 == 1;
@@ -55,7 +61,10 @@ void KillAtEachStep(uint64_t seed) {
     lab.OperateUntilDirty();
     const Generation before = lab.volume()->generation();
     lab.KillAt(step);
-    ASSERT_THAT(closing ? lab.volume()->Detach() : lab.volume()->Sync(),
+    const auto sync = [&] { return lab.volume()->Sync(); };
+    ASSERT_THAT(closing      ? lab.volume()->Detach()
+                : i % 3 == 0 ? lab.Accompanied(sync)
+                             : sync(),
                 HasErrc(Errc::kAborted));
     if (!closing) {
       ASSERT_THAT(lab.volume()->Create(lab.volume()->root(), "late", {}),
@@ -108,11 +117,13 @@ struct Cuts {
   uint64_t in_recovery = 0;
   uint64_t applied = 0;  // pending batches
   uint64_t discarded = 0;
+  uint64_t accompanied = 0;  // commits
+  uint64_t fsyncs = 0;
 };
 
 void CutPower(uint64_t seed, uint64_t rounds, Cuts* cuts) {
   std::mt19937_64 rng(seed * 7919);
-  VolumeLab lab(seed, Small());
+  VolumeLab lab(seed, SmallWithChains());
   const auto arm = [&](uint64_t events) {
     if (rng() % 3 == 0) {
       lab.file_system().CutPowerAt(1 + rng() % 8);
@@ -121,22 +132,32 @@ void CutPower(uint64_t seed, uint64_t rounds, Cuts* cuts) {
     }
   };
   Generation promised = lab.volume()->generation();
+  std::vector<VolumeFuzzer::Fsynced> fsynced;  // since the last death
   for (uint64_t round = 0; round < rounds; ++round) {
     SCOPED_TRACE(fmt::format("seed {} round {}", seed, round));
     lab.Operate(4 + static_cast<int>(rng() % 16));
     if (testing::Test::HasFatalFailure()) return;
     // Armed around what the model does not take part in.
     for (;;) {
-      const uint64_t what = rng() % 4;
-      arm(24);
+      const uint64_t what = rng() % 5;
+      const VolumeFuzzer::Fsynced node = lab.fuzzer().PickForFsync();
+      const auto sync = [&] { return lab.volume()->Sync(); };
+      const auto fsync = [&] { return lab.fuzzer().Fsync(node); };
+      // With company power goes, if at all, behind what that did.
+      const bool company = what > 0 && rng() % 2 == 0;
+      if (!company) arm(24);
       Status status;
       if (what == 0) {
         status = lab.volume()->Detach();
         if (status.ok()) promised = lab.volume()->generation();
         if (status.ok()) status = lab.volume()->Attach(&lab.power_medium());
-      } else {
-        status = lab.volume()->Sync();
+      } else if (what < 3) {
+        status = company ? lab.Accompanied(sync, [&] { arm(24); }) : sync();
         if (status.ok()) promised = lab.volume()->generation();
+      } else {
+        status = company ? lab.Accompanied(fsync, [&] { arm(24); }) : fsync();
+        if (status.ok()) fsynced.push_back(node);
+        cuts->fsyncs += status.ok() ? 1 : 0;
       }
       if (!lab.file_system().power()) break;
       ASSERT_OK(status);
@@ -172,9 +193,19 @@ void CutPower(uint64_t seed, uint64_t rounds, Cuts* cuts) {
     ASSERT_GE(found.generation.number, promised.number);
     promised = found.generation;
     lab.Resume(found.generation.number);
+    const Model& model = lab.fuzzer().model();
+    for (const VolumeFuzzer::Fsynced& node : fsynced) {
+      const auto it = model.nodes.find(node.id);
+      // What is gone was there before: ids are not used again.
+      ASSERT_TRUE(it == model.nodes.end() ? node.id < model.next
+                                          : it->second->version >= node.version)
+          << "node " << node.id << " is older than an fsync promised";
+    }
+    fsynced.clear();
     lab.Check();
     ASSERT_FALSE(testing::Test::HasFailure());
   }
+  cuts->accompanied += lab.accompanied();
 }
 
 TEST(VolumeCatalogTest, PowerCutsAnywhereNeedNoRescan) {
@@ -185,8 +216,11 @@ TEST(VolumeCatalogTest, PowerCutsAnywhereNeedNoRescan) {
   }
   fmt::print(
       "{} power cuts ({} in recoveries), {} pending batches applied, {} "
-      "discarded\n",
-      cuts.done, cuts.in_recovery, cuts.applied, cuts.discarded);
+      "discarded; {} commits with company, {} fsyncs\n",
+      cuts.done, cuts.in_recovery, cuts.applied, cuts.discarded,
+      cuts.accompanied, cuts.fsyncs);
+  EXPECT_GT(cuts.accompanied, 0u);
+  EXPECT_GT(cuts.fsyncs, 0u);
 }
 
 // A record that does not fit the ring stands in free blocks. The load that

@@ -60,7 +60,7 @@ Result<SectorRange> PowerMedium::NextAllocated(SectorRange from) {
 }
 
 VolumeLab::VolumeLab(uint64_t seed, LabOptions options)
-    : options_(std::move(options)) {
+    : options_(std::move(options)), company_rng_(seed * 15485863) {
   MemoryMediumOptions medium_options;
   medium_options.sectors = options_.sectors;
   MemoryMedium empty(medium_options);
@@ -71,6 +71,7 @@ VolumeLab::VolumeLab(uint64_t seed, LabOptions options)
   EXPECT_OK(OpenCatalog());
   EXPECT_OK(Attach());
   fuzzer_ = std::make_unique<VolumeFuzzer>(volume_.get(), seed, options_.fuzz);
+  fuzzer_->NoteTimes();
   history_[volume_->generation().number] =
       std::make_shared<VolumeFuzzer>(*fuzzer_);
 }
@@ -80,6 +81,39 @@ void VolumeLab::Operate(int count) {
     fuzzer_->Step();
     ASSERT_FALSE(testing::Test::HasFatalFailure()) << fuzzer_->last();
   }
+}
+
+Status VolumeLab::Accompanied(const std::function<Status()>& commit,
+                              std::function<void()> then) {
+  uint64_t steps = 8;
+  if (kill_at_) steps = 1 + static_cast<uint64_t>(*kill_at_);
+  company_ = static_cast<CommitStep>(company_rng_() % steps);
+  then_ = std::move(then);
+  const Status status = commit();
+  bystander_.Join();
+  company_.reset();
+  then_ = nullptr;
+  return status;
+}
+
+Status VolumeLab::OnStep(CommitStep step) {
+  if (step == CommitStep::kFrozen) {
+    fuzzer_->NoteTimes();
+    history_[volume_->generation().number + 1] =
+        std::make_shared<VolumeFuzzer>(*fuzzer_);
+  }
+  if (company_ == step) {
+    company_.reset();
+    ++accompanied_;
+    const int count = 1 + static_cast<int>(company_rng_() % 3);
+    // Longer only if it waits for this commit.
+    constexpr std::chrono::milliseconds kPatience(5000);
+    const bool ended = bystander_.Run(
+        [this, count] { fuzzer_->StepsInCommit(count, false); }, kPatience);
+    if (ended && then_) then_();
+  }
+  if (step == kill_at_) return Status(Errc::kAborted, "killed by the test");
+  return Status::Ok();
 }
 
 void VolumeLab::OperateUntilDirty() {
@@ -136,14 +170,7 @@ Status VolumeLab::Attach(uint64_t cut_at) {
     RETURN_IF_ERROR(catalog_->Write(batch, Sync::kYes));
   }
   VolumeOptions options;
-  options.on_commit_step = [this](CommitStep step) {
-    if (step == CommitStep::kFrozen) {
-      history_[volume_->generation().number + 1] =
-          std::make_shared<VolumeFuzzer>(*fuzzer_);
-    }
-    if (step == kill_at_) return Status(Errc::kAborted, "killed by the test");
-    return Status::Ok();
-  };
+  options.on_commit_step = [this](CommitStep step) { return OnStep(step); };
   if (options_.marks) {
     options.break_marks = [this](RegionSet* regions) {
       options_.marks(volume_->generation().number + 1, regions);

@@ -16,6 +16,7 @@
 #include "index/change_map.h"
 #include "index/volume.h"
 #include "media/udf/journal.h"
+#include "tests/index/bystander.h"
 #include "tests/index/faulty_file_system.h"
 #include "tests/index/volume_model.h"
 #include "tests/support/crash_medium.h"
@@ -83,6 +84,11 @@ class VolumeLab {
 
   // Random operations; a testing failure when volume and model disagree.
   void Operate(int count);
+  // Runs `commit`. At a random step of the commit that it makes, not behind the
+  // one that ends it (KillAt), some operations run, and then `then`.
+  Status Accompanied(const std::function<Status()>& commit,
+                     std::function<void()> then = {});
+  uint64_t accompanied() const { return accompanied_; }
   void OperateUntilDirty();
   // The next commit that comes to `step` ends there.
   void KillAt(std::optional<CommitStep> step) { kill_at_ = step; }
@@ -117,6 +123,7 @@ class VolumeLab {
 
  private:
   std::string CatalogPath() const { return dir_.Sub("catalog"); }
+  Status OnStep(CommitStep step);
 
   const LabOptions options_;
   TempDir dir_;
@@ -129,6 +136,11 @@ class VolumeLab {
   // By number; what was frozen last under it.
   std::map<uint64_t, std::shared_ptr<const VolumeFuzzer>> history_;
   std::optional<CommitStep> kill_at_;
+  std::mt19937_64 company_rng_;
+  std::optional<CommitStep> company_;  // the step that will have some
+  std::function<void()> then_;
+  uint64_t accompanied_ = 0;
+  Bystander bystander_;  // last: it uses the others
 };
 
 }  // namespace vellum
