@@ -37,7 +37,8 @@ Result<std::unique_ptr<ImageTree>> ImageTree::Open(const std::string& path) {
   ASSIGN_OR_RETURN(std::unique_ptr<Medium> image, OpenImageFile(path, true));
   ASSIGN_OR_RETURN(const udf::ControlSlot slot, udf::ReadControlSlot(*image));
   if (slot.role == udf::Role::kBackup &&
-      slot.state != udf::SlotState::kComplete) {
+      slot.state != udf::SlotState::kComplete &&
+      slot.state != udf::SlotState::kFiles) {
     return Error{Errc::kCorruption,
                  fmt::format("{}: {} is a backup that no copy has completed",
                              path, slot.volume_id)};

@@ -279,6 +279,8 @@ const char* SlotStateName(udf::SlotState state) {
       return "complete";
     case udf::SlotState::kFormatted:
       return "formatted";
+    case udf::SlotState::kFiles:
+      return "files";
   }
   return "unknown";
 }

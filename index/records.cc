@@ -222,8 +222,7 @@ Result<VolumeRecord> DecodeVolumeRecord(std::string_view data) {
   record.medium_uuid = in.String();
   record.format_uuid = in.String();
   record.role = GetEnum(&in, udf::Role::kPrimary, udf::Role::kBackup);
-  record.state =
-      GetEnum(&in, udf::SlotState::kClean, udf::SlotState::kFormatted);
+  record.state = GetEnum(&in, udf::SlotState::kClean, udf::SlotState::kFiles);
   record.owner_id = in.String();
   record.owner_uuid = in.String();
   record.generation.lineage = in.Varint();

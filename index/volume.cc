@@ -30,7 +30,7 @@ std::string Volume::Impl::Name() const {
 }
 
 Status Volume::Impl::CheckWritableLocked() const {
-  if (record_.role == udf::Role::kBackup) {
+  if (record_.role == udf::Role::kBackup && !options_.copier) {
     return Status(
         Errc::kReadOnly,
         fmt::format("volume {} is a backup: only the copier writes it",
@@ -184,6 +184,11 @@ Generation Volume::generation() const {
 uint64_t Volume::tree_version() const {
   MutexLock lock(&impl_->mu_);
   return impl_->tree_version_;
+}
+
+void Volume::TellTreeChanged() {
+  MutexLock lock(&impl_->mu_);
+  ++impl_->tree_version_;
 }
 
 VolumeSpace Volume::Impl::SpaceLocked() const {

@@ -19,11 +19,12 @@
 // Operations that change anything count as "in flight" between BeginOp and
 // EndOp; a commit freezes when none is, so each is whole in one generation.
 //
-// Errors: kReadOnly for every change to a backup (role) or to a volume that a
-// failed flush has frozen; kWriteProtected (medium); kNoSpace; kNameTooLong;
-// kTooManyLinks; kTooLarge; kStale for an inode that is gone; kCorruption and
-// kDeviceError name volume, sector and cause. After an error of a namespace
-// operation nothing has changed; a failed Write may have written a prefix.
+// Errors: kReadOnly for every change to a backup (but VolumeOptions::copier) or
+// to a volume that a failed flush has frozen; kWriteProtected (medium);
+// kNoSpace; kNameTooLong; kTooManyLinks; kTooLarge; kStale for an inode that is
+// gone; kCorruption and kDeviceError name volume, sector and cause. After an
+// error of a namespace operation nothing has changed; a failed Write may have
+// written a prefix.
 #pragma once
 
 #include <cstdint>
@@ -66,6 +67,7 @@ struct AttrChange {
   std::optional<uint32_t> mode, uid, gid;
   std::optional<uint64_t> size;
   std::optional<TimeSpec> atime, mtime, ctime;
+  std::optional<TimeSpec> btime = {};  // the copier's: nobody else sets it
   // Extended attributes to set, and with no value to remove if they are there;
   // with the rest of the change in one generation.
   std::map<std::string, std::optional<std::string>> xattrs = {};
@@ -114,6 +116,9 @@ struct VolumeOptions {
   // Bytes that must stay free on the disks under medium and catalog beyond
   // twice what the next commit writes; half of it for what removes things.
   uint64_t host_reserve = 16ull << 20;
+  // The copier's own: a backup in the state FILES takes changes, and stays what
+  // it is.
+  bool copier = false;
   // Called at each step of a commit, with no lock held; an error is treated as
   // a failed flush. For tests.
   std::function<Status(CommitStep)> on_commit_step;
@@ -168,6 +173,9 @@ class Volume {
   // the tree was read anew from the medium, or what a frozen volume could not
   // commit is gone.
   uint64_t tree_version() const;
+  // Names and attributes were changed past those who keep them (the kernel):
+  // the tree has another version.
+  void TellTreeChanged();
   VolumeSpace Space() const;
 
   // --- Metadata, from memory and the catalog

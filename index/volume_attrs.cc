@@ -74,6 +74,7 @@ Result<Attr> Volume::SetAttr(InodeNumber ino, const AttrChange& change) {
       if (change.gid) attr.gid = *change.gid;
       if (change.atime) attr.atime = *change.atime;
       if (change.mtime) attr.mtime = *change.mtime;
+      if (change.btime) attr.btime = *change.btime;
       ChangeXattrs(change.xattrs, &attr);
       attr.ctime = change.ctime ? *change.ctime : Now();
       if (!inode->unlinked) impl_->MarkDirty(inode);

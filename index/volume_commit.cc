@@ -168,8 +168,8 @@ Status Volume::Impl::Commit(const std::shared_ptr<Frozen>& frozen) {
     next = record_;
   }
   // S1. The first commit of a load also says that the volume is in use.
-  if (slot_.state != udf::SlotState::kInUse) {
-    slot_.state = udf::SlotState::kInUse;
+  if (slot_.state != OpenState()) {
+    slot_.state = OpenState();
     slot_.generation = next.generation;
     slot_.lvid_crc = lvid_crc_;
     slot_.time = Now();
@@ -181,14 +181,15 @@ Status Volume::Impl::Commit(const std::shared_ptr<Frozen>& frozen) {
   record.header.format_uuid = next.format_uuid;
   record.header.epoch = slot_.epoch;
   record.header.generation = {next.generation.lineage, frozen->number};
-  record.header.role = udf::Role::kPrimary;
+  record.header.role = slot_.role;
+  record.header.owner_id = slot_.owner_id;
   record.header.lvid_before = lvid_crc_;
   record.header.lvid_after = udf::Crc32c(*record.images.at(udf::kLvidSector));
 
   next.generation.number = frozen->number;
   next.record_crc = udf::RecordCrc(record);
   next.tree = TreeState::kValid;
-  next.state = udf::SlotState::kInUse;
+  next.state = OpenState();
   next.used_blocks = frozen->used_blocks;
   next.files = frozen->files;
   next.directories = frozen->directories_count;

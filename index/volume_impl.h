@@ -336,6 +336,14 @@ struct Volume::Impl {
   Status Reconcile(const udf::ReplayResult& replay, bool* rescan) EXCLUDES(mu_);
   Status Scan(Medium* medium, VolumeRecord record) EXCLUDES(mu_);
   Status StartAllocator() EXCLUDES(mu_);
+  // What the slot says of a volume that takes changes, and of one that is
+  // closed.
+  udf::SlotState OpenState() const {
+    return options_.copier ? udf::SlotState::kFiles : udf::SlotState::kInUse;
+  }
+  udf::SlotState ClosedState() const {
+    return options_.copier ? udf::SlotState::kFiles : udf::SlotState::kClean;
+  }
 
   // Constant after construction.
   Catalog* const catalog_;

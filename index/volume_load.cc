@@ -59,7 +59,12 @@ Status Volume::Attach(Medium* medium) {
                               "medium was replaced or formatted elsewhere)",
                               medium->Info().name, slot->volume_id, record.id));
   }
-  if (slot->role == udf::Role::kBackup) {
+  if (impl_->options_.copier && slot->state != udf::SlotState::kFiles) {
+    return Status(
+        Errc::kInternal,
+        fmt::format("volume {} takes no files one by one", record.id));
+  }
+  if (slot->role == udf::Role::kBackup && !impl_->options_.copier) {
     return impl_->AttachBackup(medium, std::move(*slot));
   }
   return impl_->AttachPrimary(medium, std::move(*slot));
@@ -166,7 +171,7 @@ Status Volume::Impl::AttachPrimary(Medium* medium, udf::ControlSlot slot) {
     record.threshold = slot.threshold;
     if (!read_only) {
       udf::ControlSlot renewed = slot;
-      renewed.state = udf::SlotState::kClean;
+      renewed.state = ClosedState();
       renewed.generation = record.generation;
       renewed.record_floor = slot.epoch + 1;
       renewed.lvid_crc = found.lvid_crc;
@@ -359,13 +364,22 @@ Status Volume::Impl::AttachBackup(Medium* medium, udf::ControlSlot slot) {
   if (!read_only && !(slot.generation == found.replay.generation)) {
     // A copy was cut between its commit and its last slot write.
     slot.generation = found.replay.generation;
-    slot.state = udf::SlotState::kComplete;
+    if (slot.state != udf::SlotState::kFiles) {
+      slot.state = udf::SlotState::kComplete;
+    }
     slot.lvid_crc = found.lvid_crc;
     slot.time = Now();
     RETURN_IF_ERROR(udf::WriteControlSlot(*medium, &slot));
     RETURN_IF_ERROR(medium->Flush());
   }
-  if (record.tree != TreeState::kValid ||
+  bool rescan = false;
+  if (slot.state == udf::SlotState::kFiles) {
+    // The copier commits as to a primary.
+    RETURN_IF_ERROR(Reconcile(found.replay, &rescan));
+    MutexLock lock(&mu_);
+    record = record_;
+  }
+  if (rescan || record.tree != TreeState::kValid ||
       !(record.generation == found.replay.generation) ||
       !(record.geometry == description.geometry)) {
     record.generation = found.replay.generation;
@@ -415,7 +429,7 @@ Status Volume::Detach() {
     if (!impl.attached_) return Status::Ok();
     VELLUM_CHECK(impl.snapshots_.empty());
     close = impl.journal_ != nullptr && impl.broken_.ok() &&
-            (impl.DirtyLocked() || impl.slot_.state == udf::SlotState::kInUse);
+            (impl.DirtyLocked() || impl.slot_.state == impl.OpenState());
     if (!impl.broken_.ok()) {
       status = Status(Errc::kDeviceError,
                       fmt::format("volume {}: {}", impl.record_.id,
@@ -434,11 +448,11 @@ Status Volume::Detach() {
       impl.BecomeCommitter();
       status = impl.medium_->Flush();
       if (status.ok()) {
-        impl.slot_.state = udf::SlotState::kClean;
+        impl.slot_.state = impl.ClosedState();
         {
           MutexLock lock(&impl.mu_);
           impl.slot_.generation = impl.record_.generation;
-          impl.record_.state = udf::SlotState::kClean;
+          impl.record_.state = impl.ClosedState();
         }
         impl.slot_.lvid_crc = impl.lvid_crc_;
         impl.slot_.ring_head = impl.journal_->next_sector();

@@ -34,8 +34,10 @@ void ApplyControlSlot(const udf::ControlSlot& control, VolumeRecord* record) {
   record->owner_id = control.owner_id;
   record->owner_uuid = control.owner_uuid;
   record->threshold = control.threshold;
-  record->copied =
-      control.state == udf::SlotState::kComplete ? control.time : TimeSpec();
+  record->copied = control.state == udf::SlotState::kComplete ||
+                           control.state == udf::SlotState::kFiles
+                       ? control.time
+                       : TimeSpec();
   if (!same) {
     record->generation = control.generation;
     record->record_crc = 0;

@@ -123,7 +123,7 @@ std::optional<ControlSlot> DecodeSlot(const Sector& sector) {
   const uint8_t state = Load8(in, 121);
   const size_t volume_length = Load8(in, 122);
   const size_t owner_length = Load8(in, 123);
-  if (role < 1 || role > 2 || state < 1 || state > 5 ||
+  if (role < 1 || role > 2 || state < 1 || state > 6 ||
       volume_length > kIdLength || owner_length > kIdLength) {
     return std::nullopt;
   }

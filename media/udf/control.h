@@ -21,6 +21,8 @@ enum class SlotState : uint8_t {
   kIncomplete = 3,  // backup being written, or broken off
   kComplete = 4,    // backup holding `generation`
   kFormatted = 5,   // backup formatted, never written by a copy
+  kFiles = 6,       // backup whose files are copied one by one: a whole volume
+                    // at any time, but no generation of its owner
 };
 
 // One control slot. `epoch` grows by one with each write; the valid slot with

@@ -63,7 +63,8 @@ Status ReleaseVolume(Medium& medium) {
     return Status(Errc::kIncompatible, info.name + " is not rewritable");
   }
   ASSIGN_OR_RETURN(const ControlSlot slot, ReadControlSlot(medium));
-  if (slot.state != SlotState::kClean && slot.state != SlotState::kComplete) {
+  if (slot.state != SlotState::kClean && slot.state != SlotState::kComplete &&
+      slot.state != SlotState::kFiles) {
     return Status(Errc::kInvalidArgument,
                   fmt::format("volume {} on {} was not closed", slot.volume_id,
                               info.name));
