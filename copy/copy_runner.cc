@@ -86,6 +86,8 @@ Result<CopyRunner::Again> CopyRunner::Attempt() {
     case CopyMode::kIncremental:
       staged_ = steps_->archive().library->OnlineDrives() < 2;
       break;
+    case CopyMode::kFiles:
+      return Error{Errc::kInternal, "files are copied by another runner"};
   }
   return staged_ ? RunStaged() : RunStreaming();
 }

@@ -13,8 +13,13 @@ namespace vellum {
 
 Status CopyRunner::OpenTarget(LoadedTarget* target,
                               std::optional<OpenedBackup>* opened) {
-  if (!target->ours ||
-      target->content.slot->state != udf::SlotState::kComplete) {
+  if (!target->ours) return Status::Ok();
+  const udf::SlotState state = target->content.slot->state;
+  // One that was made file by file is no generation, but a backup all the same.
+  if (state == udf::SlotState::kFiles) {
+    steps_->Log(fmt::format("{} was made file by file: all of it is replaced",
+                            target->volume_id));
+  } else if (state != udf::SlotState::kComplete) {
     return Status::Ok();
   }
   Result<OpenedBackup> backup =

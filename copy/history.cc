@@ -66,6 +66,9 @@ Result<std::string> WhyKept(const Archive& archive, const Jobs& jobs,
   const auto volume_there = archive.volumes->FindByMedium(row.target_medium);
   if (volume_there == nullptr) return std::string();
   const VolumeRecord backup = volume_there->record();
+  if (backup.state == udf::SlotState::kFiles) {
+    return fmt::format("{} holds the files of earlier copies, too", backup.id);
+  }
   for (const auto& volume : archive.volumes->List()) {
     const VolumeRecord primary = volume->record();
     if (primary.medium_uuid != backup.owner_uuid) continue;

@@ -41,23 +41,59 @@ Errc ErrcFrom(const std::string& name) {
   return Errc::kInternal;
 }
 
+nlohmann::json ToJson(const FileSelection& f) {
+  // Names are bytes; a JSON text is not.
+  nlohmann::json paths = nlohmann::json::array();
+  for (const std::string& path : f.paths) {
+    paths.push_back(
+        nlohmann::json::binary_t::container_type(path.begin(), path.end()));
+  }
+  return {{"paths", std::move(paths)},
+          {"recursive", f.recursive},
+          {"select", static_cast<uint32_t>(f.select)},
+          {"since", f.since ? ToJson(*f.since) : nlohmann::json()},
+          {"below", nlohmann::json::binary_t::container_type(f.below.begin(),
+                                                             f.below.end())},
+          {"replace", f.replace}};
+}
+
+std::string BytesFrom(const nlohmann::json& json) {
+  const auto bytes = json.get<std::vector<uint8_t>>();
+  return std::string(bytes.begin(), bytes.end());
+}
+
+FileSelection SelectionFrom(const nlohmann::json& j) {
+  FileSelection f;
+  for (const nlohmann::json& path : j.at("paths")) {
+    f.paths.push_back(BytesFrom(path));
+  }
+  f.recursive = j.at("recursive");
+  f.select = EnumFrom(j.at("select"), FileSelect::kAll);
+  if (!j.at("since").is_null()) f.since = TimeFrom(j.at("since"));
+  f.below = BytesFrom(j.at("below"));
+  f.replace = j.at("replace");
+  return f;
+}
+
 nlohmann::json ToJson(const CopyRequest& r) {
-  return {{"source", r.source},
-          {"mode", static_cast<uint32_t>(r.mode)},
-          {"policy", static_cast<uint32_t>(r.policy)},
-          {"target", r.target},
-          {"verify", r.verify},
-          {"whole", r.whole},
-          {"overwrite_last", r.overwrite_last},
-          {"wipe", r.wipe},
-          {"wait_mounted", r.wait_mounted},
-          {"track", static_cast<uint32_t>(r.track)}};
+  nlohmann::json json = {{"source", r.source},
+                         {"mode", static_cast<uint32_t>(r.mode)},
+                         {"policy", static_cast<uint32_t>(r.policy)},
+                         {"target", r.target},
+                         {"verify", r.verify},
+                         {"whole", r.whole},
+                         {"overwrite_last", r.overwrite_last},
+                         {"wipe", r.wipe},
+                         {"wait_mounted", r.wait_mounted},
+                         {"track", static_cast<uint32_t>(r.track)}};
+  if (r.mode == CopyMode::kFiles) json["files"] = ToJson(r.files);
+  return json;
 }
 
 CopyRequest RequestFrom(const nlohmann::json& j) {
   CopyRequest r;
   r.source = j.at("source");
-  r.mode = EnumFrom(j.at("mode"), CopyMode::kIncremental);
+  r.mode = EnumFrom(j.at("mode"), CopyMode::kFiles);
   r.policy = EnumFrom(j.at("policy"), CopyPolicy::kFull);
   r.target = j.at("target");
   r.verify = j.at("verify");
@@ -67,6 +103,7 @@ CopyRequest RequestFrom(const nlohmann::json& j) {
   r.wait_mounted = j.at("wait_mounted");
   // Records of the first release have none.
   r.track = EnumFrom(j.value("track", nlohmann::json(0u)), TrackWish::kNo);
+  if (r.mode == CopyMode::kFiles) r.files = SelectionFrom(j.at("files"));
   return r;
 }
 
@@ -77,7 +114,7 @@ const char* JobStateName(JobState state) {
 }
 
 const char* CopyModeName(CopyMode mode) {
-  constexpr std::array kNames = {"image", "streaming", "incremental"};
+  constexpr std::array kNames = {"image", "streaming", "incremental", "files"};
   return kNames[static_cast<size_t>(mode)];
 }
 

@@ -8,6 +8,7 @@
 #include <string_view>
 #include <vector>
 
+#include "copy/file_selection.h"
 #include "media/error.h"
 #include "media/types.h"
 
@@ -23,6 +24,7 @@ enum class CopyMode : uint8_t {
   kImage,        // one drive: whole image staged in the spool, then written
   kStreaming,    // two drives: read and write overlapped, nothing staged
   kIncremental,  // changed regions only; two drives if online, else staged
+  kFiles,        // file by file; two drives if online, else staged
 };
 
 const char* CopyModeName(CopyMode mode);  // "image", "streaming", …
@@ -48,7 +50,7 @@ struct CopyRequest {
   std::string target;  // element address, volume tag or volume id
                        // of a BACKUP; empty: the medium bound to
                        // the source, else the first unused one of
-                       // the pool
+                       // the pool; with kFiles also a PRIMARY
   bool verify = true;
   bool whole = false;           // every sector, not only the used regions;
                                 // not of kIncremental
@@ -56,6 +58,7 @@ struct CopyRequest {
   bool wipe = true;             // discard what another owner left
   bool wait_mounted = true;     // target mounted read-only: wait, else kBusy
   TrackWish track = TrackWish::kKeep;
+  FileSelection files;  // of kFiles
 };
 
 enum class JobState : uint8_t {
@@ -82,7 +85,7 @@ struct JobRecord {
   CopyRequest request;
   JobState state = JobState::kQueued;
   bool cancel_requested = false;
-  std::string method;          // "full" | "incremental", once decided
+  std::string method;          // "full" | "incremental" | "files", once decided
   std::string target_medium;   // MediumId, once chosen
   std::string target_volume;   // volume id of the backup
   Generation generation;       // that is copied, once pinned

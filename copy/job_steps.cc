@@ -16,6 +16,10 @@ std::string WaitingText(const std::string& volume_id, const Error& busy) {
 Status JobSteps::Enter(JobState state) {
   RETURN_IF_ERROR(job_->Enter(state));
   RETURN_IF_ERROR(Save());
+  return Tell();
+}
+
+Status JobSteps::Tell() {
   if (!context_.options->on_transition) return Status::Ok();
   const Status told = context_.options->on_transition(job_->Record());
   if (told.ok()) return Status::Ok();

@@ -42,6 +42,8 @@ class JobSteps {
   // Enters the state, stores it, tells the owner. kAborted when the job was
   // cancelled, or is to act as if the daemon died here: dead().
   Status Enter(JobState state);
+  // Tells the owner that the job went on within its state.
+  Status Tell();
   Status Save() { return context_.store->Save(*job_); }
   bool dead() const { return dead_; }
 

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "copy/file_results.h"
 #include "copy/history.h"
 
 namespace vellum {
@@ -56,12 +57,17 @@ Result<std::vector<JobRecord>> JobStore::Load(size_t ended_kept) {
   if (ended > ended_kept) {
     size_t drop = ended - ended_kept;
     CatalogBatch batch;
+    std::vector<JobId> dropped;
     std::erase_if(jobs, [&](const JobRecord& job) {
       if (drop == 0 || !JobEnded(job.state)) return false;
       --drop;
       batch.DeleteRow(kJobTable, JobKey(job.id));
+      dropped.push_back(job.id);
       return true;
     });
+    for (const JobId id : dropped) {
+      RETURN_IF_ERROR(DeleteFileResults(catalog_, id));
+    }
     RETURN_IF_ERROR(catalog_->Write(batch, Sync::kNo));
   }
   MutexLock lock(&mu_);
@@ -85,6 +91,7 @@ Status JobStore::TakeId(JobId id) {
 
 Status JobStore::Remove(JobId id) {
   MutexLock lock(&mu_);
+  RETURN_IF_ERROR(DeleteFileResults(catalog_, id));
   CatalogBatch batch;
   batch.DeleteRow(kJobTable, JobKey(id));
   return catalog_->Write(batch, Sync::kNo);

@@ -59,7 +59,7 @@ Status Jobs::Impl::TakeUp() {
     spool.Adopt(id);
     if (!now.target_medium.empty()) {
       // Two jobs cannot have had the medium: the first claim holds.
-      claims.Claim(id, now.request.source, now.target_medium)
+      claims.Claim(id, ClaimantOf(now.request), now.target_medium)
           .IgnoreError("the job chooses again when it runs");
     }
     MutexLock lock(&mu_);

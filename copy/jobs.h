@@ -28,6 +28,8 @@ struct JobsOptions {
   uint64_t spool_limit = 0;    // bytes; 0: what the disk has free
   uint32_t running = 2;        // jobs at once
   uint32_t ended_kept = 1000;  // records of ended jobs; at least 1
+  // Of files that are copied one by one: what is written between two commits.
+  uint64_t file_batch_bytes = 64ull << 20;
   uint32_t generations = 1;    // complete backups of a volume that are kept
   uint32_t tracked_pairs = 0;  // at most; 0: no limit
   HookCommands hooks;          // programs of the operator's
@@ -59,7 +61,9 @@ class Jobs {
   // space: needed and free; pool exhausted; target smaller than the source),
   // kOffline (streaming with fewer than two drives online), kNoMedium (not in
   // the library, or its element says that it cannot be used). No number is used
-  // up by what is refused.
+  // up by what is refused. With kFiles the target may be "VOLUME[:PATH]" of a
+  // PRIMARY: kInvalidArgument (onto itself, a path on a backup), kNotFound (a
+  // path that is not on the source), kReadOnly.
   Result<JobId> Submit(const CopyRequest& request);
   // Queues a restore of the whole primary from a backup of it (empty: the
   // newest complete one in the library): what is on the primary is lost (A6).
@@ -68,6 +72,13 @@ class Jobs {
   // one of the two), kNoSpace (staging space).
   Result<JobId> SubmitRestore(const std::string& primary,
                               const std::string& backup);
+  // Queues a restore of files: from a backup (empty: the one of the primary
+  // that was copied last) to the primary, which stays in use. Errors of Submit
+  // with kFiles, and kExists: files would be replaced, and files.replace is
+  // off.
+  Result<JobId> SubmitFileRestore(const std::string& primary,
+                                  const std::string& backup,
+                                  FileSelection files);
   // Compares two volumes, or a backup with its primary, sector by sector: what
   // the generation of `b` uses. Differences fail the job with kCorruption and
   // name the first sectors. Regions of the primary that changed since the

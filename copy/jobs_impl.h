@@ -3,6 +3,7 @@
 //   jobs.cc         open, look-ups, cancel, wait
 //   jobs_submit.cc  what is checked before a job is queued
 //   jobs_restore.cc the same of a restore
+//   jobs_files.cc   the same of copies and restores by file
 //   jobs_hooks.cc   the operator's programs before and after a job
 //   jobs_run.cc     the queue, the workers, the ends of jobs
 #pragma once
@@ -17,6 +18,7 @@
 #include <vector>
 
 #include "copy/copy_runner.h"
+#include "copy/file_plan.h"
 #include "copy/hook_program.h"
 #include "copy/job_control.h"
 #include "copy/job_steps.h"
@@ -65,6 +67,21 @@ struct Jobs::Impl {
   // The backup to restore from, and the room to stage it (jobs_restore.cc).
   Result<JobRecord> AdmitRestore(const std::string& primary,
                                  const std::string& backup);
+  // Copies and restores by file (jobs_files.cc).
+  Result<JobRecord> AdmitFiles(CopyRequest request);
+  Result<JobRecord> AdmitFileRestore(const std::string& primary,
+                                     const std::string& backup,
+                                     FileSelection files);
+  // Where a copy of files goes. The volume is null for a backup, whose medium
+  // is claimed for the job.
+  Status CheckFileTarget(CopyRequest* request, const VolumeRecord& source,
+                         JobId id, JobRecord* record);
+  Status CheckPrimaryTarget(const CopyRequest& request,
+                            const VolumeRecord& source,
+                            const std::shared_ptr<Volume>& target) const;
+  // What is to be read if it has to go through the spool.
+  Status ReserveForFiles(const CopyRequest& request, const Volume& source,
+                         const Volume* target, FilePurpose purpose, JobId id);
   // The media that the job works on.
   std::set<MediumId> MediaOf(const JobControl& job) const;
 

@@ -43,6 +43,13 @@ Result<VolumeRecord> NamedBackup(const Archive& archive,
                     record.owner_id.empty() ? "no volume yet" : record.owner_id,
                     primary.id)};
   }
+  if (record.state == udf::SlotState::kFiles) {
+    return Error{Errc::kInvalidArgument,
+                 fmt::format("{} was made file by file: `vellum restore {} "
+                             "--files / --recursive --from {}` restores its "
+                             "files",
+                             record.id, primary.id, record.id)};
+  }
   if (record.state != udf::SlotState::kComplete) {
     return Error{Errc::kInvalidArgument,
                  record.id +

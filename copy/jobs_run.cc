@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "copy/compare_runner.h"
+#include "copy/file_copy_runner.h"
 #include "copy/jobs_impl.h"
 #include "copy/restore_runner.h"
 
@@ -31,9 +32,8 @@ std::set<MediumId> Jobs::Impl::MediaOf(const JobControl& job) const {
     if (const auto other = archive.volumes->Find(record.request.target)) {
       media.insert(other->record().medium);
     }
-  } else if (!record.target_medium.empty()) {
-    media.insert(record.target_medium);
   }
+  if (!record.target_medium.empty()) media.insert(record.target_medium);
   return media;
 }
 
@@ -99,6 +99,9 @@ void Jobs::Impl::WorkerMain() {
 Status Jobs::Impl::RunSteps(JobRun* run) {
   try {
     RETURN_IF_ERROR(RunHookBefore(run));
+    if (run->steps.job().Record().request.mode == CopyMode::kFiles) {
+      return FileCopyRunner(&run->steps).Run();
+    }
     switch (run->steps.job().Record().kind) {
       case JobKind::kCompare:
         return CompareRunner(&run->steps).Run();

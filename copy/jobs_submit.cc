@@ -86,7 +86,7 @@ Status Jobs::Impl::CheckCopy(const CopyRequest& request, JobId id,
                   source, {},
                   {options.generations, request.mode == CopyMode::kIncremental})
             : chooser.Named(request, source));
-    const Status claimed = claims.Claim(id, source.id, *target);
+    const Status claimed = claims.Claim(id, ClaimantOf(request), *target);
     if (claimed.ok()) break;
     if (!request.target.empty()) return claimed;
   }
@@ -130,7 +130,9 @@ Result<JobRecord> Jobs::Impl::Admit(const CopyRequest& request) {
 }
 
 Result<JobId> Jobs::Submit(const CopyRequest& request) {
-  ASSIGN_OR_RETURN(JobRecord record, impl_->Admit(request));
+  ASSIGN_OR_RETURN(JobRecord record, request.mode == CopyMode::kFiles
+                                         ? impl_->AdmitFiles(request)
+                                         : impl_->Admit(request));
   return impl_->Queue(std::move(record));
 }
 

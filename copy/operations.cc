@@ -70,6 +70,11 @@ Status CheckFormat(const FormatRequest& request) {
   return Status::Ok();
 }
 
+// A volume to be used: a generation of the primary, or files of it.
+bool HoldsTree(udf::SlotState state) {
+  return state == udf::SlotState::kComplete || state == udf::SlotState::kFiles;
+}
+
 // `*held`: the generation of the backup.
 Result<udf::ControlSlot> WriteSlotOfPrimary(Medium& medium,
                                             udf::ControlSlot slot,
@@ -190,7 +195,7 @@ Result<VolumeRecord> Convert(const Archive& archive, const std::string& backup,
   if (known.role != udf::Role::kBackup) {
     return Error{Errc::kInvalidArgument, backup + " is a PRIMARY already"};
   }
-  if (known.state != udf::SlotState::kComplete) {
+  if (!HoldsTree(known.state)) {
     return Error{Errc::kInvalidArgument,
                  backup + " is not complete: there is nothing to convert"};
   }
@@ -217,8 +222,7 @@ Result<VolumeRecord> Convert(const Archive& archive, const std::string& backup,
   Medium& medium = taken.lease.medium();
   ASSIGN_OR_RETURN(udf::ControlSlot slot, udf::ReadControlSlot(medium));
   if (slot.medium_uuid != known.medium_uuid ||
-      slot.role != udf::Role::kBackup ||
-      slot.state != udf::SlotState::kComplete) {
+      slot.role != udf::Role::kBackup || !HoldsTree(slot.state)) {
     return Error{Errc::kInvalidArgument,
                  fmt::format("medium {} does not hold the complete backup {}",
                              known.medium, backup)};

@@ -55,16 +55,11 @@ MediumId TargetClaims::ClaimOf(const std::string& source) const {
 // --- What the catalog says
 // ------------------------------------------------------
 
-namespace {
-
-// Of one two-sided medium.
 bool IsOtherSide(const Library& library, const MediumId& medium,
                  const MediumId& of) {
   const Result<MediumPlace> place = library.FindMedium(medium);
   return place.ok() && place->two_sided() && place->other_side == of;
 }
-
-}  // namespace
 
 Status CheckLoadable(const Library& library, const MediumId& medium) {
   const Result<MediumPlace> place = library.FindMedium(medium);
@@ -102,6 +97,11 @@ std::string ChooseBackupId(const Archive& archive, const VolumeTag& tag,
   }
 }
 
+std::string ClaimantOf(const CopyRequest& request) {
+  return request.mode == CopyMode::kFiles ? request.source + " (files)"
+                                          : request.source;
+}
+
 // --- Choice
 // ---------------------------------------------------------------------
 
@@ -120,10 +120,11 @@ Result<MediumId> TargetChooser::Named(const CopyRequest& request,
                              "what destroys one destroys both",
                              medium, source.id)};
   }
-  if (claims_->ClaimedByOther(source.id, medium)) {
+  const bool files = request.mode == CopyMode::kFiles;
+  if (claims_->ClaimedByOther(ClaimantOf(request), medium)) {
     return Error{Errc::kExists,
                  fmt::format("medium {} is the target of a copy of another "
-                             "volume than {}",
+                             "volume than {}, or of one of another kind",
                              medium, source.id)};
   }
   ASSIGN_OR_RETURN(const MediumNote note,
@@ -136,10 +137,10 @@ Result<MediumId> TargetChooser::Named(const CopyRequest& request,
                              "written already: it takes nothing more",
                              medium)};
   }
-  if (note.write_once && request.mode == CopyMode::kIncremental) {
+  if (note.write_once && (files || request.mode == CopyMode::kIncremental)) {
     return Error{Errc::kIncompatible,
                  fmt::format("medium {} is a write-once medium: it takes an "
-                             "image or streaming copy, no incremental one",
+                             "image or streaming copy, no other one",
                              medium)};
   }
   if (volume == nullptr && note.found == "foreign") {
@@ -168,7 +169,7 @@ Result<MediumId> TargetChooser::Named(const CopyRequest& request,
       capacity = std::max(capacity, record.geometry.sectors);
     }
   }
-  if (capacity != 0 && capacity < source.geometry.sectors) {
+  if (!files && capacity != 0 && capacity < source.geometry.sectors) {
     return Error{
         Errc::kNoSpace,
         fmt::format("medium {} has {} sectors, volume {} has {}", medium,
@@ -179,14 +180,16 @@ Result<MediumId> TargetChooser::Named(const CopyRequest& request,
 }
 
 MediumId TargetChooser::Bound(const PoolBook& pool, const VolumeRecord& source,
-                              const std::set<MediumId>& avoid) const {
+                              const std::set<MediumId>& avoid,
+                              bool files) const {
   MediumId best;
   std::tuple<bool, TimeSpec, ElementAddress> best_rank;
   for (const auto& volume : archive_.volumes->List()) {
     const VolumeRecord record = volume->record();
     if (record.role != udf::Role::kBackup ||
         record.owner_uuid != source.medium_uuid || !record.location.empty() ||
-        avoid.count(record.medium) != 0) {
+        avoid.count(record.medium) != 0 ||
+        (record.state == udf::SlotState::kFiles) != files) {
       continue;
     }
     const Result<MediumPlace> place =
@@ -244,8 +247,8 @@ Result<MediumId> TargetChooser::Automatic(const VolumeRecord& source,
                                           const std::set<MediumId>& avoid,
                                           const Policy& policy) const {
   ASSIGN_OR_RETURN(const PoolBook book, ReadPool(*archive_.catalog, range_));
-  const MediumId bound = Bound(book, source, avoid);
-  if (policy.generations > 1) {
+  const MediumId bound = Bound(book, source, avoid, policy.files);
+  if (policy.generations > 1 && !policy.files) {
     ASSIGN_OR_RETURN(const std::vector<VolumeRecord> kept, Generations(source));
     const bool broken_off =
         !bound.empty() && std::none_of(kept.begin(), kept.end(),
@@ -254,7 +257,7 @@ Result<MediumId> TargetChooser::Automatic(const VolumeRecord& source,
                                        });
     const bool fewer = kept.size() < policy.generations;
     if (!broken_off && (fewer || !policy.incremental)) {
-      const Result<MediumId> unused = Unused(book, source, avoid);
+      const Result<MediumId> unused = Unused(book, source, avoid, false);
       if (unused.ok() || unused.error().code != Errc::kNoSpace) return unused;
       // The oldest of several may be written over: a newer one is there.
       if (kept.size() < 2) return unused;
@@ -265,13 +268,18 @@ Result<MediumId> TargetChooser::Automatic(const VolumeRecord& source,
                         .WithContext("the backup of volume " + source.id));
     return bound;
   }
-  return Unused(book, source, avoid);
+  return Unused(book, source, avoid, policy.files);
 }
 
 Result<MediumId> TargetChooser::Unused(const PoolBook& book,
                                        const VolumeRecord& source,
-                                       const std::set<MediumId>& avoid) const {
-  if (MediumId claimed = claims_->ClaimOf(source.id);
+                                       const std::set<MediumId>& avoid,
+                                       bool files) const {
+  CopyRequest request;
+  request.source = source.id;
+  if (files) request.mode = CopyMode::kFiles;
+  const std::string claimant = ClaimantOf(request);
+  if (MediumId claimed = claims_->ClaimOf(claimant);
       !claimed.empty() && avoid.count(claimed) == 0 &&
       !HoldsCompleteOf(source, claimed)) {
     const Result<MediumPlace> place = archive_.library->FindMedium(claimed);
@@ -312,16 +320,17 @@ Result<MediumId> TargetChooser::Unused(const PoolBook& book,
       ++unsuitable;
       continue;
     }
-    if (claims_->ClaimedByOther(source.id, place.id)) {
+    if (claims_->ClaimedByOther(claimant, place.id)) {
       ++used;
       continue;
     }
     if (avoid.count(place.id) != 0 || !place.problem.empty() ||
-        (place.two_sided() && place.other_side == source.medium)) {
+        (place.two_sided() && place.other_side == source.medium) ||
+        (files && note.write_once)) {
       ++unsuitable;
       continue;
     }
-    if (capacity != 0 && capacity < source.geometry.sectors) {
+    if (!files && capacity != 0 && capacity < source.geometry.sectors) {
       ++small;
       continue;
     }

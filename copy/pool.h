@@ -44,6 +44,9 @@ class TargetClaims {
 // it is not in the library, or its element says what is wrong with it (a
 // missing image file): names medium, element and reason.
 Status CheckLoadable(const Library& library, const MediumId& medium);
+// Are they the two sides of one medium, which are never in use at once?
+bool IsOtherSide(const Library& library, const MediumId& medium,
+                 const MediumId& of);
 // Does no medium of the library but `medium` hold a complete backup of the
 // owner (its medium uuid)?
 bool IsLastComplete(const Archive& archive, const std::string& owner_uuid,
@@ -51,6 +54,10 @@ bool IsLastComplete(const Archive& archive, const std::string& owner_uuid,
 // owner-B1, owner-B2, … or the medium's volume tag: the first that is free.
 std::string ChooseBackupId(const Archive& archive, const VolumeTag& tag,
                            const std::string& owner);
+
+// As whose the job claims its target: copies of files and others of one volume
+// do not share one.
+std::string ClaimantOf(const CopyRequest& request);
 
 class TargetChooser {
  public:
@@ -71,9 +78,13 @@ class TargetChooser {
   // before the new one is verified, unless the pool has nothing else (A8).
   // kNoSpace: the pool is exhausted; CheckLoadable of a bound backup: it is not
   // given up silently.
+  // A copy of files takes the backup that was made file by file, or an unused
+  // medium; other copies leave such a backup alone: what was deleted on the
+  // primary is still on it.
   struct Policy {
     uint32_t generations = 1;
     bool incremental = false;
+    bool files = false;
   };
   Result<MediumId> Automatic(const VolumeRecord& source,
                              const std::set<MediumId>& avoid,
@@ -86,9 +97,9 @@ class TargetChooser {
   bool HoldsCompleteOf(const VolumeRecord& source,
                        const MediumId& medium) const;
   Result<MediumId> Unused(const PoolBook& pool, const VolumeRecord& source,
-                          const std::set<MediumId>& avoid) const;
+                          const std::set<MediumId>& avoid, bool files) const;
   MediumId Bound(const PoolBook& pool, const VolumeRecord& source,
-                 const std::set<MediumId>& avoid) const;
+                 const std::set<MediumId>& avoid, bool files) const;
 
   const Archive archive_;
   const TargetClaims* const claims_;

@@ -67,6 +67,13 @@ Result<Promoted> Promote(const Archive& archive, const std::string& copy,
     return Error{Errc::kInvalidArgument,
                  fmt::format("{} is no copy of a volume", copy)};
   }
+  if (record.state == udf::SlotState::kFiles) {
+    return Error{Errc::kInvalidArgument,
+                 fmt::format("{} was made file by file, and may hold more or "
+                             "less than its original: `vellum convert {}` "
+                             "makes it a primary",
+                             copy, copy)};
+  }
   if (record.state != udf::SlotState::kComplete) {
     return Error{Errc::kInvalidArgument,
                  copy +

@@ -30,9 +30,11 @@ Result<MediumId> TargetLoader::Choose(const VolumeRecord& source) {
         record.request.target.empty()
             ? chooser.Automatic(source, *avoid_,
                                 {context.options->generations,
-                                 record.request.mode == CopyMode::kIncremental})
+                                 record.request.mode == CopyMode::kIncremental,
+                                 record.request.mode == CopyMode::kFiles})
             : chooser.Named(record.request, source));
-    const Status claimed = context.claims->Claim(record.id, source.id, medium);
+    const Status claimed =
+        context.claims->Claim(record.id, ClaimantOf(record.request), medium);
     if (claimed.ok()) {
       steps_->job().Update(
           [&medium](JobRecord* job) { job->target_medium = medium; });
@@ -166,16 +168,17 @@ Status TargetLoader::Check(const VolumeRecord& source, LoadedTarget* target) {
                       " is a write-once medium that was written already: it "
                       "takes nothing more");
   }
-  if (once && steps_->job().Record().request.mode == CopyMode::kIncremental) {
+  const CopyMode mode = steps_->job().Record().request.mode;
+  if (once && (mode == CopyMode::kIncremental || mode == CopyMode::kFiles)) {
     return Status(Errc::kIncompatible,
                   info.name +
                       " is a write-once medium: it takes an image or streaming "
-                      "copy, no incremental one");
+                      "copy, no other one");
   }
   if (info.write_protected) {
     return Status(Errc::kWriteProtected, info.name + " is write-protected");
   }
-  if (info.sectors < source.geometry.sectors) {
+  if (mode != CopyMode::kFiles && info.sectors < source.geometry.sectors) {
     return Status(
         Errc::kNoSpace,
         fmt::format("{} has {} sectors, volume {} has {}", info.name,
