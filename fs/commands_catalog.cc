@@ -101,9 +101,10 @@ Result<Attr> LookupPath(const Volume& volume, const std::string& path) {
   return attr;
 }
 
-bool SameFile(const udf::InodeAttr& a, const udf::InodeAttr& b) {
-  return a.unique_id == b.unique_id && a.size == b.size && a.mtime == b.mtime &&
-         a.ctime == b.ctime;
+// Files that were copied one by one have ids of their own.
+bool SameFile(const udf::InodeAttr& a, const udf::InodeAttr& b, bool by_file) {
+  return (by_file || a.unique_id == b.unique_id) && a.size == b.size &&
+         a.mtime == b.mtime && a.ctime == b.ctime;
 }
 
 Result<Json> Which(Service& service, const CommandLine& line, std::stop_token) {
@@ -137,7 +138,9 @@ Result<Json> Which(Service& service, const CommandLine& line, std::stop_token) {
     const Result<Attr> copy = LookupPath(*other, path);
     if (!copy.ok()) continue;  // it does not hold it
     Json copy_row = NameRow(service, record, path, *copy);
-    copy_row["current"] = SameFile(attr->attr, copy->attr);
+    const bool by_file = named.state == udf::SlotState::kFiles ||
+                         record.state == udf::SlotState::kFiles;
+    copy_row["current"] = SameFile(attr->attr, copy->attr, by_file);
     rows.push_back(std::move(copy_row));
   }
   return rows;

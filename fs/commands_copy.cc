@@ -10,6 +10,7 @@
 #include "copy/operations.h"
 #include "copy/tracking.h"
 #include "fs/command_group.h"
+#include "fs/file_commands.h"
 #include "fs/service.h"
 #include "fs/tables.h"
 
@@ -36,15 +37,16 @@ Status CheckTarget(const Service& service, const std::string& target) {
 }
 
 Result<Json> Copy(Service& service, const CommandLine& line, std::stop_token) {
+  if (IsAboutFiles(line)) return CopyFiles(service, line);
   CopyRequest request;
   OptionReader options(line);
   options.Args(1, 1,
-               "copy VOL [mode=image|streaming|incremental] "
+               "copy VOL [mode=image|streaming|incremental|files] "
                "[policy=optional|minicopy|full] [to=ELEMENT|TAG|BACKUP] "
                "[verify=no] [whole=yes] [wipe=no] [overwrite-last=yes] "
                "[if-mounted=fail] [track=yes|no]");
-  request.mode = static_cast<CopyMode>(
-      options.Choice("mode", {"image", "streaming", "incremental"}, 0));
+  request.mode = static_cast<CopyMode>(options.Choice(
+      "mode", {"image", "streaming", "incremental", "files"}, 0));
   request.policy = static_cast<CopyPolicy>(
       options.Choice("policy", {"optional", "minicopy", "full"}, 0));
   request.target = options.Text("to").value_or("");
@@ -102,9 +104,11 @@ Result<Json> Cancel(Service& service, const CommandLine& line,
 Result<Json> Convert(Service& service, const CommandLine& line,
                      std::stop_token stop) {
   OptionReader options(line);
-  options.Args(1, 1, "convert BACKUP [name=NEW]");
+  options.Args(1, 1, "convert BACKUP [name=NEW] | convert BACKUP report=yes");
   const std::string name = options.Text("name").value_or("");
+  const bool report = options.Flag("report", false);
   RETURN_IF_ERROR(options.Finish());
+  if (report) return ReportDeleted(service, line.args[0]);
   ASSIGN_OR_RETURN(
       const VolumeRecord record,
       vellum::Convert(ArchiveOf(service, line), line.args[0], name, stop));
@@ -143,6 +147,7 @@ Result<Json> Backup(Service& service, const CommandLine& line,
 
 Result<Json> Restore(Service& service, const CommandLine& line,
                      std::stop_token) {
+  if (IsAboutFiles(line)) return RestoreFiles(service, line);
   OptionReader options(line);
   options.Args(1, 1, "restore VOL [from=BACKUP] confirm=yes");
   const std::string from = options.Text("from").value_or("");

@@ -31,9 +31,16 @@ constexpr NodeId kJobBit = 0x40000000;
 constexpr NodeId kVolumeBit = 0x80000000;
 constexpr NodeId kMaxNumber = (1u << 27) - 1;
 
-constexpr std::array<std::string_view, 4> kJobFiles = {"status", "progress",
-                                                       "log", "cancel"};
-enum JobFile : unsigned { kJobStatus = 1, kJobProgress, kJobLog, kJobCancel };
+constexpr std::array<std::string_view, 6> kJobFiles = {
+    "status", "progress", "log", "cancel", "files", "files.json"};
+enum JobFile : unsigned {
+  kJobStatus = 1,
+  kJobProgress,
+  kJobLog,
+  kJobCancel,
+  kJobResults,
+  kJobResultsJson
+};
 
 constexpr std::array<std::string_view, 7> kVolumeFiles = {
     "info", "info.json", "copy", "track", "history", "threshold", "role"};
@@ -220,6 +227,12 @@ Result<std::string> ControlTree::ReadJobFile(NodeId node) const {
       return RenderPairs(JobProgress(job, Now()));
     case kJobLog:
       return Lines(job.log);
+    case kJobResults:
+    case kJobResultsJson: {
+      ASSIGN_OR_RETURN(const Table table, FilesTable(*service_, job.id));
+      return FileOf(node) == kJobResults ? RenderText(table)
+                                         : RenderJson(table.rows);
+    }
     default:
       return std::string(job.cancel_requested ? "1\n" : "0\n");
   }

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "copy/damage_notes.h"
+#include "copy/history.h"
 #include "copy/medium_notes.h"
 #include "copy/pool_book.h"
 #include "copy/shelf.h"
@@ -52,7 +53,13 @@ bool IsGivenUp(const Service& service, const VolumeRecord& record) {
 Json CopyError(const Service& service, const VolumeRecord& record,
                const JobRecord* job) {
   std::string text;
-  if (record.state != udf::SlotState::kComplete) {
+  const bool broken_off =
+      job != nullptr &&
+      (job->state == JobState::kFailed || job->state == JobState::kCancelled);
+  if (record.state == udf::SlotState::kFiles) {
+    // It is whole, but perhaps not all that was to be on it.
+    if (broken_off) text = "INCOMPLETE";
+  } else if (record.state != udf::SlotState::kComplete) {
     text = SlotStateName(record.state);
     for (char& c : text) {
       if (c >= 'a' && c <= 'z') c = static_cast<char>(c - 'a' + 'A');
@@ -70,6 +77,26 @@ Json CopyError(const Service& service, const VolumeRecord& record,
                          (job->state == JobState::kCancelled && !text.empty()));
   if (told) text += (text.empty() ? "" : ": ") + job->message;
   return TextOrNull(text);
+}
+
+// "image", "incremental" or "files": how each backup was made, by its volume id
+// (I11); what the history does not know any more is missing.
+Result<std::map<std::string, std::string>> CopyMethods(const Service& service) {
+  ASSIGN_OR_RETURN(const std::vector<HistoryRow> rows,
+                   ReadHistory(service.catalog(), ""));
+  std::map<std::string, std::string> methods;
+  for (const HistoryRow& row : rows) {  // ascending ids
+    if (row.result != JobStateName(JobState::kDone) || row.mode == "restore" ||
+        row.method == "files") {
+      continue;
+    }
+    methods[row.target] = row.method == "full" ? "image" : row.method;
+  }
+  for (const std::shared_ptr<Volume>& volume : service.volumes().List()) {
+    const VolumeRecord record = volume->record();
+    if (record.state == udf::SlotState::kFiles) methods[record.id] = "files";
+  }
+  return methods;
 }
 
 // The last job that wrote each backup, by its volume id.
@@ -91,6 +118,7 @@ Result<Table> CopiesTable(const Service& service) {
   ASSIGN_OR_RETURN(const PoolBook pool,
                    ReadPool(service.catalog(), service.pool_range()));
   ASSIGN_OR_RETURN(const auto swapped, SwappedMedia(service));
+  ASSIGN_OR_RETURN(const auto methods, CopyMethods(service));
   Table table;
   table.columns = {{"label", "Label"},       {"slot", "Slot"},
                    {"side", "Side"},         {"last_access", "LastAccess"},
@@ -99,7 +127,10 @@ Result<Table> CopiesTable(const Service& service) {
   const auto add = [&](const MediumId& medium, const Result<MediumPlace>& place,
                        const VolumeRecord* record) {
     Json error;
+    Json method;
     if (record) {
+      const auto made = methods.find(record->id);
+      if (made != methods.end()) method = made->second;
       const auto job = jobs.find(record->id);
       error = CopyError(service, *record,
                         job == jobs.end() ? nullptr : &job->second);
@@ -127,7 +158,8 @@ Result<Table> CopiesTable(const Service& service) {
          {"medium", medium},
          {"backup", record ? Json(record->id) : Json()},
          {"backup_state", record ? Json(SlotStateName(record->state)) : Json()},
-         {"generation", record ? GenerationJson(record->generation) : Json()}});
+         {"generation", record ? GenerationJson(record->generation) : Json()},
+         {"method", method}});
   };
   for (const MediumPlace& place : service.library().Media()) {
     const auto it = records.find(place.id);

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "copy/file_results.h"
 #include "copy/history.h"
 #include "fs/service.h"
 #include "fs/tables.h"
@@ -96,6 +97,32 @@ Json JobProgress(const JobRecord& job, TimeSpec now) {
     }
   }
   return progress;
+}
+
+Result<Table> FilesTable(const Service& service, JobId job) {
+  Table table;
+  table.columns = {{"path", "Path"},           {"type", "Type"},
+                   {"result", "Result"},       {"copied", "Copied"},
+                   {"unchanged", "Unchanged"}, {"failed", "Failed"},
+                   {"bytes", "Bytes"},         {"message", "Message"}};
+  RETURN_IF_ERROR(ForEachFileResult(
+      service.catalog(), job, [&table](const FileResult& result) {
+        const bool dir = result.directory;
+        const bool failed = result.result == "failed";
+        table.rows.push_back(
+            {{"path", result.path},
+             {"type", dir ? "directory" : "file"},
+             {"result", result.result},
+             {"copied", dir ? Json(result.copied) : Json()},
+             {"unchanged", dir ? Json(result.unchanged) : Json()},
+             {"not_selected", dir ? Json(result.not_selected) : Json()},
+             {"failed", dir ? Json(result.failed) : Json()},
+             {"bytes", dir ? Json() : Json(result.bytes)},
+             {"error", failed ? ErrcName(result.error) : ""},
+             {"message", result.message}});
+        return true;
+      }));
+  return table;
 }
 
 Table JobsTable(const Service& service,

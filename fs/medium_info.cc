@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "fs/medium_info.h"
 
+#include <map>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -9,6 +11,43 @@
 #include "media/udf/format.h"
 
 namespace vellum {
+namespace {
+
+// What the control log says about what is on a backup.
+struct Contents {
+  std::string method;  // "image", "incremental", "files"
+  // The newest result of each directory that was copied file by file.
+  std::map<std::string, Json> directories;
+  Json files_copy;  // the last copy by file: job, state
+};
+
+void Follow(const Json& entry, const TimeSpec& time, Contents* contents) {
+  const std::string event = entry.value("event", "");
+  if (event == "copy" && entry.value("success", false)) {
+    // All of the backup was brought to one generation.
+    *contents = Contents();
+    const std::string method = entry.value("method", "");
+    contents->method = method == "full" ? "image" : method;
+  } else if (event == "files") {
+    contents->method = "files";
+    const std::string state = entry.value("state", "");
+    contents->files_copy = {
+        {"job", entry.value("job", uint64_t{0})},
+        // One that has not said how it ended was broken off.
+        {"state", state == "started" ? "incomplete" : state},
+        {"time", TimeJson(time)}};
+  } else if (event == "directories" && entry.contains("results")) {
+    for (const Json& result : entry["results"]) {
+      if (!result.is_object()) continue;
+      Json row = result;
+      row["job"] = entry.value("job", uint64_t{0});
+      row["time"] = TimeJson(time);
+      contents->directories[result.value("path", "")] = std::move(row);
+    }
+  }
+}
+
+}  // namespace
 
 Result<Json> DescribeMedium(Medium& medium) {
   ASSIGN_OR_RETURN(const udf::ControlSlot slot, udf::ReadControlSlot(medium));
@@ -38,13 +77,29 @@ Result<Json> DescribeMedium(Medium& medium) {
   ASSIGN_OR_RETURN(const std::vector<udf::LogEntry> log,
                    udf::ReadControlLog(medium, geometry));
   Json entries = Json::array();
+  Contents contents;
   for (const udf::LogEntry& entry : log) {
     Json parsed = Json::parse(entry.text, nullptr, false);
+    try {
+      if (parsed.is_object()) Follow(parsed, entry.time, &contents);
+    } catch (const Json::exception&) {
+      // No entry of ours: it is shown as it is.
+    }
     entries.push_back({{"time", TimeJson(entry.time)},
                        {"entry", parsed.is_discarded() ? Json(entry.text)
                                                        : std::move(parsed)}});
   }
   info["log"] = std::move(entries);
+  if (slot.role == udf::Role::kBackup) {
+    if (slot.state == udf::SlotState::kFiles) contents.method = "files";
+    info["method"] = contents.method.empty() ? Json() : Json(contents.method);
+    Json directories = Json::array();
+    for (auto& [path, row] : contents.directories) {
+      directories.push_back(std::move(row));
+    }
+    info["directories"] = std::move(directories);
+    info["files_copy"] = contents.files_copy;
+  }
   return info;
 }
 

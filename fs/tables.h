@@ -44,6 +44,8 @@ Result<Table> TrackingTable(const Service& service,
 Json VolumeInfo(const Service& service, const VolumeRecord& record);
 // One job, as the jobs table shows it.
 Json JobJson(const JobRecord& job);
+// What became of each file and directory of a copy by file.
+Result<Table> FilesTable(const Service& service, JobId job);
 // progress of one job: state, percent, rate, remaining time.
 Json JobProgress(const JobRecord& job, TimeSpec now);
 // One command that runs: what it does, how far it is, rate, remaining time.

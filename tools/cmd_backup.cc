@@ -11,6 +11,7 @@
 
 #include "tools/cli.h"
 #include "tools/command_progress.h"
+#include "tools/file_words.h"
 #include "tools/image_info.h"
 #include "tools/job_wait.h"
 
@@ -51,24 +52,29 @@ int Backup(const Cli& cli, const BackupArguments& arguments) {
 struct RestoreArguments {
   std::string volume;
   std::string from;
+  std::string to;  // of files only
   bool yes = false;
   bool wait = false;
+  FileArguments files;
 };
 
-// Asks on the terminal; the volume's name is the only yes.
-Status Confirm(const Cli& cli, const RestoreArguments& arguments) {
+// Asks on the terminal; the volume's name is the only yes. `what` is replaced.
+Status Confirm(const Cli& cli, const RestoreArguments& arguments,
+               const std::string& what) {
   if (arguments.yes) return Status::Ok();
   if (cli.env.in == nullptr) {
     return Status(Errc::kInvalidArgument,
-                  fmt::format("restore: everything on {} is replaced, and "
-                              "there is no terminal to ask at: --yes says that "
-                              "this is meant",
-                              arguments.volume));
+                  fmt::format("restore: {}, and there is no terminal to ask "
+                              "at: --yes says that this is meant",
+                              what));
+  }
+  std::string sentence = what;
+  if (!sentence.empty()) {
+    sentence[0] = static_cast<char>(
+        std::toupper(static_cast<unsigned char>(sentence[0])));
   }
   *cli.env.err << fmt::format(
-      "Everything on {} is replaced by {}.\nType the name of the volume to go "
-      "on: ",
-      arguments.volume,
+      "{} by {}.\nType the name of the volume to go on: ", sentence,
       arguments.from.empty() ? "its newest backup"
                              : "the backup " + arguments.from);
   cli.env.err->flush();
@@ -78,27 +84,71 @@ Status Confirm(const Cli& cli, const RestoreArguments& arguments) {
   return Status(Errc::kAborted, "restore: not confirmed, nothing was done");
 }
 
-int Restore(const Cli& cli, const RestoreArguments& arguments) {
-  const Status confirmed = Confirm(cli, arguments);
-  if (!confirmed.ok()) {
-    return cli.Fail(confirmed.error(), confirmed.code() == Errc::kAborted
-                                           ? kExitFailed
-                                           : kExitUsage);
+int NotConfirmed(const Cli& cli, const Status& confirmed) {
+  return cli.Fail(confirmed.error(), confirmed.code() == Errc::kAborted
+                                         ? kExitFailed
+                                         : kExitUsage);
+}
+
+int WaitOrTell(const Cli& cli, const Client& client,
+               const RestoreArguments& arguments, const Json& result) {
+  const auto job = result.value("job", uint64_t{0});
+  if (arguments.wait) return FinishJob(cli, client, job);
+  return cli.Done(result, [&] {
+    const Json from = result.value("from", Json());
+    cli.out() << fmt::format(
+        "job {}: restores {} from {}\n", job, arguments.volume,
+        from.is_string() ? from.get<std::string>() : arguments.from);
+  });
+}
+
+// What is there is replaced only when somebody says so; the daemon knows what
+// would be.
+int RestoreSomeFiles(const Cli& cli, const Client& client,
+                     const RestoreArguments& arguments) {
+  std::vector<std::string> words = {"restore", Argument(arguments.volume)};
+  const Status added =
+      AddFileWords(arguments.files, client.mount(), arguments.volume, &words);
+  if (!added.ok()) return cli.Fail(added.error(), kExitUsage);
+  if (!arguments.from.empty()) words.push_back(Option("from", arguments.from));
+  if (!arguments.to.empty()) words.push_back(Option("to", arguments.to));
+  if (arguments.yes) words.push_back("confirm=yes");
+  Result<Json> result = client.Send(words);
+  if (!result.ok() && result.error().code == Errc::kExists && !arguments.yes) {
+    const Status confirmed = Confirm(cli, arguments, result.error().message);
+    if (!confirmed.ok()) return NotConfirmed(cli, confirmed);
+    words.push_back("confirm=yes");
+    result = client.Send(words);
   }
+  if (!result.ok()) return cli.Fail(result.error());
+  return WaitOrTell(cli, client, arguments, *result);
+}
+
+int Restore(const Cli& cli, const RestoreArguments& arguments) {
+  if (arguments.files.given()) {
+    return cli.WithDaemon([&](const Client& client) {
+      return RestoreSomeFiles(cli, client, arguments);
+    });
+  }
+  std::vector<std::string> none;
+  Status wrong = AddFileWords(arguments.files, "", arguments.volume, &none);
+  if (wrong.ok() && !arguments.to.empty()) {
+    wrong = Status(Errc::kInvalidArgument,
+                   "restore: --to is for --files: a whole volume is restored "
+                   "where it was");
+  }
+  if (!wrong.ok()) return cli.Fail(wrong.error(), kExitUsage);
+  const Status confirmed =
+      Confirm(cli, arguments,
+              fmt::format("everything on {} is replaced", arguments.volume));
+  if (!confirmed.ok()) return NotConfirmed(cli, confirmed);
   std::vector<std::string> words = {"restore", Argument(arguments.volume)};
   if (!arguments.from.empty()) words.push_back(Option("from", arguments.from));
   words.push_back("confirm=yes");
   return cli.WithDaemon([&](const Client& client) {
     const Result<Json> result = client.Send(words);
     if (!result.ok()) return cli.Fail(result.error());
-    const auto job = result->value("job", uint64_t{0});
-    if (arguments.wait) return FinishJob(cli, client, job);
-    return cli.Done(*result, [&] {
-      const Json from = result->value("from", Json());
-      cli.out() << fmt::format(
-          "job {}: restores {} from {}\n", job, arguments.volume,
-          from.is_string() ? from.get<std::string>() : arguments.from);
-    });
+    return WaitOrTell(cli, client, arguments, *result);
   });
 }
 
@@ -144,10 +194,13 @@ std::string LogLine(const Json& line) {
 
 void PrintMediumInfo(const Cli& cli, const Json& info) {
   for (const auto& [key, value] : info.items()) {
-    if (key == "log") continue;
+    if (key == "log" || key == "directories") continue;
     cli.out() << fmt::format(
         "{:<18}{}\n", key,
         value.is_string() ? value.get<std::string>() : value.dump());
+  }
+  for (const Json& row : info.value("directories", Json::array())) {
+    cli.out() << fmt::format("{:<18}{}\n", "directory", row.dump());
   }
   for (const Json& line : info.value("log", Json::array())) {
     cli.out() << fmt::format("{:<18}{}\n", "log", LogLine(line));
@@ -287,13 +340,19 @@ void AddRestore(CLI::App& app, Cli& cli) {
   auto arguments = std::make_shared<RestoreArguments>();
   CLI::App* sub = app.add_subcommand(
       "restore",
-      "Replace a whole primary by a backup of it; no file may be open");
+      "Replace a whole primary by a backup of it, while no file is open; or "
+      "restore some files of it");
   sub->alias("acmrestore");
   sub->add_option("VOL", arguments->volume, "Volume id of the primary")
       ->required();
   sub->add_option("--from", arguments->from,
                   "The backup; the newest one when not given")
       ->type_name("COPY");
+  AddFileOptions(sub, &arguments->files);
+  sub->add_option("--to", arguments->to,
+                  "With --files: the directory below which they go, or another "
+                  "primary, as VOLUME[:PATH]")
+      ->type_name("[VOLUME:]PATH");
   sub->add_flag("--yes", arguments->yes, "Do not ask");
   sub->add_flag("--wait", arguments->wait, "Wait for the end of the job");
   sub->callback([&cli, arguments] {

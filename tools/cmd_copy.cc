@@ -6,6 +6,7 @@
 #include <memory>
 
 #include "tools/cli.h"
+#include "tools/file_words.h"
 #include "tools/job_wait.h"
 #include "tools/old_forms.h"
 
@@ -27,6 +28,7 @@ struct CopyArguments {
   bool overwrite_last = false;
   std::string if_mounted;
   bool wait = false;
+  FileArguments files;
 };
 
 std::vector<std::string> CopyWords(const CopyArguments& arguments) {
@@ -51,22 +53,47 @@ std::vector<std::string> CopyWords(const CopyArguments& arguments) {
   return words;
 }
 
+int StartJobOn(const Cli& cli, const Client& client,
+               const std::vector<std::string>& words, bool wait) {
+  const Result<Json> result = client.Send(words);
+  if (!result.ok()) return cli.Fail(result.error());
+  const auto job = result->value("job", uint64_t{0});
+  if (wait) return FinishJob(cli, client, job);
+  return cli.Done(*result, [&] { cli.out() << fmt::format("job {}\n", job); });
+}
+
 // Starts a job; answers its number or, with `wait`, how it ended.
 int StartJob(const Cli& cli, const std::vector<std::string>& words, bool wait) {
   return cli.WithDaemon([&](const Client& client) {
-    const Result<Json> result = client.Send(words);
-    if (!result.ok()) return cli.Fail(result.error());
-    const auto job = result->value("job", uint64_t{0});
-    if (wait) return FinishJob(cli, client, job);
-    return cli.Done(*result,
-                    [&] { cli.out() << fmt::format("job {}\n", job); });
+    return StartJobOn(cli, client, words, wait);
+  });
+}
+
+int StartCopy(const Cli& cli, const CopyArguments& arguments) {
+  if (arguments.files.given() &&
+      (!arguments.mode.empty() || arguments.one_drive ||
+       arguments.two_drives)) {
+    return cli.Fail(
+        Error{Errc::kInvalidArgument,
+              "copy: --files copies file by file: it takes no --mode, -1 or "
+              "-2, which are for whole volumes"},
+        kExitUsage);
+  }
+  return cli.WithDaemon([&](const Client& client) {
+    std::vector<std::string> words = CopyWords(arguments);
+    const Status added =
+        AddFileWords(arguments.files, client.mount(), arguments.volume, &words);
+    if (!added.ok()) return cli.Fail(added.error(), kExitUsage);
+    return StartJobOn(cli, client, words, arguments.wait);
   });
 }
 
 void AddCopy(CLI::App& app, Cli& cli) {
   auto arguments = std::make_shared<CopyArguments>();
   CLI::App* sub =
-      app.add_subcommand("copy", "Copy a primary volume to a backup medium");
+      app.add_subcommand("copy",
+                         "Copy a primary volume to a backup medium, or files "
+                         "of it to a backup or to another primary");
   sub->alias("copymedia");
   TakeOldDevice(sub);
   CLI::Option_group* volume = sub->add_option_group("source");
@@ -88,7 +115,8 @@ void AddCopy(CLI::App& app, Cli& cli) {
                      "Element address of the medium to write");
   target->add_option("--to", arguments->target,
                      "Element address, volume tag or backup to write; the "
-                     "volume's own backup or the copy pool when not given");
+                     "volume's own backup or the copy pool when not given; "
+                     "with --files also a primary, as VOLUME[:PATH]");
   target->require_option(0, 1);
   sub->add_option("--policy", arguments->policy,
                   "optional: full copy if need be; minicopy: incremental or "
@@ -106,10 +134,9 @@ void AddCopy(CLI::App& app, Cli& cli) {
                   "Target is mounted read-only: wait, or fail")
       ->check(CLI::IsMember({"wait", "fail"}));
   sub->add_flag("--wait", arguments->wait, "Wait for the end of the job");
+  AddFileOptions(sub, &arguments->files);
   sub->callback([&cli, arguments] {
-    cli.action = [&cli, arguments] {
-      return StartJob(cli, CopyWords(*arguments), arguments->wait);
-    };
+    cli.action = [&cli, arguments] { return StartCopy(cli, *arguments); };
   });
 }
 

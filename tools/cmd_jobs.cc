@@ -18,6 +18,7 @@ namespace {
 struct JobsArguments {
   std::optional<uint64_t> job;
   bool log = false;
+  bool files = false;
   bool wait = false;
 };
 
@@ -61,6 +62,13 @@ int OneJob(const Cli& cli, const Client& client,
            const JobsArguments& arguments) {
   if (arguments.wait) return FinishJob(cli, client, *arguments.job);
   if (arguments.log) return ShowLog(cli, client, *arguments.job);
+  if (arguments.files) {
+    const Result<std::string> text =
+        ReadJobFile(client, *arguments.job, cli.json ? "files.json" : "files");
+    if (!text.ok()) return cli.Fail(text.error());
+    cli.out() << *text;
+    return kExitOk;
+  }
   if (!cli.json) return ShowStatus(cli, client, *arguments.job);
   const Result<Json> rows = client.ReadJson("jobs.json");
   if (!rows.ok()) return cli.Fail(rows.error());
@@ -73,10 +81,10 @@ int OneJob(const Cli& cli, const Client& client,
 }
 
 int Jobs(const Cli& cli, const JobsArguments& arguments) {
-  if (!arguments.job && (arguments.log || arguments.wait)) {
-    return cli.Fail(
-        Error{Errc::kInvalidArgument, "jobs: --log and --wait need a job"},
-        kExitUsage);
+  if (!arguments.job && (arguments.log || arguments.files || arguments.wait)) {
+    return cli.Fail(Error{Errc::kInvalidArgument,
+                          "jobs: --log, --files and --wait need a job"},
+                    kExitUsage);
   }
   return cli.WithDaemon([&](const Client& client) {
     if (arguments.job) return OneJob(cli, client, arguments);
@@ -90,7 +98,13 @@ void AddJobs(CLI::App& app, Cli& cli) {
   sub->add_option("JOB", arguments->job, "Number of the job");
   CLI::Option* log =
       sub->add_flag("--log", arguments->log, "What the job did, with times");
-  sub->add_flag("--wait", arguments->wait, "Wait for its end")->excludes(log);
+  CLI::Option* files =
+      sub->add_flag("--files", arguments->files,
+                    "What became of each file and directory of a copy by file");
+  files->excludes(log);
+  sub->add_flag("--wait", arguments->wait, "Wait for its end")
+      ->excludes(log)
+      ->excludes(files);
   sub->callback([&cli, arguments] {
     cli.action = [&cli, arguments] { return Jobs(cli, *arguments); };
   });

@@ -217,17 +217,43 @@ int Convert(const Cli& cli, const std::string& backup,
   });
 }
 
+int ReportDeleted(const Cli& cli, const std::string& backup) {
+  return cli.WithDaemon([&](const Client& client) {
+    const Result<Json> result =
+        client.Send({"convert", Argument(backup), "report=yes"});
+    if (!result.ok()) return cli.Fail(result.error());
+    return cli.Done(*result, [&] {
+      const Json paths = result->value("paths", Json::array());
+      for (const Json& path : paths) {
+        cli.out() << path.get<std::string>() << '\n';
+      }
+      const auto count = result->value("deleted", uint64_t{0});
+      if (count > paths.size()) {
+        cli.out() << fmt::format("and {} more\n", count - paths.size());
+      }
+    });
+  });
+}
+
 void AddConvert(CLI::App& app, Cli& cli) {
+  auto report = std::make_shared<bool>(false);
   auto backup = std::make_shared<std::string>();
   auto name = std::make_shared<std::string>();
   CLI::App* sub = app.add_subcommand(
       "convert", "Make a backup a primary volume; there is no way back");
   sub->add_option("BACKUP", *backup, "Volume id of the backup")->required();
-  sub->add_option("--name", *name,
-                  "New volume id; the recorded primary's when not given")
-      ->type_name("VOL");
-  sub->callback([&cli, backup, name] {
-    cli.action = [&cli, backup, name] { return Convert(cli, *backup, *name); };
+  CLI::Option* const new_name =
+      sub->add_option("--name", *name,
+                      "New volume id; the recorded primary's when not given")
+          ->type_name("VOL");
+  sub->add_flag("--report", *report,
+                "Change nothing: list the files that the primary has no more")
+      ->excludes(new_name);
+  sub->callback([&cli, backup, name, report] {
+    cli.action = [&cli, backup, name, report] {
+      return *report ? ReportDeleted(cli, *backup)
+                     : Convert(cli, *backup, *name);
+    };
   });
 }
 
