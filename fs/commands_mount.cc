@@ -16,8 +16,9 @@ namespace {
 Result<Json> Mount(Service& service, const CommandLine& line,
                    std::stop_token stop) {
   OptionReader options(line);
-  options.Args(1, 1, "mount VOL dir=DIR");
+  options.Args(1, 1, "mount VOL dir=DIR [only-me=yes]");
   const std::optional<std::string> dir = options.Text("dir");
+  const bool only_me = options.Flag("only-me", false);
   RETURN_IF_ERROR(options.Finish());
   if (!dir || dir->front() != '/') {
     return InvalidCommand("mount: dir=DIR is missing or not an absolute path");
@@ -28,7 +29,7 @@ Result<Json> Mount(Service& service, const CommandLine& line,
   if (!hooks.mount) {
     return Error{Errc::kNotSupported, "mount: there is no mount to add to"};
   }
-  return hooks.mount(volume, *dir, stop);
+  return hooks.mount(volume, *dir, only_me, stop);
 }
 
 Result<Json> Unmount(Service& service, const CommandLine& line,

@@ -36,9 +36,11 @@ struct ServiceOptions {
 
 // What the session adds. Empty functions: not served here (unit tests).
 struct ServiceHooks {
-  // A read-only mount of one volume at `dir`, and its end.
+  // A read-only mount of one volume at `dir`, and its end. `only_me`: other
+  // users are kept out of it.
   std::function<Result<Json>(const std::shared_ptr<Volume>& volume,
-                             const std::string& dir, std::stop_token stop)>
+                             const std::string& dir, bool only_me,
+                             std::stop_token stop)>
       mount;
   std::function<Status(const std::string& dir)> unmount;
   std::function<Json()> mounts;  // array of {"volume", "dir"}

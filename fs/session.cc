@@ -169,8 +169,9 @@ Status LibrarySession::Open(LibraryLock lock) {
 void LibrarySession::SetHooks() {
   ServiceHooks hooks;
   hooks.mount = [this](const std::shared_ptr<Volume>& volume,
-                       const std::string& dir, std::stop_token stop) {
-    return mounts_->Mount(volume, dir, stop);
+                       const std::string& dir, bool only_me,
+                       std::stop_token stop) {
+    return mounts_->Mount(volume, dir, only_me, stop);
   };
   hooks.unmount = [this](const std::string& dir) {
     return mounts_->Unmount(dir);

@@ -34,7 +34,8 @@ VolumeMounts::VolumeMounts(Tree* tree, Volumes* volumes, const Options& options)
 VolumeMounts::~VolumeMounts() { Shutdown(); }
 
 Result<Json> VolumeMounts::Mount(const std::shared_ptr<Volume>& volume,
-                                 const std::string& dir, std::stop_token stop) {
+                                 const std::string& dir, bool only_me,
+                                 std::stop_token stop) {
   ASSIGN_OR_RETURN(const std::string point, CheckMountPoint(dir));
   if (IsInside(point, options_.library) ||
       IsInside(point, options_.mount_point)) {
@@ -57,7 +58,7 @@ Result<Json> VolumeMounts::Mount(const std::shared_ptr<Volume>& volume,
   mount.mount_point = point;
   mount.fsname = options_.library + ":" + entry->volume_id;
   mount.read_only = true;
-  mount.allow_other = options_.allow_other;
+  mount.allow_other = options_.allow_other && !only_me;
   ASSIGN_OR_RETURN(entry->loop,
                    FuseLoop::Mount(FuseOperations(), &entry->fs, mount));
   Json answer = {{"volume", entry->volume_id}, {"dir", point}};

@@ -35,11 +35,13 @@ class VolumeMounts {
   VolumeMounts(Tree* tree, Volumes* volumes, const Options& options);
   ~VolumeMounts();  // Shutdown
 
-  // Waits for the medium. As CheckMountPoint, and kInvalidArgument for a
-  // directory inside the library or its mount; what Volumes::Reserve and
-  // Volumes::Use answer.
+  // Waits for the medium. `only_me`: other users are kept out, whatever the
+  // options say. As CheckMountPoint, and kInvalidArgument for a directory
+  // inside the library or its mount; what Volumes::Reserve and Volumes::Use
+  // answer.
   Result<Json> Mount(const std::shared_ptr<Volume>& volume,
-                     const std::string& dir, std::stop_token stop);
+                     const std::string& dir, bool only_me,
+                     std::stop_token stop);
   // kNotFound; kBusy when files on it are in use.
   Status Unmount(const std::string& dir);
   // A mount on which files are open, or "".

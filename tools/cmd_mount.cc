@@ -8,6 +8,8 @@
 #include <CLI/CLI.hpp>
 #include <filesystem>
 #include <memory>
+#include <string>
+#include <vector>
 
 #include "fs/session.h"
 #include "tools/cli.h"
@@ -67,9 +69,11 @@ int MountOneImage(const Cli& cli, const MountArguments& arguments) {
 
 int MountOneVolume(const Cli& cli, const MountArguments& arguments) {
   return cli.WithDaemon([&](const Client& client) {
-    const Result<Json> result =
-        client.Send({"mount", Argument(arguments.volume),
-                     Option("dir", Absolute(arguments.directory))});
+    std::vector<std::string> words = {
+        "mount", Argument(arguments.volume),
+        Option("dir", Absolute(arguments.directory))};
+    if (arguments.only_me) words.push_back("only-me=yes");
+    const Result<Json> result = client.Send(words);
     if (!result.ok()) return cli.Fail(result.error());
     return cli.Done(*result, [] {});
   });
@@ -89,6 +93,13 @@ int Mount(const Cli& cli, const MountArguments& arguments) {
               alone ? "mount --volume and --image take one directory, DIR"
                     : "mount takes DIR MOUNT: the library's directory and a "
                       "mount point"},
+        kExitUsage);
+  }
+  if (arguments.foreground && !arguments.volume.empty()) {
+    return cli.Fail(
+        Error{Errc::kInvalidArgument,
+              "mount --volume takes no -f: the library's daemon, which runs "
+              "already, shows the volume"},
         kExitUsage);
   }
   if (arguments.foreground) LogToStderr();
@@ -123,7 +134,7 @@ void AddMount(CLI::App& app, Cli& cli) {
       ->type_name("FILE")
       ->excludes(volume);
   mount->add_flag("-f,--foreground", arguments->foreground,
-                  "Stay in the foreground");
+                  "Stay in the foreground; not with --volume");
   mount->add_flag("--only-me", arguments->only_me,
                   "Keep other users (root too) out of the mount");
   mount->callback([&cli, arguments] {

@@ -124,6 +124,7 @@ TEST_F(CliTest, ContradictionsAreUsageErrors) {
            {"mount", "DIR"},
            {"mount", "a", "b", "c"},
            {"mount", "--image", "f", "a", "b"},
+           {"mount", "--volume", "V", "a", "-f"},
            {"init", "d", "--capacity", "many"},
            {"init", "d", "--changer", "sg3"},
            {"init", "d", "--changer", "/dev/sg3", "--slots", "3"},
@@ -143,6 +144,13 @@ TEST_F(CliTest, ContradictionsAreUsageErrors) {
     EXPECT_EQ(answer["error"]["errno"], "EINVAL");
   }
   EXPECT_THAT(sent_, IsEmpty());
+}
+
+TEST_F(CliTest, AMountOfAVolumeMayBeClosedToOthers) {
+  EXPECT_EQ(Run({"mount", "--volume", "V", "/a", "--only-me"}), kExitOk);
+  EXPECT_EQ(Run({"mount", "--volume", "V", "/a"}), kExitOk);
+  EXPECT_THAT(sent_,
+              ElementsAre("mount V dir=/a only-me=yes", "mount V dir=/a"));
 }
 
 TEST_F(CliTest, MountNamesWhatItMisses) {
