@@ -76,7 +76,7 @@ void ListXattr(fuse_req_t req, fuse_ino_t ino, size_t size) {
       const Result<VolumeInode> inode = FindInode(request->fs(), ino);
       if (!inode.ok()) return request->Fail(inode.error());
       const Result<std::vector<std::string>> names =
-          inode->shown->volume->ListXattr(inode->ino);
+          Tree::ListXattr(*inode->shown, inode->ino);
       if (!names.ok()) return request->Fail(names.error());
       for (const std::string& name : *names) list += name + '\0';
     }

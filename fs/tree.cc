@@ -44,8 +44,24 @@ timespec ToTimespec(const TimeSpec& time) {
   return out;
 }
 
-bool IsForeignSystemName(std::string_view name) {
-  return name.substr(0, 7) == "system." && !IsAclName(name);
+// As Linux has it for file systems that keep attributes themselves.
+Status CheckNamespace(std::string_view name) {
+  if (IsAclName(name)) return Status::Ok();
+  for (const std::string_view kept : {"user.", "trusted.", "security."}) {
+    if (name == kept) {
+      return Status(Errc::kInvalidArgument,
+                    fmt::format("{}: a namespace, no name", name));
+    }
+    if (name.starts_with(kept)) return Status::Ok();
+  }
+  return Status(Errc::kNotSupported,
+                fmt::format("{}: not kept by Vellum", name));
+}
+
+// The root directory of a volume whose tree the catalog does not have: it is
+// shown all the same, and has no attributes.
+bool IsWithoutTree(const ShownVolume& shown, InodeNumber ino, Errc code) {
+  return code == Errc::kStale && ino == shown.volume->root();
 }
 
 bool SameContent(const udf::InodeAttr& a, const udf::InodeAttr& b) {
@@ -227,11 +243,13 @@ void Tree::Inherit(const Attr& parent, bool caller_in_group, NewInode* inode) {
 Result<std::string> Tree::GetXattr(const ShownVolume& shown, InodeNumber ino,
                                    const std::string& name) const {
   const std::string_view view = name;
-  if (IsForeignSystemName(view)) {
-    return Error{Errc::kNotSupported, name + ": not kept by Vellum"};
-  }
+  RETURN_IF_ERROR(CheckNamespace(view));
   if (view.substr(0, kPrefix.size()) != kPrefix) {
-    return shown.volume->GetXattr(ino, name);
+    Result<std::string> value = shown.volume->GetXattr(ino, name);
+    if (!value.ok() && IsWithoutTree(shown, ino, value.error().code)) {
+      return Error{Errc::kNoAttribute, name};
+    }
+    return value;
   }
   const std::string_view key = view.substr(kPrefix.size());
   if (ino == shown.volume->root()) return VolumeXattr(shown, key);
@@ -244,11 +262,16 @@ Status Tree::CheckSetXattr(std::string_view name) {
     return Status(Errc::kNotPermitted,
                   fmt::format("{}: only shown, never set", name));
   }
-  if (IsForeignSystemName(name)) {
-    return Status(Errc::kNotSupported,
-                  fmt::format("{}: not kept by Vellum", name));
+  return CheckNamespace(name);
+}
+
+Result<std::vector<std::string>> Tree::ListXattr(const ShownVolume& shown,
+                                                 InodeNumber ino) {
+  Result<std::vector<std::string>> names = shown.volume->ListXattr(ino);
+  if (!names.ok() && IsWithoutTree(shown, ino, names.error().code)) {
+    return std::vector<std::string>();
   }
-  return Status::Ok();
+  return names;
 }
 
 Result<std::string> Tree::VolumeXattr(const ShownVolume& shown,

@@ -88,11 +88,16 @@ class Tree {
   // --- Extended attributes
   // -------------------------------------------------------- user.vellum.* of a
   // volume's directory and of files; any other name is asked of the volume.
-  // kNoAttribute, kNotSupported (system.* but POSIX ACLs).
+  // kNoAttribute, also where the root directory is shown without a tree (as
+  // GetAttr has it); what CheckSetXattr says of namespaces.
   Result<std::string> GetXattr(const ShownVolume& shown, InodeNumber ino,
                                const std::string& name) const;
-  // kNotPermitted for user.vellum.*, kNotSupported for system.* but POSIX ACLs
-  // (fs/posix_acl.h).
+  // Names of the volume's own; none of a root directory without a tree.
+  static Result<std::vector<std::string>> ListXattr(const ShownVolume& shown,
+                                                    InodeNumber ino);
+  // kNotPermitted for user.vellum.*; kNotSupported for a name of a namespace
+  // that is not kept (kept are user, trusted, security and, of system, POSIX
+  // ACLs: fs/posix_acl.h), kInvalidArgument for the bare namespace.
   static Status CheckSetXattr(std::string_view name);
 
  private:

@@ -55,6 +55,18 @@ TEST_F(TreeTest, RolesDecideAboutChangesAndOpens) {
   ASSERT_OK_AND_ASSIGN(const Attr root,
                        tree_->GetAttr(*backup, backup->volume->root()));
   EXPECT_EQ(root.attr.type, udf::FileType::kDirectory);
+  for (const char* name : {"system.posix_acl_access", "user.a"}) {
+    EXPECT_THAT(tree_->GetXattr(*backup, backup->volume->root(), name),
+                HasErrc(Errc::kNoAttribute))
+        << name;
+  }
+  ASSERT_OK_AND_ASSIGN(const std::vector<std::string> names,
+                       Tree::ListXattr(*backup, backup->volume->root()));
+  EXPECT_TRUE(names.empty());
+  ASSERT_OK_AND_ASSIGN(
+      const std::string role,
+      tree_->GetXattr(*backup, backup->volume->root(), "user.vellum.role"));
+  EXPECT_EQ(role, "backup");
 }
 
 TEST_F(TreeTest, SetGroupIdDirectoriesHandTheirGroupOn) {
@@ -111,6 +123,14 @@ TEST_F(TreeTest, VolumeAttributes) {
   EXPECT_THAT(Tree::CheckSetXattr("system.nfs4_acl"),
               HasErrc(Errc::kNotSupported));
   EXPECT_OK(Tree::CheckSetXattr("user.vellumness"));
+  EXPECT_OK(Tree::CheckSetXattr("trusted.a"));
+  EXPECT_OK(Tree::CheckSetXattr("security.a"));
+  for (const char* name : {"foo.a", "foo", "users.a", "system."}) {
+    EXPECT_THAT(Tree::CheckSetXattr(name), HasErrc(Errc::kNotSupported));
+    EXPECT_THAT(tree_->GetXattr(*shown, root, name),
+                HasErrc(Errc::kNotSupported));
+  }
+  EXPECT_THAT(Tree::CheckSetXattr("user."), HasErrc(Errc::kInvalidArgument));
 }
 
 TEST_F(TreeTest, X6_StateOfAFileFollowsCommitAndCopy) {
