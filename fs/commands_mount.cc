@@ -69,6 +69,14 @@ Status AwaitClosed(const ServiceHooks& hooks, const std::stop_token& stop) {
   }
 }
 
+Status CheckNobodyStands(const ServiceHooks& hooks) {
+  const std::string who = hooks.standing ? hooks.standing() : "";
+  if (who.empty()) return Status::Ok();
+  return Status(Errc::kBusy, who +
+                                 ": leave it, or end the daemon all the same "
+                                 "(--force, force=yes)");
+}
+
 Result<Json> Shutdown(Service& service, const CommandLine& line,
                       std::stop_token stop) {
   OptionReader options(line);
@@ -79,7 +87,10 @@ Result<Json> Shutdown(Service& service, const CommandLine& line,
   if (!hooks.shutdown) {
     return Error{Errc::kNotSupported, "shutdown: there is no daemon to end"};
   }
-  if (!force) RETURN_IF_ERROR(AwaitClosed(hooks, stop));
+  if (!force) {
+    RETURN_IF_ERROR(AwaitClosed(hooks, stop));
+    RETURN_IF_ERROR(CheckNobodyStands(hooks));
+  }
   hooks.shutdown();
   return Json::object();
 }

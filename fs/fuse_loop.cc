@@ -97,9 +97,9 @@ MountLine FindMount(const std::string& path) {
   return found;
 }
 
-Status UnmountByHelper(const std::string& mount_point) {
-  const char* argv[] = {"fusermount3",       "-u",   "-z", "-q", "--",
-                        mount_point.c_str(), nullptr};
+Status UnmountByHelper(const std::string& mount_point, bool even_if_busy) {
+  const char* argv[] = {"fusermount3", even_if_busy ? "-uz" : "-u", "-q",
+                        "--",          mount_point.c_str(),         nullptr};
   // Signals that the daemon blocks are not blocked in the helper.
   posix_spawnattr_t attributes;
   posix_spawnattr_init(&attributes);
@@ -200,10 +200,15 @@ Result<std::unique_ptr<FuseLoop>> FuseLoop::Mount(
   }
   if (fuse_session_mount(session, options.mount_point.c_str()) != 0) {
     fuse_session_destroy(session);
-    return Error{Errc::kDeviceError,
-                 fmt::format("FUSE refuses to mount at {}: is /dev/fuse there, "
-                             "and is allow_other permitted (/etc/fuse.conf)?",
-                             options.mount_point)};
+    return Error{
+        Errc::kDeviceError,
+        fmt::format("FUSE refuses to mount at {}: is /dev/fuse there{}",
+                    options.mount_point,
+                    options.allow_other
+                        ? ", and is allow_other permitted "
+                          "(user_allow_other in /etc/fuse.conf; "
+                          "--only-me does without)?"
+                        : "?")};
   }
   return std::unique_ptr<FuseLoop>(new FuseLoop(session, options));
 }
@@ -251,13 +256,16 @@ Status FuseLoop::Unmount(bool even_if_busy) {
   if (umount2(point, UMOUNT_NOFOLLOW) == 0) return Status::Ok();
   if (errno == EBUSY && !even_if_busy) {
     return Status(Errc::kBusy,
-                  fmt::format("{}: files on it are in use", point));
+                  fmt::format("{}: it is in use: files are open on it, or it "
+                              "is somebody's working directory",
+                              point));
   }
   if (errno == EBUSY && umount2(point, UMOUNT_NOFOLLOW | MNT_DETACH) == 0) {
     return Status::Ok();
   }
   if (errno == EINVAL) return Status::Ok();  // not mounted any more
-  if (errno == EPERM) return UnmountByHelper(options_.mount_point);
+  if (errno == EPERM)
+    return UnmountByHelper(options_.mount_point, even_if_busy);
   return ErrnoError(fmt::format("unmount {}", point), errno);
 }
 

@@ -46,6 +46,9 @@ struct ServiceHooks {
   std::function<Json()> mounts;  // array of {"volume", "dir"}
   // A mount of the daemon on which files are open, or "".
   std::function<std::string()> in_use;
+  // A process whose working directory is on a mount of the daemon, as a
+  // sentence, or "": none that the daemon may see.
+  std::function<std::string()> standing;
   // The daemon shall end. Returns at once.
   std::function<void()> shutdown;
   // Volumes may have come, gone or changed without the kernel's doing. Returns

@@ -13,6 +13,7 @@
 #include <string_view>
 #include <thread>
 #include <utility>
+#include <vector>
 
 #include "fs/background.h"
 #include "fs/command_runner.h"
@@ -21,6 +22,7 @@
 #include "fs/fuse_loop.h"
 #include "fs/fuse_ops.h"
 #include "fs/invalidator.h"
+#include "fs/mount_users.h"
 #include "fs/service.h"
 #include "fs/serving.h"
 #include "fs/tree.h"
@@ -179,6 +181,13 @@ void LibrarySession::SetHooks() {
   hooks.mounts = [this] { return mounts_->List(); };
   hooks.in_use = [this] {
     return fs_.open_files > 0 ? options_.mount_point : mounts_->InUse();
+  };
+  hooks.standing = [this] {
+    std::vector<std::string> points = {options_.mount_point};
+    for (const Json& mount : mounts_->List()) {
+      points.push_back(mount["dir"].get<std::string>());
+    }
+    return ProcessStandingOn(points);
   };
   hooks.shutdown = [this] { serving_->NoteShutdown(); };
   hooks.changed = [this] { invalidator_->Poke(); };

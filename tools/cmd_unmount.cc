@@ -192,7 +192,7 @@ void AddUnmount(CLI::App& app, Cli& cli) {
       "unmount", "End a mount; returns when all is written and closed");
   sub->add_option("DIR", *directory, "Mount point")->required();
   sub->add_flag("--force", *force,
-                "End a library's daemon though files are open on its mounts");
+                "End a library's daemon though its mounts are in use");
   sub->callback([&cli, directory, force] {
     cli.action = [&cli, directory, force] {
       const std::string path = MountPath(*directory);
