@@ -125,12 +125,17 @@ void OptionReader::Fail(std::string message) {
   if (!error_) error_ = InvalidText(line_.verb + ": " + std::move(message));
 }
 
-std::optional<std::string> OptionReader::Text(const std::string& key) {
+std::optional<std::string> OptionReader::AnyText(const std::string& key) {
   known_.push_back(key);
   const auto it = line_.options.find(key);
   if (it == line_.options.end()) return std::nullopt;
-  if (it->second.empty()) Fail(fmt::format("option {} has no value", key));
   return it->second;
+}
+
+std::optional<std::string> OptionReader::Text(const std::string& key) {
+  std::optional<std::string> text = AnyText(key);
+  if (text && text->empty()) Fail(fmt::format("option {} has no value", key));
+  return text;
 }
 
 bool OptionReader::Flag(const std::string& key, bool fallback) {

@@ -41,6 +41,8 @@ class OptionReader {
   explicit OptionReader(const CommandLine& line) : line_(line) {}
 
   std::optional<std::string> Text(const std::string& key);
+  // The same where an empty value is for the caller to judge.
+  std::optional<std::string> AnyText(const std::string& key);
   // "yes"/"no", also "true"/"false", "1"/"0".
   bool Flag(const std::string& key, bool fallback);
   uint64_t Number(const std::string& key, uint64_t fallback, uint64_t min,

@@ -69,7 +69,7 @@ std::string AnswerText(const Result<Json>& result) {
     answer = {{"ok", false},
               {"error",
                {{"code", ErrcName(error.code)},
-                {"errno", ErrnoName(ErrnoOf(error.code))},
+                {"errno", ErrnoName(CommandErrnoOf(error.code))},
                 {"message", error.message}}}};
   }
   return answer.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n";

@@ -93,8 +93,14 @@ Result<Attr> LookupPath(const Volume& volume, const std::string& path) {
   while (begin < path.size()) {
     const size_t end = std::min(path.find('/', begin), path.size());
     if (end > begin) {
-      ASSIGN_OR_RETURN(
-          attr, volume.Lookup(attr.ino, path.substr(begin, end - begin)));
+      Result<Attr> next =
+          volume.Lookup(attr.ino, path.substr(begin, end - begin));
+      if (!next.ok() && next.error().code == Errc::kNotFound) {
+        return Error{Errc::kNotFound,
+                     fmt::format("volume {} holds no {}", volume.id(),
+                                 path.substr(0, end))};
+      }
+      ASSIGN_OR_RETURN(attr, std::move(next));
     }
     begin = end + 1;
   }
@@ -113,6 +119,11 @@ Result<Json> Which(Service& service, const CommandLine& line, std::stop_token) {
   RETURN_IF_ERROR(options.Finish());
   const std::string& text = line.args[0];
   const size_t slash = text.find('/');
+  if (text.empty() || slash == 0) {
+    return InvalidCommand(
+        fmt::format("which: \"{}\" is neither VOL[/PATH] nor a path below {}",
+                    text, service.mount_point()));
+  }
   const std::string path =
       slash == std::string::npos ? "" : text.substr(slash + 1);
   ASSIGN_OR_RETURN(const std::shared_ptr<Volume> volume,

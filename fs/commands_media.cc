@@ -23,7 +23,7 @@ Result<Json> Format(Service& service, const CommandLine& line,
   options.Args(1, 1,
                "format ELEMENT|TAG name=VOL [role=primary|backup] "
                "[threshold=P] [clear=yes] [uid=N] [gid=N]");
-  const std::optional<std::string> name = options.Text("name");
+  const std::optional<std::string> name = options.AnyText("name");
   request.role = options.Choice("role", {"primary", "backup"}, 0) == 0
                      ? udf::Role::kPrimary
                      : udf::Role::kBackup;

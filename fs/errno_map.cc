@@ -69,8 +69,14 @@ int ErrnoOf(Errc code) {
   return EIO;
 }
 
+int CommandErrnoOf(Errc code) {
+  return code == Errc::kTooLarge ? E2BIG : ErrnoOf(code);
+}
+
 const char* ErrnoName(int err) {
   switch (err) {
+    case E2BIG:
+      return "E2BIG";
     case ENOENT:
       return "ENOENT";
     case EEXIST:

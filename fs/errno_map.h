@@ -10,8 +10,10 @@ namespace vellum {
 // things to different calls, and their callers say so themselves: kOutOfRange
 // is ENXIO for lseek(2), kTooLarge is E2BIG for setxattr(2).
 int ErrnoOf(Errc code);
+// Of the write of a command: kTooLarge is E2BIG, a command that is too long.
+int CommandErrnoOf(Errc code);
 
-// "ENOSPC"; "EIO" for a number that ErrnoOf never answers.
+// "ENOSPC"; "EIO" for a number that these never answer.
 const char* ErrnoName(int err);
 
 }  // namespace vellum

@@ -2,6 +2,7 @@
 // Control files: unbuffered (direct_io), so that a write returns its command's
 // errno and a read is never stale.
 #include <fcntl.h>
+#include <fmt/format.h>
 
 #include <memory>
 #include <stop_token>
@@ -59,14 +60,21 @@ void ReadControl(const RequestPtr& request, size_t size, off_t offset,
 void WriteControl(const RequestPtr& request, NodeId node, const char* data,
                   size_t size, off_t offset, const fuse_file_info& info) {
   FuseFs& fs = request->fs();
-  if (size > kMaxCommand) return request->Errno(E2BIG);
-  const Result<std::string> command =
-      fs.control->CommandFor(node, std::string(data, size));
-  if (!command.ok()) return request->Fail(command.error());
-
   // The file stays open until the write is answered, so the handle lives.
   ControlHandle* const handle = HandleOf(info);
   const auto begin = static_cast<uint64_t>(offset);
+  const auto refuse = [&](const Error& error) {
+    handle->SetAnswer(AnswerText(error), begin);
+    request->Errno(CommandErrnoOf(error.code));
+  };
+  if (size > kMaxCommand) {
+    return refuse(Error{Errc::kTooLarge,
+                        fmt::format("a command of {} bytes: {} is the longest",
+                                    size, kMaxCommand)});
+  }
+  const Result<std::string> command =
+      fs.control->CommandFor(node, std::string(data, size));
+  if (!command.ok()) return refuse(command.error());
   const std::stop_source stop;
   const uint64_t id = fs.parked.Add([stop]() mutable { stop.request_stop(); });
   if (ArmInterrupt(*request, id)) {
@@ -83,12 +91,12 @@ void WriteControl(const RequestPtr& request, NodeId node, const char* data,
       request->Written(size);
     } else {
       // The answer says the rest; the errno is all a write can return.
-      request->Errno(ErrnoOf(result.error().code));
+      request->Errno(CommandErrnoOf(result.error().code));
     }
   });
   if (!started.ok()) {
     fs.parked.Remove(id);
-    request->Fail(started.error());
+    refuse(started.error());
   }
 }
 

@@ -51,7 +51,7 @@ Result<SearchPlace> Decode(const std::string& text) {
     }
     place.cookies.push_back(cookie);
   }
-  if (place.volume.empty()) return bad;
+  if (place.volume.empty() || place.cookies.empty()) return bad;
   return place;
 }
 

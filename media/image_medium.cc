@@ -37,7 +37,8 @@ Error IoError(const MediumInfo& info, const char* operation, uint64_t sector,
 }
 
 std::string SizeProblem(uint64_t size, uint64_t capacity) {
-  if (size % kSectorSize != 0 || size == 0) {
+  if (size == 0) return "is empty";
+  if (size % kSectorSize != 0) {
     return fmt::format("size {} is not a whole number of sectors of {} bytes",
                        size, kSectorSize);
   }

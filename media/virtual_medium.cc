@@ -55,8 +55,8 @@ std::optional<WrittenState> WrittenFrom(const std::string& name) {
 Status CheckCapacity(uint64_t bytes) {
   if (bytes >= kMinCapacity && bytes <= kMaxCapacity) return Status::Ok();
   return Status(Errc::kInvalidArgument,
-                fmt::format("capacity: {} is not between {} and {}", bytes,
-                            kMinCapacity, kMaxCapacity));
+                fmt::format("capacity: {} bytes is not between {} and {}",
+                            bytes, kMinCapacity, kMaxCapacity));
 }
 
 VolumeTag NextTag(const VirtualPlaces& places, const std::string& directory) {
@@ -226,8 +226,9 @@ Result<std::pair<VolumeTag, ElementAddress>> AddVirtualMedium(
       const ElementAddress element,
       ChooseElement(places, VirtualElementMap(*geometry), medium.element));
   VirtualMediumTraits traits;
-  traits.capacity = RoundCapacity(medium.capacity.value_or(geometry->capacity));
-  RETURN_IF_ERROR(CheckCapacity(traits.capacity));
+  const uint64_t capacity = medium.capacity.value_or(geometry->capacity);
+  RETURN_IF_ERROR(CheckCapacity(capacity));
+  traits.capacity = RoundCapacity(capacity);
   if (medium.write_once) traits.medium_class = MediumClass::kWriteOnce;
   std::vector<std::string> images = {VirtualImagePath(config.directory, tag)};
   if (medium.two_sided) {

@@ -52,7 +52,8 @@ void AddGlobalOptions(CLI::App& app, Cli& cli) {
   app.add_flag("--json", cli.json, "Print JSON (docs/control.md)");
   app.footer(
       "Exit codes: 0 done, 1 failed, 2 usage, 3 no daemon, 4 differences or "
-      "damage, 5 job failed or cancelled.");
+      "damage, 5 job failed or cancelled; other: of the hook (library.toml) "
+      "that failed.");
 }
 
 }  // namespace
@@ -60,8 +61,10 @@ void AddGlobalOptions(CLI::App& app, Cli& cli) {
 int Cli::WithDaemon(const std::function<int(const Client&)>& use) const {
   const Result<Client> client = env.connect(address);
   if (!client.ok()) {
-    const bool gone = client.error().code == Errc::kOffline;
-    return Fail(client.error(), gone ? kExitNoDaemon : kExitFailed);
+    const Errc code = client.error().code;
+    return Fail(client.error(), code == Errc::kOffline           ? kExitNoDaemon
+                                : code == Errc::kInvalidArgument ? kExitUsage
+                                                                 : kExitFailed);
   }
   return use(*client);
 }

@@ -7,8 +7,10 @@
 
 #include <cctype>
 #include <cerrno>
+#include <filesystem>
 #include <fstream>
 #include <sstream>
+#include <system_error>
 #include <utility>
 
 #include "media/file_util.h"
@@ -132,6 +134,12 @@ Status CheckControl(const std::string& mount) {
   return ControlError(path, errno);
 }
 
+// Two ways to write the path of one directory.
+bool SamePlace(const std::string& a, const std::string& b) {
+  std::error_code unknown;
+  return std::filesystem::equivalent(a, b, unknown) && !unknown;
+}
+
 Result<std::string> OnlyMount(const std::string& mounts_file) {
   ASSIGN_OR_RETURN(const std::string text, ReadWholeFile(mounts_file));
   std::vector<std::string> libraries;
@@ -206,6 +214,15 @@ std::vector<VellumMount> VellumMounts(const std::string& mounts) {
 Result<std::string> FindMount(const DaemonAddress& address) {
   std::string mount = address.mount;
   std::string library = address.library;
+  if (!mount.empty() && !library.empty()) {
+    ASSIGN_OR_RETURN(const std::string place, MountOfLibrary(library));
+    if (!SamePlace(mount, place)) {
+      return Error{Errc::kInvalidArgument,
+                   fmt::format("--mount {} and --library {} disagree: this "
+                               "library is mounted at {}",
+                               mount, library, place)};
+    }
+  }
   if (mount.empty() && library.empty()) {
     mount = address.mount_default;
     library = address.library_default;

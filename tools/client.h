@@ -44,7 +44,8 @@ struct DaemonAddress {
   std::string mounts_file = "/proc/self/mounts";  // the only fuse.vellum in it
 };
 // The mount point. kOffline: no daemon serves what was asked for; the message
-// says what was looked at.
+// says what was looked at. kInvalidArgument: mount and library are both given,
+// and the library is mounted elsewhere.
 Result<std::string> FindMount(const DaemonAddress& address);
 
 // Thread-safety: one thread at a time. Errors: kOffline when the daemon is gone

@@ -5,6 +5,7 @@
 #include <memory>
 
 #include "index/catalog.h"
+#include "media/library_directory.h"
 #include "tools/catalog_dump.h"
 #include "tools/cli.h"
 
@@ -17,6 +18,9 @@ int DumpCatalogOf(const Cli& cli, const std::string& library,
   if (!std::filesystem::exists(path)) {
     return cli.Fail(Error{Errc::kNotFound, path + ": there is no catalog"});
   }
+  // A daemon has the catalog open; none may begin meanwhile.
+  const Result<LibraryLock> lock = LibraryLock::Take(library);
+  if (!lock.ok()) return cli.Fail(lock.error());
   const Result<std::unique_ptr<Catalog>> catalog = Catalog::Open(path, {});
   if (!catalog.ok()) return cli.Fail(catalog.error());
   const Status status = DumpCatalog(**catalog, options, [&](const Json& line) {

@@ -11,11 +11,21 @@
 
 namespace vellum {
 
+namespace {
+
+// Most messages begin with the name of the medium, which is its path.
+Status NamePath(const Status& status, const std::string& path) {
+  if (status.error().message.starts_with(path + ":")) return status;
+  return status.WithContext(path);
+}
+
+}  // namespace
+
 Result<Json> ImageInfo(const std::string& path) {
   ASSIGN_OR_RETURN(const std::unique_ptr<Medium> medium,
                    OpenImageFile(path, /*read_only=*/true));
   Result<Json> info = DescribeMedium(*medium);
-  if (!info.ok()) return info.status().WithContext(path);
+  if (!info.ok()) return NamePath(info.status(), path);
   return info;
 }
 
@@ -25,7 +35,7 @@ Result<Json> FsckImage(const std::string& path,
   ASSIGN_OR_RETURN(const std::unique_ptr<Medium> medium,
                    OpenImageFile(path, /*read_only=*/true));
   const Result<udf::FsckReport> report = udf::CheckVolume(*medium, options);
-  if (!report.ok()) return report.status().WithContext(path);
+  if (!report.ok()) return NamePath(report.status(), path);
   return FsckJson(*report);
 }
 

@@ -301,7 +301,11 @@ Status CheckVolumeId(const std::string& id) {
     return Status(Errc::kInvalidArgument,
                   fmt::format("volume id \"{}\": {}", id, rule));
   };
-  if (id.empty()) return bad("must not be empty");
+  if (id.empty()) {
+    return bad(fmt::format(
+        "must not be empty: 1 to {} of A-Z 0-9 - _ . beginning with A-Z or 0-9",
+        kIdLength));
+  }
   if (id.size() > kIdLength) {
     return bad(fmt::format("longer than {} characters", kIdLength));
   }

@@ -100,10 +100,28 @@ TEST_F(CatalogCommandsTest, X4_FindSearchesEveryShelfWithoutMovingAMedium) {
   EXPECT_EQ(Loads(), loads);
   EXPECT_THAT(service_->Execute("find x volume=NONE"),
               HasErrc(Errc::kNotFound));
-  EXPECT_THAT(service_->Execute("find x after=PHOTOS/zz"),
-              HasErrc(Errc::kInvalidArgument));
+  for (const char* after : {"PHOTOS/zz", "PHOTOS", "garbage", "/1"}) {
+    EXPECT_THAT(service_->Execute(std::string("find x after=") + after),
+                HasErrc(Errc::kInvalidArgument))
+        << after;
+  }
   EXPECT_THAT(service_->Execute("find x limit=1001"),
               MessageHas("from 1 to 1000"));
+}
+
+TEST_F(CatalogCommandsTest, WhichNamesWhatItDoesNotFind) {
+  Run("format V00001 name=PHOTOS");
+  Make("PHOTOS", "d/file");
+  const auto missing = service_->Execute("which PHOTOS/d/nope/x");
+  EXPECT_THAT(missing, HasErrc(Errc::kNotFound));
+  EXPECT_THAT(missing, MessageHas("volume PHOTOS holds no d/nope"));
+  EXPECT_THAT(service_->Execute("which PHOTOS/d/file/x"),
+              MessageHas("volume PHOTOS holds no d/file/x"));
+  for (const char* elsewhere : {"/etc/passwd", "\"\""}) {
+    const auto none = service_->Execute(std::string("which ") + elsewhere);
+    EXPECT_THAT(none, HasErrc(Errc::kInvalidArgument)) << elsewhere;
+    EXPECT_THAT(none, MessageHas("neither VOL[/PATH] nor a path below"));
+  }
 }
 
 TEST_F(CatalogCommandsTest, X4_PagesOfAnySizeGiveEachNameOnce) {

@@ -24,6 +24,8 @@ TEST(ErrnoMapTest, SaysWhatSystemCallsSay) {
   EXPECT_EQ(ErrnoOf(Errc::kOffline), EAGAIN);
   EXPECT_EQ(ErrnoOf(Errc::kNoSpace), ENOSPC);
   EXPECT_EQ(ErrnoOf(Errc::kTooLarge), EFBIG);
+  EXPECT_EQ(CommandErrnoOf(Errc::kTooLarge), E2BIG);
+  EXPECT_STREQ(ErrnoName(E2BIG), "E2BIG");
 }
 
 TEST(ErrnoMapTest, EveryCodeHasANamedErrno) {

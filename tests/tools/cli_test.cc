@@ -42,6 +42,7 @@ TEST_F(CliTest, NoSubcommandIsUsage) {
 TEST_F(CliTest, HelpAndVersionGoToStdout) {
   EXPECT_EQ(Run({"--help"}), kExitOk);
   EXPECT_THAT(out_.str(), HasSubstr("Exit codes"));
+  EXPECT_THAT(out_.str(), HasSubstr("other: of the hook"));
   EXPECT_EQ(Run({"copy", "--help"}), kExitOk);
   EXPECT_THAT(out_.str(), HasSubstr("--no-verify"));
   EXPECT_EQ(Run({"--version"}), kExitOk);
@@ -454,6 +455,26 @@ TEST_F(CliTest, I14_ReindexSaysHowFar) {
   EXPECT_EQ(sent_.back(), "reindex mode=reset");
   EXPECT_EQ(Run({"reindex"}), kExitUsage);
   EXPECT_EQ(Run({"reindex", "--sync", "--reset"}), kExitUsage);
+}
+
+TEST_F(CliTest, NoCatalogIsDumpedWhileADaemonHasIt) {
+  const std::string library = dir_.Sub("served");
+  std::filesystem::create_directories(library + "/state");
+  std::filesystem::create_directories(library + "/catalog");
+  ASSERT_OK_AND_ASSIGN(const LibraryLock lock, LibraryLock::Take(library));
+  EXPECT_EQ(Run({"dump-catalog", library}), kExitFailed);
+  EXPECT_THAT(err_.str(),
+              HasSubstr("library " + library + " is served by process"));
+}
+
+TEST_F(CliTest, ACapacityIsRefusedAsItWasGiven) {
+  const std::string library = dir_.Sub("small");
+  ASSERT_EQ(Run({"init", library, "--slots", "2", "--media", "1", "--capacity",
+                 "8Mi"}),
+            kExitOk)
+      << err_.str();
+  EXPECT_EQ(Run({"medium", "add", library, "--capacity", "1"}), kExitFailed);
+  EXPECT_THAT(err_.str(), HasSubstr("capacity: 1 bytes is not between"));
 }
 
 TEST_F(CliTest, UnmountOfWhatIsNoMountPoint) {

@@ -84,9 +84,22 @@ class FindMountTest : public testing::Test {
 TEST_F(FindMountTest, GivenMountComesFirst) {
   DaemonAddress address = Address(Line(MakeMount("a")));
   address.mount = MakeMount("b");
-  address.library = dir_.Sub("lib");
+  address.library_default = dir_.Sub("lib");
   ASSERT_OK_AND_ASSIGN(const std::string mount, FindMount(address));
   EXPECT_EQ(mount, dir_.Sub("b"));
+}
+
+TEST_F(FindMountTest, MountAndLibraryMustAgree) {
+  const std::string library = dir_.Sub("lib");
+  std::filesystem::create_directories(library + "/state");
+  WriteFileOrDie(library + "/state/mount", MakeMount("a") + "\n");
+  DaemonAddress address = Address("");
+  address.library = library;
+  address.mount = dir_.Sub("a") + "/.";
+  EXPECT_OK(FindMount(address));
+  address.mount = MakeMount("b");
+  EXPECT_THAT(FindMount(address), HasErrc(Errc::kInvalidArgument));
+  EXPECT_THAT(FindMount(address), MessageHas("mounted at " + dir_.Sub("a")));
 }
 
 TEST_F(FindMountTest, OptionsComeBeforeTheEnvironment) {

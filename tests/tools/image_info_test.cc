@@ -49,7 +49,12 @@ TEST_F(ImageInfoTest, ShowsIdentity) {
 TEST_F(ImageInfoTest, BlankImageHoldsNoVolume) {
   EXPECT_THAT(ImageInfo(image_), HasErrc(Errc::kNotFound));
   EXPECT_THAT(ImageInfo(image_), MessageHas(image_));
-  EXPECT_FALSE(FsckImage(image_, {}).ok());
+  const auto fsck = FsckImage(image_, {});
+  ASSERT_FALSE(fsck.ok());
+  // The path stands there once.
+  EXPECT_EQ(fsck.error().message, image_ + ": no UDF volume");
+  WriteFileOrDie(image_, "");
+  EXPECT_THAT(FsckImage(image_, {}), MessageHas(image_ + ": is empty"));
 }
 
 TEST_F(ImageInfoTest, MissingImage) {

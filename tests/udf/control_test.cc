@@ -196,7 +196,7 @@ TEST(IdentityTest, VolumeIdRules) {
   }
   EXPECT_OK(CheckVolumeId(std::string(30, 'Z')));
   EXPECT_THAT(CheckVolumeId(""), HasErrc(Errc::kInvalidArgument));
-  EXPECT_THAT(CheckVolumeId(""), MessageHas("empty"));
+  EXPECT_THAT(CheckVolumeId(""), MessageHas("empty: 1 to 30 of A-Z"));
   EXPECT_THAT(CheckVolumeId(std::string(31, 'Z')),
               MessageHas("longer than 30"));
   for (const char* bad : {".vellum", "-A", "_A"}) {
