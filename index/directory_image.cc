@@ -4,6 +4,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <optional>
+#include <utility>
 
 namespace vellum {
 namespace {
@@ -173,6 +175,82 @@ Result<bool> DirectoryImage::Edit(std::vector<NameRemoval> removals,
     offsets_ = std::move(kept);
   }
   padding_ = padding;
+  RETURN_IF_ERROR(Append(additions, first_block));
+  return true;
+}
+
+Result<bool> DirectoryImage::Compact(
+    const std::vector<NameRemoval>& removals,
+    std::vector<NameAddition>* additions, uint32_t first_block,
+    const std::function<void(uint32_t, uint32_t)>& moved) {
+  ASSIGN_OR_RETURN(const std::vector<size_t> gone, Find(removals));
+  std::vector<bool> is_gone(offsets_.size());
+  for (const size_t index : gone) is_gone[index] = true;
+  // Names at `end` and behind it are gone or have moved.
+  size_t end = offsets_.size();
+  const auto trim = [&] {
+    while (is_gone[end - 1]) --end;  // the parent entry is never gone
+  };
+  trim();
+
+  struct Piece {
+    size_t offset = 0;
+    Bytes data;
+  };
+  std::vector<Piece> pieces;
+  std::vector<uint32_t> kept;
+  std::vector<std::pair<uint32_t, uint32_t>> moves;
+  std::optional<size_t> cut;  // nothing is left behind a gap that begins here
+  for (size_t i = 0; i < end && !cut;) {
+    kept.push_back(offsets_[i]);
+    size_t behind = i + 1;
+    while (behind < end && is_gone[behind]) ++behind;
+    if (behind == i + 1) {
+      i = behind;
+      continue;
+    }
+    const size_t gap_end = offsets_[behind];
+    size_t at = offsets_[i];      // of the FID that swallows what is left
+    size_t source = offsets_[i];  // where that FID stands now
+    for (;;) {
+      const ConstByteSpan data = ConstByteSpan(content_).subspan(source);
+      ASSIGN_OR_RETURN(const udf::DecodedFid fid,
+                       udf::DecodeFid(data, BlockOf(first_block, source)));
+      const bool last = end <= behind || gap_end - at <= kMaxFid;
+      const size_t length = last && end > behind ? gap_end - at : fid.needed;
+      Result<Bytes> encoded =
+          EncodeAtLength(fid.fid, BlockOf(first_block, at), length);
+      if (!encoded.ok() || at + length > gap_end) return false;
+      pieces.push_back({at, std::move(*encoded)});
+      at += length;
+      if (last) {
+        if (end <= behind) cut = at;
+        break;
+      }
+      // The next one comes from the end.
+      source = offsets_[--end];
+      trim();
+      moves.emplace_back(static_cast<uint32_t>(source),
+                         static_cast<uint32_t>(at));
+      kept.push_back(static_cast<uint32_t>(at));
+    }
+    i = behind;
+  }
+  if (!cut) cut = end < offsets_.size() ? offsets_[end] : content_.size();
+  content_.resize(*cut);
+  for (const Piece& piece : pieces) {
+    std::copy(piece.data.begin(), piece.data.end(),
+              content_.begin() + static_cast<ptrdiff_t>(piece.offset));
+    MarkChanged(piece.offset, piece.data.size());
+  }
+  offsets_ = std::move(kept);
+  for (const auto& [from, to] : moves) moved(from, to);
+  padding_ = 0;
+  RETURN_IF_ERROR(udf::ForEachFid(content_, first_block,
+                                  [&](size_t, const udf::DecodedFid& decoded) {
+                                    padding_ += decoded.length - decoded.needed;
+                                    return Status::Ok();
+                                  }));
   RETURN_IF_ERROR(Append(additions, first_block));
   return true;
 }

@@ -48,6 +48,17 @@ class DirectoryImage {
                     std::vector<NameAddition>* additions, uint32_t first_block,
                     bool keep_padding = false);
 
+  // As Edit, for removals that it cannot swallow: names from the end of the
+  // content fill what a FID of 2048 bytes does not cover, and the content
+  // becomes shorter. It changes no more sectors than those of the removed names
+  // and the FIDs before them, and the additions. `moved(old_offset,
+  // new_offset)` for each name that moved. False, and nothing is changed, when
+  // a FID that another system wrote cannot be written anew.
+  Result<bool> Compact(const std::vector<NameRemoval>& removals,
+                       std::vector<NameAddition>* additions,
+                       uint32_t first_block,
+                       const std::function<void(uint32_t, uint32_t)>& moved);
+
   // The whole directory anew, without padding, in the old order with the
   // additions at the end. `moved(old_offset, new_offset)` for each name kept.
   Status Rewrite(std::vector<NameRemoval> removals,

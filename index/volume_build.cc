@@ -127,6 +127,29 @@ void Volume::Impl::TrimImageCache() {
   }
 }
 
+Status Volume::Impl::ResizeDirectory(LiveInode* dir, udf::BlockRun* extent,
+                                     uint32_t blocks) {
+  if (blocks > extent->count) {
+    const uint32_t more = blocks - extent->count;
+    if (more > dir->tail.count) {  // EnsureDirSpace reserved it
+      return Status(Errc::kNoSpace,
+                    fmt::format("volume {}: directory {} finds no room for {} "
+                                "blocks",
+                                record_.id, dir->ino, blocks));
+    }
+    allocator_->Use({dir->tail.block, more});
+    dir->tail.block += more;
+    dir->tail.count -= more;
+  } else if (blocks < extent->count) {
+    // The tail would not stand right behind the extent any more.
+    if (dir->tail.count != 0) allocator_->Unreserve(dir->tail);
+    dir->tail = {};
+    allocator_->Free({extent->block + blocks, extent->count - blocks});
+  }
+  extent->count = blocks;
+  return Status::Ok();
+}
+
 Status Volume::Impl::FreezeDirectory(Frozen* frozen, LiveInode* dir,
                                      const NameChanges& names) {
   uint64_t parent_unique = 0;
@@ -181,28 +204,16 @@ Status Volume::Impl::FreezeDirectory(Frozen* frozen, LiveInode* dir,
     ASSIGN_OR_RETURN(edited, image->Edit(removals, &additions, current.block,
                                          /*keep_padding=*/!anew));
   }
-  if (edited) {
-    const uint32_t need = BlocksFor(image->size());
-    if (need > current.count) {
-      // EnsureDirSpace reserved it behind the extent.
-      VELLUM_CHECK(need - current.count <= dir->tail.count);
-      const udf::BlockRun more{dir->tail.block, need - current.count};
-      allocator_->Use(more);
-      dir->tail.block += more.count;
-      dir->tail.count -= more.count;
-    }
-    out.block = current.block;
-    current.count = std::max(current.count, need);
-  } else {
+  udf::BlockRun run;
+  if (!edited) {
     // The whole directory anew: where it has been promised room, else where
-    // there is some, else (a full volume) in place through the record.
+    // there is some.
     uint64_t most = image->size();
     for (const NameAddition& addition : additions) {
       ASSIGN_OR_RETURN(const size_t length, udf::FidLength(addition.fid));
       most += length;
     }
-    udf::BlockRun run = dir->relocation;
-    dir->relocation = {};
+    run = std::exchange(dir->relocation, {});
     if (run.count < BlocksFor(most)) {
       if (run.count != 0) allocator_->Unreserve(run);
       const uint32_t want = BlocksFor(most);
@@ -213,41 +224,37 @@ Status Volume::Impl::FreezeDirectory(Frozen* frozen, LiveInode* dir,
       }
     }
     const bool in_place = run.count == 0;
-    if (in_place) run = current;
     auto& moved = frozen->moved[dir->ino];
-    RETURN_IF_ERROR(image->Rewrite(
-        removals, &additions, run.block,
-        [&moved](uint32_t from, uint32_t to) { moved[from] = to; }));
-    const uint32_t need = BlocksFor(image->size());
-    if (in_place) {
-      if (need > current.count + dir->tail.count) {
-        return Status(Errc::kNoSpace,
-                      fmt::format("volume {}: directory {} finds no room for "
-                                  "{} blocks",
-                                  record_.id, dir->ino, need));
-      }
-      if (need > current.count) {
-        allocator_->Use({dir->tail.block, need - current.count});
-        dir->tail.block += need - current.count;
-        dir->tail.count -= need - current.count;
-      } else if (need < current.count) {
-        allocator_->Free({current.block + need, current.count - need});
-      }
-      current.count = need;
-      for (uint32_t i = 0; i < need; ++i) {
+    const auto note = [&moved](uint32_t from, uint32_t to) {
+      moved[from] = to;
+    };
+    if (in_place && !FitsRecord(old_size)) {
+      // A full volume: no more than NoteNames counted may go into the record.
+      ASSIGN_OR_RETURN(
+          edited, image->Compact(removals, &additions, current.block, note));
+    }
+    if (!edited) {
+      RETURN_IF_ERROR(image->Rewrite(
+          removals, &additions, in_place ? current.block : run.block, note));
+    }
+    if (in_place && !edited) {
+      for (uint32_t i = 0; i < BlocksFor(image->size()); ++i) {
         (i < BlocksFor(old_size) ? out.in_place : out.direct).insert(i);
       }
-      out.block = current.block;
-    } else {
-      if (current.count != 0) allocator_->Free(current);
-      if (dir->tail.count != 0) allocator_->Unreserve(dir->tail);
-      allocator_->Use({run.block, need});
-      dir->tail = {run.block + need, run.count - need};
-      current = {run.block, need};
-      out.block = run.block;
-      out.whole = true;
     }
   }
+  const uint32_t need = BlocksFor(image->size());
+  if (run.count != 0) {
+    if (current.count != 0) allocator_->Free(current);
+    if (dir->tail.count != 0) allocator_->Unreserve(dir->tail);
+    allocator_->Use({run.block, need});
+    dir->tail = {run.block + need, run.count - need};
+    current = {run.block, need};
+    out.whole = true;
+  } else {
+    RETURN_IF_ERROR(ResizeDirectory(dir, &current, need));
+  }
+  out.block = current.block;
   if (dir->parent_moved) {
     RETURN_IF_ERROR(image->SetParent(
         dir->rec.parent, static_cast<uint32_t>(parent_unique), current.block));

@@ -280,6 +280,10 @@ struct Volume::Impl {
   Result<std::optional<uint32_t>> BaseOffset(InodeNumber dir, uint64_t cookie,
                                              const std::string& name);
   Status Freeze(bool closing) REQUIRES(mu_);
+  // Gives the directory's extent so many blocks, from or back to what is
+  // behind it.
+  Status ResizeDirectory(LiveInode* dir, udf::BlockRun* extent, uint32_t blocks)
+      REQUIRES(mu_);
   Status FreezeDirectory(Frozen* frozen, LiveInode* dir,
                          const NameChanges& names) REQUIRES(mu_);
   Status FreezeInode(Frozen* frozen, LiveInode* inode) REQUIRES(mu_);

@@ -202,7 +202,7 @@ TEST_F(MountedMeanwhileTest, OthersRunAndItGoesOnWithWhatItHasRead) {
 TEST_F(MountedMeanwhileTest, CancelGivesTheSpoolBack) {
   StartAndWait();
   ASSERT_OK(jobs_->Cancel(id_));
-  ASSERT_OK_AND_ASSIGN(const JobRecord job, jobs_->Get(id_));
+  ASSERT_OK_AND_ASSIGN(const JobRecord job, jobs_->Wait(id_));
   EXPECT_EQ(job.state, JobState::kCancelled);
   EXPECT_EQ(job.message, "cancelled while load-target");
   ExpectSpoolEmpty();

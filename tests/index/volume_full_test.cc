@@ -193,6 +193,114 @@ TEST_P(VolumeFullTest, TreesThatAreMovedUntilNothingFits) {
   EXPECT_EQ(report->files, made);
 }
 
+// Names that stand one behind the other, in a directory for which there is no
+// room elsewhere: more than a FID can swallow.
+TEST_P(VolumeFullTest, D1_LongRunsOfNamesAreRemoved) {
+  struct Case {
+    size_t run, kept;  // so many go, so many stay, again and again
+  };
+  // With small units: more than what is left free can take.
+  const size_t count = GetParam() == 1 ? 30000 : 3000;
+  for (const Case& c : {Case{count, 0}, Case{900, 3}, Case{100, 40}}) {
+    SCOPED_TRACE(c.run);
+    catalog_ = MemoryCatalog();
+    Make(GetParam() == 1 ? 32768 : 16384);
+    NewInode directory;
+    directory.type = udf::FileType::kDirectory;
+    const Result<Attr> dir = volume_->Create(root_, "dir", directory);
+    ASSERT_OK(dir);
+    const Result<Attr> file = Create(root_, "file");
+    ASSERT_OK(file);
+    for (size_t i = 0; i < count; ++i) {
+      ASSERT_OK(volume_->Link(file->ino, dir->ino, "n" + std::to_string(i)));
+    }
+    ASSERT_OK(volume_->Sync());
+    Fill();
+    ASSERT_OK(volume_->Sync());
+    // What one commit adds stands on the medium in the order of the listing.
+    std::vector<std::string> names;
+    ASSERT_OK(volume_->ReadDir(dir->ino, 0, [&](const DirItem& item) {
+      names.push_back(item.name);
+      return true;
+    }));
+    ASSERT_EQ(names.size(), count);
+    const auto goes = [&](size_t i) { return i % (c.run + c.kept) < c.run; };
+    for (size_t i = 0; i < count; ++i) {
+      if (goes(i)) {
+        ASSERT_OK(volume_->Unlink(dir->ino, names[i])) << i;
+      }
+    }
+    ASSERT_OK(volume_->Sync());
+    Reload();
+    uint64_t left = 0;
+    for (size_t i = 0; i < count; ++i) {
+      const Result<Attr> found = volume_->Lookup(dir->ino, names[i]);
+      if (goes(i)) {
+        ASSERT_THAT(found, HasErrc(Errc::kNotFound)) << names[i];
+      } else {
+        ASSERT_OK(found) << names[i];
+        ++left;
+      }
+    }
+    EXPECT_EQ(volume_->GetAttr(file->ino)->attr.links, left + 1);
+    // What moved can be removed, too.
+    for (size_t i = 0; i < count; ++i) {
+      if (!goes(i)) {
+        ASSERT_OK(volume_->Unlink(dir->ino, names[i])) << i;
+      }
+    }
+    ASSERT_OK(volume_->Rmdir(root_, "dir"));
+    ASSERT_OK(volume_->Sync());
+    ASSERT_OK(volume_->Detach());
+    EXPECT_EQ(FsckText(*medium_), "");
+  }
+}
+
+// A directory that was written anew in its place, shorter, grows again after
+// others took what it gave up.
+TEST_P(VolumeFullTest, D1_ADirectoryThatShrankGrowsElsewhere) {
+  Make(16384);
+  NewInode directory;
+  directory.type = udf::FileType::kDirectory;
+  const Result<Attr> dir = volume_->Create(root_, "dir", directory);
+  ASSERT_OK(dir);
+  const auto name = [](int i) { return "name" + std::to_string(i); };
+  constexpr int kNames = 1000;
+  const Result<Attr> file = Create(root_, "file");
+  ASSERT_OK(file);
+  for (int i = 0; i < kNames; ++i) {
+    ASSERT_OK(volume_->Link(file->ino, dir->ino, name(i)));
+    if (i % 100 == 0) {
+      ASSERT_OK(volume_->Sync());
+    }
+  }
+  ASSERT_OK(volume_->Sync());
+  const InodeNumber filler = Fill();
+  ASSERT_OK(volume_->Sync());
+  for (int i = 0; i < kNames; ++i) {
+    if (i % 5 != 0) {
+      ASSERT_OK(volume_->Unlink(dir->ino, name(i)));
+    }
+  }
+  ASSERT_OK(volume_->Sync());
+  ASSERT_OK(volume_->Sync());
+  const uint64_t size = volume_->GetAttr(filler)->attr.size;
+  uint64_t more = 0;
+  while (Write(filler, size + more, kSectorSize).ok()) more += kSectorSize;
+  ASSERT_OK(volume_->Sync());
+  int made = 0;
+  while (
+      volume_->Link(file->ino, dir->ino, "again" + std::to_string(made)).ok()) {
+    ++made;
+    if (made == 3 * kNames) break;
+  }
+  ASSERT_OK(volume_->Sync());
+  Reload();
+  for (int i = 0; i < made; ++i) {
+    ASSERT_OK(volume_->Lookup(dir->ino, "again" + std::to_string(i))) << i;
+  }
+}
+
 TEST_P(VolumeFullTest, HolesAreMadeAllOverAFullVolume) {
   Make(16384);
   const InodeNumber filler = Fill();
