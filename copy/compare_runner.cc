@@ -65,6 +65,7 @@ Status CompareRunner::Run() {
   steps_->job().Update([this](JobRecord* job) {
     job->regions_compared = compared_;
     job->regions_changed = changed_;
+    job->differs = differing_ != 0;
   });
   if (!kept_.empty()) RETURN_IF_ERROR(LocateSectors());
   const Status differences = Differences();
@@ -91,6 +92,7 @@ Status CompareRunner::HashB() {
                                                      steps_->owner()));
     ASSIGN_OR_RETURN(const std::unique_ptr<VolumeSnapshot> snapshot,
                      use->TakeSnapshot());
+    record_ = snapshot->record();
     identity_ = IdentityOf(*snapshot);
     map_ = std::make_shared<const SectorMap>(snapshot->geometry(),
                                              snapshot->bitmap());
@@ -123,12 +125,14 @@ Status CompareRunner::ReadA() {
   ASSIGN_OR_RETURN(const std::unique_ptr<VolumeSnapshot> snapshot,
                    use->TakeSnapshot());
   if (!(snapshot->geometry() == map_->geometry())) {
+    steps_->job().Update([](JobRecord* job) { job->differs = true; });
     return Status(Errc::kCorruption,
                   fmt::format("{} and {} are laid out differently", a_, b_));
   }
   const SectorMap now(snapshot->geometry(), snapshot->bitmap());
   RegionSet changed;
   bool tracked = false;
+  Status changes;
   if (!(snapshot->generation() == identity_.generation)) {
     Result<RegionSet> since = snapshot->ChangedSince(identity_.generation);
     if (since.ok()) {
@@ -141,11 +145,13 @@ Status CompareRunner::ReadA() {
         if ((map_->Mask(r) & ~now.Mask(r)) != 0) changed.Insert(r);
       }
     } else if (since.error().code == Errc::kOutOfRange) {
+      changes = since.status();
       steps_->Log("every region is compared: " + since.error().message);
     } else {
       return since.status();
     }
   }
+  Judge(snapshot->record(), changes);
   CountOnlyA(now, tracked);
   // By b's bitmap: what only a uses is counted already.
   const CopySource source = SourceOf(*snapshot, map_, used_);
@@ -173,6 +179,27 @@ Status CompareRunner::ReadA() {
         return Status::Ok();
       }));
   return source.check_whole();
+}
+
+void CompareRunner::Judge(const VolumeRecord& a, const Status& changes) {
+  const auto is_copy = [](const VolumeRecord& backup,
+                          const VolumeRecord& primary) {
+    return primary.role == udf::Role::kPrimary &&
+           backup.role == udf::Role::kBackup &&
+           backup.state == udf::SlotState::kComplete &&
+           backup.owner_uuid == primary.medium_uuid;
+  };
+  const bool forward = is_copy(record_, a);
+  if (!forward && !is_copy(a, record_)) {
+    no_damage_ = "neither of them is a backup of the other";
+  } else if (!changes.ok()) {
+    no_damage_ =
+        "they are different generations, and what changed is not "
+        "known: " +
+        changes.error().message;
+  } else {
+    backup_uuid_ = forward ? record_.medium_uuid : a.medium_uuid;
+  }
 }
 
 void CompareRunner::CountOnlyA(const SectorMap& a, bool tracked) {
@@ -235,24 +262,21 @@ Status CompareRunner::Differences() const {
   }
   return Status(
       Errc::kCorruption,
-      fmt::format("{} and {} differ in {} of {} regions; first sectors: {}", a_,
-                  b_, differing_, compared_, named));
+      fmt::format("{} and {} differ in {} of {} regions; first sectors: {}{}",
+                  a_, b_, differing_, compared_, named,
+                  no_damage_.empty()
+                      ? ""
+                      : " (no sign of damage: " + no_damage_ + ")"));
 }
 
 Status CompareRunner::NoteResult(const Status& differences) {
   // What changed while it was compared says nothing of a backup; and what was
   // not compared may still be as it was found before.
   if (differences.ok() ? changed_ != 0 : sectors_.empty()) return Status::Ok();
-  const std::string text = differences.ok() ? "" : differences.error().message;
-  for (const std::string& id : {a_, b_}) {
-    ASSIGN_OR_RETURN(const std::shared_ptr<Volume> volume,
-                     FindVolume(steps_->archive(), id));
-    const VolumeRecord record = volume->record();
-    if (record.role != udf::Role::kBackup) continue;
-    RETURN_IF_ERROR(NoteDamage(steps_->archive().catalog, record.medium_uuid,
-                               DamageFinder::kCompare, text));
-  }
-  return Status::Ok();
+  if (backup_uuid_.empty()) return Status::Ok();
+  return NoteDamage(steps_->archive().catalog, backup_uuid_,
+                    DamageFinder::kCompare,
+                    differences.ok() ? "" : differences.error().message);
 }
 
 }  // namespace vellum

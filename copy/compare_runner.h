@@ -37,13 +37,21 @@ class CompareRunner {
   // Loads b once more to say which sectors of the first regions differ.
   Status LocateSectors();
   Status Differences() const;
-  // The catalog learns what was found of backups.
+  // Whom differences between the two speak of; `changes` is what the change map
+  // of a said of b's generation, if it was asked.
+  void Judge(const VolumeRecord& a, const Status& changes);
+  // The catalog learns what was found of the backup.
   Status NoteResult(const Status& differences);
 
   JobSteps* const steps_;
   const std::string a_, b_;
 
+  // The backup that differences are damage of: one of the two is the primary
+  // that the other one is a copy of, and what changed since is known. Empty:
+  // neither, and why not.
+  std::string backup_uuid_, no_damage_;
   // What b has.
+  VolumeRecord record_;
   SourceIdentity identity_;
   std::shared_ptr<const SectorMap> map_;
   RegionSet used_;

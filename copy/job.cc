@@ -141,6 +141,7 @@ std::string EncodeJob(const JobRecord& job) {
                                {"bytes_verified", job.bytes_verified},
                                {"regions_compared", job.regions_compared},
                                {"regions_changed", job.regions_changed},
+                               {"differs", job.differs},
                                {"created", ToJson(job.created)},
                                {"started", ToJson(job.started)},
                                {"state_since", ToJson(job.state_since)},
@@ -178,6 +179,7 @@ Result<JobRecord> DecodeJob(std::string_view data) {
     // Records of the first release have none.
     job.regions_compared = j.value("regions_compared", uint64_t{0});
     job.regions_changed = j.value("regions_changed", uint64_t{0});
+    job.differs = j.value("differs", false);
     job.created = TimeFrom(j.at("created"));
     job.started = TimeFrom(j.at("started"));
     job.state_since = TimeFrom(j.at("state_since"));

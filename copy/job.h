@@ -97,6 +97,7 @@ struct JobRecord {
   // compared, and those that were not, for the first volume changed them.
   uint64_t regions_compared = 0;
   uint64_t regions_changed = 0;
+  bool differs = false;  // it came to its end and found differences
   TimeSpec created, started, state_since, ended;
   Errc error = Errc::kInternal;  // kFailed, kCancelled
   std::string message;           // for a person: what happened; before the

@@ -82,7 +82,9 @@ class Jobs {
   // Compares two volumes, or a backup with its primary, sector by sector: what
   // the generation of `b` uses. Differences fail the job with kCorruption and
   // name the first sectors. Regions of the primary that changed since the
-  // backup's generation are counted, not compared.
+  // backup's generation are counted, not compared. They are noted as damage of
+  // a backup only where they can be nothing else: of a primary and its own
+  // backup, of the same generation or with the changes since known.
   Result<JobId> SubmitCompare(const std::string& a, const std::string& b);
 
   Result<JobRecord> Get(JobId id) const;

@@ -349,6 +349,103 @@ TEST_P(DamagedBackupTest, V3_NoIncrementalCopyIsBuiltUponIt) {
             "incremental");
 }
 
+// Nothing is wrong with any backup here.
+class StrangersTest : public JobsTest {
+ protected:
+  JobRecord Compare(const std::string& a, const std::string& b) {
+    const Result<JobId> id = jobs_->SubmitCompare(a, b);
+    EXPECT_OK(id);
+    const Result<JobRecord> job = jobs_->Wait(*id);
+    EXPECT_OK(job);
+    return *job;
+  }
+  // The two differ, which is no damage of any volume, and the story says why.
+  void ExpectNoDamage(const JobRecord& job, const std::string& why) {
+    EXPECT_EQ(job.error, Errc::kCorruption) << Story(job);
+    EXPECT_TRUE(job.differs);
+    EXPECT_TRUE(Says(job, "no sign of damage")) << Story(job);
+    EXPECT_TRUE(Says(job, why)) << Story(job);
+    for (const auto& volume : volumes_->List()) {
+      EXPECT_EQ(Damage(volume->id()), "") << volume->id();
+    }
+  }
+  std::string Damage(const std::string& id) {
+    const Result<std::string> text =
+        ReadDamage(*catalog_, volumes_->Find(id)->record().medium_uuid);
+    EXPECT_OK(text);
+    return text.ok() ? *text : "";
+  }
+};
+
+TEST_F(StrangersTest, V3_ThatDifferAreNotDamaged) {
+  Start(2, 6);
+  MakePrimary(1, "PRIM");
+  MakePrimary(5, "OTHER");
+  Fill("PRIM", 17);
+  Fill("OTHER", 18);
+  for (const int target : {2, 3}) {
+    CopyRequest copy = Request("PRIM");
+    copy.target = Tag(target);
+    Copy(copy);
+    ASSERT_OK(Write("PRIM", "new", Bytes0(target, 300'000)));
+  }
+  SendAllHome();
+  // A backup of another primary.
+  ExpectNoDamage(Compare("OTHER", "V00002"), "neither of them is a backup");
+  // Two generations of one primary.
+  ExpectNoDamage(Compare("V00002", "V00003"), "neither of them is a backup");
+  // The backup first: it knows of no changes since.
+  ExpectNoDamage(Compare("V00002", "PRIM"), "different generations");
+  EXPECT_EQ(Compare("PRIM", "V00002").state, JobState::kDone);
+  // An equal pair of strangers says nothing of what was found before.
+  CopyRequest twin = Request("PRIM");
+  twin.target = Tag(2);
+  Copy(twin);
+  twin.target = Tag(3);
+  Copy(twin);
+  SendAllHome();
+  const std::string uuid = volumes_->Find("V00002")->record().medium_uuid;
+  ASSERT_OK(NoteDamage(catalog_.get(), uuid, DamageFinder::kCompare, "bad"));
+  EXPECT_EQ(Compare("V00003", "V00002").state, JobState::kDone);
+  EXPECT_EQ(Damage("V00002"), "bad");
+  // Its primary does, in either order.
+  EXPECT_EQ(Compare("V00002", "PRIM").state, JobState::kDone);
+  EXPECT_EQ(Damage("V00002"), "");
+}
+
+TEST_F(StrangersTest, V3_TheBackupOfALostCatalogIsNotDamaged) {
+  Start(2, 4);
+  MakePrimary(1, "PRIM");
+  Fill("PRIM", 17);
+  Copy(Request("PRIM"));
+  ASSERT_OK(Write("PRIM", "new", Bytes0(1, 300'000)));
+  SendAllHome();
+  Close();
+  std::filesystem::remove_all(dir_.Sub("catalog"));
+  Open();
+  ASSERT_OK(Inventory(archive(), /*all=*/false));
+  ASSERT_OK(Write("PRIM", "newer", Bytes0(2, 300'000)));
+  ExpectNoDamage(Compare("PRIM", "V00002"), "what changed is not known");
+}
+
+TEST_F(StrangersTest, V3_TheOtherBackupOfARestoredPrimaryIsNotDamaged) {
+  Start(2, 4);
+  MakePrimary(1, "PRIM");
+  Fill("PRIM", 17);
+  for (const int target : {2, 3}) {
+    CopyRequest copy = Request("PRIM");
+    copy.target = Tag(target);
+    Copy(copy);
+    ASSERT_OK(Write("PRIM", "new", Bytes0(target, 300'000)));
+  }
+  SendAllHome();
+  ASSERT_OK_AND_ASSIGN(const JobId restore,
+                       jobs_->SubmitRestore("PRIM", "V00002"));
+  ASSERT_OK_AND_ASSIGN(const JobRecord restored, jobs_->Wait(restore));
+  ASSERT_EQ(restored.state, JobState::kDone) << Story(restored);
+  ExpectNoDamage(Compare("PRIM", "V00003"), "is not of the lineage");
+}
+
 INSTANTIATE_TEST_SUITE_P(Drives, DamagedBackupTest, testing::Values(1, 2));
 
 TEST_F(JobsTest, V3_CompareCountsWhatOnlyOneOfTheTwoUses) {
