@@ -315,6 +315,8 @@ Result<std::string> ReadLabel(const Archive& archive, const MediumId& medium,
 
 Result<std::vector<InventoryRow>> Inventory(const Archive& archive, bool all,
                                             std::stop_token stop) {
+  // What was put in, taken out or mended by hand.
+  RETURN_IF_ERROR(archive.library->RefreshElements(stop));
   return all ? ReadAllMedia(archive, Trust::kCatalog, stop)
              : ReadUnknownMedia(archive, stop);
 }

@@ -59,6 +59,9 @@ struct Jobs::Impl {
 
   Status TakeUp();
   void StartThreads();
+  // Before a job is refused for what the element status says of a medium, the
+  // status is read anew: the medium may be well again.
+  void LookAtProblems();
   // Checks the copy and gives it its number.
   Result<JobRecord> Admit(const CopyRequest& request);
   Result<JobId> Queue(JobRecord record);

@@ -133,6 +133,7 @@ Result<JobRecord> Jobs::Impl::AdmitRestore(const std::string& primary,
 
 Result<JobId> Jobs::SubmitRestore(const std::string& primary,
                                   const std::string& backup) {
+  impl_->LookAtProblems();
   ASSIGN_OR_RETURN(JobRecord record, impl_->AdmitRestore(primary, backup));
   return impl_->Queue(std::move(record));
 }

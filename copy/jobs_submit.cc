@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <fmt/format.h>
+#include <spdlog/spdlog.h>
 
+#include <algorithm>
 #include <optional>
 #include <utility>
 
@@ -34,6 +36,18 @@ Status CheckOptions(const CopyRequest& request) {
 
 // --- Submit
 // -----------------------------------------------------------------------
+
+void Jobs::Impl::LookAtProblems() {
+  const std::vector<MediumPlace> media = archive.library->Media();
+  if (std::all_of(media.begin(), media.end(), [](const MediumPlace& place) {
+        return place.problem.empty();
+      })) {
+    return;
+  }
+  const Status read = archive.library->RefreshElements();
+  // Then what is known counts.
+  if (!read.ok()) spdlog::warn("before a job: {}", read.ToString());
+}
 
 Status Jobs::Impl::CheckSource(const std::string& id,
                                VolumeRecord* source) const {
@@ -130,6 +144,7 @@ Result<JobRecord> Jobs::Impl::Admit(const CopyRequest& request) {
 }
 
 Result<JobId> Jobs::Submit(const CopyRequest& request) {
+  impl_->LookAtProblems();
   ASSIGN_OR_RETURN(JobRecord record, request.mode == CopyMode::kFiles
                                          ? impl_->AdmitFiles(request)
                                          : impl_->Admit(request));
@@ -140,6 +155,7 @@ Result<JobId> Jobs::SubmitCompare(const std::string& a, const std::string& b) {
   if (a == b) {
     return Error{Errc::kInvalidArgument, "compares a volume with itself: " + a};
   }
+  impl_->LookAtProblems();
   VolumeRecord ignored;
   RETURN_IF_ERROR(impl_->CheckSource(a, &ignored));
   RETURN_IF_ERROR(impl_->CheckSource(b, &ignored));

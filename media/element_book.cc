@@ -92,6 +92,15 @@ void ElementBook::ApplyMove(ElementAddress from, ElementAddress to,
   Insert(place, target);
 }
 
+void ElementBook::NoteGood(ElementAddress element) {
+  const std::optional<size_t> i = IndexOf(element);
+  const auto it = at_.find(element.value);
+  if (!i || it == at_.end() || statuses_[*i].sides == 2) return;
+  statuses_[*i].exception = false;
+  statuses_[*i].note.clear();
+  media_.at(it->second).problem.clear();
+}
+
 void ElementBook::MoveStatus(ElementAddress from, ElementStatus& source,
                              ElementStatus& target) {
   target.full = true;

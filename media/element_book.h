@@ -26,6 +26,10 @@ class ElementBook {
   // its home. REQUIRES: `from` is full, `to` is known and empty, or is `from`.
   void ApplyMove(ElementAddress from, ElementAddress to, bool turned = false);
 
+  // The medium in `element` was opened: whatever its element said of it before
+  // is not so any more. Of a two-sided medium this tells of one side only.
+  void NoteGood(ElementAddress element);
+
   const ElementMap& map() const { return map_; }
   const std::vector<ElementStatus>& statuses() const { return statuses_; }
   std::vector<MediumPlace> Media() const;  // by home address

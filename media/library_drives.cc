@@ -240,6 +240,7 @@ Status Library::Impl::Load(size_t index, const MediumId& medium,
       std::move(*opened),
       [this, index](const Error& error) { Lose(index, error); });
   slot.open_id = medium;
+  book.NoteGood(slot.address);
   ++slot.loads;
   return Status::Ok();
 }

@@ -143,6 +143,64 @@ TEST_F(VirtualLibraryCopyTest, MissingImageFileIsSaidBeforeStaging) {
   EXPECT_THAT(jobs_->Submit(request), MessageHas(source));
 }
 
+// An image file that comes back is a medium that can be used again, at once.
+TEST_F(VirtualLibraryCopyTest, ReturnedImageFileIsUsedAgain) {
+  FormatRequest format;
+  format.medium = "V00001";
+  format.volume_id = "DISC";
+  ASSERT_OK(Format(archive(), format));
+  WriteRandom("a", 1, 1'000'000);
+  const auto image = [this](const std::string& tag) {
+    return dir_.Sub("library") + "/media/" + tag + ".img";
+  };
+  const std::string hidden = dir_.Sub("hidden");
+  const auto problem = [this](const std::string& medium) {
+    const Result<MediumPlace> place = library_->FindMedium(medium);
+    EXPECT_OK(place);
+    return place->problem;
+  };
+  // Away while the daemon starts, then back: as a target.
+  Close();
+  std::filesystem::rename(image("V00002"), hidden);
+  Open();
+  EXPECT_NE(problem("V00002"), "");
+  std::filesystem::rename(hidden, image("V00002"));
+  Copy(CopyMode::kImage, "V00002", "full");
+  // Away and back while it runs: as a source, of a copy and of a comparison,
+  // and as the backup to restore from.
+  const auto away_and_back = [&](const std::string& tag) {
+    ASSERT_OK_AND_ASSIGN(const Volumes::Exclusion exclusion,
+                         volumes_->Exclude(volumes_->FindByMedium(tag)));
+    ASSERT_OK(library_->SendHome(tag));
+    std::filesystem::rename(image(tag), hidden);
+    ASSERT_OK(library_->RefreshElements());
+    EXPECT_NE(problem(tag), "");
+    std::filesystem::rename(hidden, image(tag));
+  };
+  away_and_back("V00001");
+  Copy(CopyMode::kImage, "V00003", "full");
+  away_and_back("V00003");
+  ASSERT_OK_AND_ASSIGN(JobId id, jobs_->SubmitCompare("DISC", "V00003"));
+  ASSERT_OK(jobs_->Wait(id));
+  away_and_back("V00003");
+  ASSERT_OK_AND_ASSIGN(id, jobs_->SubmitRestore("DISC", ""));
+  ASSERT_OK_AND_ASSIGN(const JobRecord restored, jobs_->Wait(id));
+  EXPECT_EQ(restored.state, JobState::kDone) << restored.message;
+  EXPECT_EQ(restored.request.target, "V00003");
+  // Who reads it clears it as well; and so does the inventory.
+  away_and_back("V00003");
+  LeaseRequest request;
+  request.medium = "V00003";
+  ASSERT_OK(library_->AcquireAndWait({request}));
+  EXPECT_EQ(problem("V00003"), "");
+  for (const ElementStatus& element : library_->ElementStatuses()) {
+    EXPECT_FALSE(element.exception) << element.note;
+  }
+  away_and_back("V00003");
+  ASSERT_OK(Inventory(archive(), /*all=*/false));
+  EXPECT_EQ(problem("V00003"), "");
+}
+
 TEST_F(VirtualLibraryCopyTest, D4_EveryKindOfCopy) {
   FormatRequest format;
   format.medium = "V00001";
