@@ -144,6 +144,13 @@ Result<Exported> Export(const Archive& archive, const std::string& volume_id,
   MediumId medium = volume->record().medium;
   Exported exported;
   Result<MediumPlace> place = archive.library->FindMedium(medium);
+  // A medium that is gone takes nothing more away from those who have files
+  // open.
+  if (const size_t open = volume->open_files(); place.ok() && open > 0) {
+    return Error{Errc::kBusy,
+                 fmt::format("{} cannot be exported: {} of its files {} open",
+                             volume_id, open, open == 1 ? "is" : "are")};
+  }
   if (place.ok() && !place->in_import_export) {
     ASSIGN_OR_RETURN(const std::optional<ElementAddress> door,
                      FreeDoor(*archive.library, medium));

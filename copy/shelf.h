@@ -35,8 +35,8 @@ struct Exported {
 // Commits and detaches the volume, moves its medium to a free import/export
 // element (in a library without any it stays where it is) and records the
 // location. A volume whose medium is gone already only gets the location.
-// kNotFound, kBusy (in use), kNoSpace (every import/export element is full:
-// names what is in them).
+// kNotFound, kBusy (in use, or files are open), kNoSpace (every import/export
+// element is full: names what is in them).
 Result<Exported> Export(const Archive& archive, const std::string& volume,
                         const std::string& location, std::stop_token stop = {});
 

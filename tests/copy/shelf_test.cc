@@ -79,6 +79,29 @@ TEST_F(ShelfTest, I13_AFullDoorIsNamedAndNothingMoves) {
   EXPECT_THAT(Export(archive(), "PRIM", ""), HasErrc(Errc::kBusy));
 }
 
+// What is open for writing would have nowhere to go.
+TEST_F(ShelfTest, I13_AVolumeWithOpenFilesStays) {
+  Start(1, 3);
+  MakePrimary(1, "PRIM");
+  ASSERT_OK(Write("PRIM", "file", "content"));
+  const std::shared_ptr<Volume> volume = volumes_->Find("PRIM");
+  const Result<Attr> file = volume->Lookup(volume->root(), "file");
+  ASSERT_OK(file);
+  {
+    ASSERT_OK_AND_ASSIGN(VolumeUse use, volumes_->Use(volume));
+    ASSERT_OK(use->Open(file->ino));
+  }
+  const size_t moves = fake_->moves();
+  const auto refused = Export(archive(), "PRIM", "");
+  EXPECT_THAT(refused, HasErrc(Errc::kBusy));
+  EXPECT_THAT(refused, MessageHas("1 of its files is open"));
+  EXPECT_EQ(fake_->moves(), moves);
+  EXPECT_TRUE(volume->record().location.empty());
+  ASSERT_OK(Write("PRIM", "file", "more"));
+  volume->Close(file->ino);
+  EXPECT_OK(Export(archive(), "PRIM", ""));
+}
+
 TEST_F(ShelfTest, I13_MediaThatNobodyKnowsAreReadWhenTheyComeIn) {
   Start(1, 4);
   MakePrimary(1, "PRIM");
