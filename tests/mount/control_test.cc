@@ -122,6 +122,13 @@ TEST_F(ControlTest, D2_PerVolumeAndPerJobFiles) {
   EXPECT_EQ(ErrnoAfter(open(Control("jobs/999").c_str(), O_RDONLY)), ENOENT);
 }
 
+TEST_F(ControlTest, ACommandThatIsTooLongIsAnswered) {
+  const Answer answer = Tell("which " + std::string(65536, 'a'));
+  EXPECT_EQ(answer.err, E2BIG);
+  EXPECT_EQ(answer.json["error"]["errno"], "E2BIG");
+  EXPECT_EQ(answer.json["error"]["code"], "TOO_LARGE");
+}
+
 TEST_F(ControlTest, TheRootIsNobodysToChange) {
   Run("format V00001 name=VOL");
   EXPECT_EQ(ErrnoAfter(mkdir(At("DIR").c_str(), 0755)), EPERM);

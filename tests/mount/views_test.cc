@@ -3,6 +3,7 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <sys/mount.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <sys/xattr.h>
@@ -13,6 +14,7 @@
 #include <set>
 #include <string>
 
+#include "media/library_directory.h"
 #include "tests/mount/mount_fixture.h"
 
 namespace vellum {
@@ -113,6 +115,21 @@ TEST_F(ViewsTest, D3_ABackupIsMountedReadOnly) {
   EXPECT_EQ(ReadControlJson("status.json")["volume_mounts"].size(), 0u);
 }
 
+TEST_F(ViewsTest, D3_AMountMayBeClosedToOtherUsers) {
+  const auto as_other = [this] {
+    return InChild([this] {
+      if (setgid(1234) != 0 || setuid(1234) != 0) return 255;
+      return ErrnoAfter(access(view_.c_str(), R_OK));
+    });
+  };
+  Run("mount VOL dir=" + view_ + " only-me=yes");
+  ExpectTheTree();
+  EXPECT_EQ(as_other(), EACCES);
+  Run("unmount dir=" + view_);
+  Run("mount VOL dir=" + view_);
+  EXPECT_EQ(as_other(), 0);
+}
+
 TEST_F(ViewsTest, ItEndsWhenItIsUnmountedByOthers) {
   Run("mount VOL dir=" + view_);
   ExpectTheTree();
@@ -159,6 +176,28 @@ TEST_F(ViewsTest, D3_APrimaryIsShownAsItIsAtEachCall) {
   ExpectTheTree();
 }
 
+TEST_F(ViewsTest, NothingIsUnmountedUnderSomebodysFeet) {
+  Run("mount VOL dir=" + view_);
+  for (const std::string& place : {view_ + "/d", At("VOL/d")}) {
+    ASSERT_EQ(chdir(place.c_str()), 0);
+    const Answer busy = Tell("shutdown");
+    EXPECT_EQ(busy.err, EBUSY) << place;
+    EXPECT_NE(busy.json.dump().find("has its working directory there"),
+              std::string::npos)
+        << busy.json;
+    if (place.starts_with(view_)) {
+      EXPECT_EQ(Tell("unmount dir=" + view_).err, EBUSY);
+    }
+    ASSERT_EQ(chdir("/"), 0);
+  }
+  // Beside it, not on it.
+  ASSERT_EQ(chdir(NewDirectory("mount2").c_str()), 0);
+  EXPECT_EQ(Tell("shutdown").err, 0);
+  ASSERT_EQ(chdir("/"), 0);
+  EXPECT_TRUE(Eventually([this] { return LibraryLock::Take(library()).ok(); }));
+  running_ = false;
+}
+
 TEST_F(ViewsTest, WrongPlacesAreRefused) {
   for (const std::string& dir : {library(), library() + "/media"}) {
     const Answer refused = Tell("mount VOL dir=" + dir);
@@ -186,6 +225,31 @@ TEST_F(ViewsTest, D3_AnImageThatADriveHasIsNotMounted) {
   ASSERT_OK(MountImage(options));
   ExpectTheTree();
   ASSERT_EQ(umount2(view_.c_str(), 0), 0);
+}
+
+TEST_F(ViewsTest, ARefusedMountSaysHowToDoWithoutAllowOther) {
+  Stop();
+  ImageMountOptions options;
+  options.image = library() + "/media/V00001.img";
+  options.mount_point = view_;
+  ASSERT_EQ(chmod(library().c_str(), 0755), 0);
+  ASSERT_EQ(chmod((library() + "/media").c_str(), 0755), 0);
+  ASSERT_EQ(chmod(options.image.c_str(), 0644), 0);
+  const auto mentions = [&options](bool allow_other) {
+    options.allow_other = allow_other;
+    return InChild([&options] {
+      // No helper may mount for it, whatever /etc/fuse.conf says.
+      if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) return 255;
+      if (setgid(1234) != 0 || setuid(1234) != 0) return 254;
+      const Status status = MountImage(options);
+      if (status.ok()) return 253;
+      if (!status.error().message.starts_with("FUSE refuses")) return 252;
+      return status.error().message.find("--only-me") != std::string::npos ? 1
+                                                                           : 0;
+    });
+  };
+  EXPECT_EQ(mentions(true), 1);
+  EXPECT_EQ(mentions(false), 0);
 }
 
 TEST_F(ViewsTest, D3_AnImageAloneIsMounted) {
