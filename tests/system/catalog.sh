@@ -47,7 +47,7 @@ rm -r "$mnt/CODE/index"
 python3 -B "$top/tests/readers/corpus.py" scatter "$mnt/ODD/written again" 600
 cp -a "$top/copy" "$mnt/CODE/"
 check "sync" vellum sync
-refuses 1 "busy|lock|another|serves" vellum dump-catalog "$lib"
+refuses 1 "is served by process" vellum dump-catalog "$lib"
 volumes_listing >"$work/listing"
 names=$(find "$mnt" -mindepth 1 -path "$mnt/.vellum" -prune -o -print0 |
   tr -dc '\0' | wc -c)
