@@ -111,6 +111,8 @@ Result<CopyRunner::Again> CopyRunner::CopyFull(
   SetMethod(false, source.identity);
   RETURN_IF_ERROR(copy.CheckTarget());
   if (staged_) RETURN_IF_ERROR(steps_->Enter(JobState::kWriting));
+  // The log says what is given up here: durable before it is.
+  RETURN_IF_ERROR(steps_->Save());
   RETURN_IF_ERROR(copy.Begin());
   RETURN_IF_ERROR(Bind(target, source, copy.slot()));
   RETURN_IF_ERROR(copy.Write());

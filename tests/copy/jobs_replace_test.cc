@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // What becomes of the backup that was there.
+#include "copy/job_store.h"
 #include "tests/copy/jobs_fixture.h"
 
 namespace vellum {
@@ -84,6 +85,33 @@ TEST_F(JobsTest, OverwriteLastGoesOnAndSaysSo) {
   EXPECT_TRUE(Says(job, "last complete backup")) << Story(job);
   SendAllHome();
   ExpectBackup(2, "PRIM", job);
+}
+
+TEST_F(JobsTest, OverwritingABackupIsSaidDurablyBefore) {
+  Start(2, 3);
+  MakePrimary(1, "PRIM");
+  Fill("PRIM", 14);
+  for (const int medium : {2, 3}) {
+    CopyRequest request = Request("PRIM", CopyMode::kStreaming);
+    request.target = Tag(medium);
+    Copy(request);
+    SendAllHome();
+  }
+  // What a daemon that died at the first write onto the backup finds after its
+  // restart.
+  std::string story;
+  Content(2).BeforeWrite([&](uint64_t) {
+    if (!story.empty()) return;
+    JobStore store(catalog_.get());
+    const Result<std::vector<JobRecord>> jobs = store.Load(100);
+    if (jobs.ok() && !jobs->empty()) story = Story(jobs->back());
+  });
+  Fill("PRIM", 15);
+  CopyRequest request = Request("PRIM", CopyMode::kStreaming);
+  request.target = Tag(2);
+  Copy(request);
+  Content(2).BeforeWrite({});
+  EXPECT_NE(story.find("without an atomic commit"), std::string::npos) << story;
 }
 
 TEST_F(JobsTest, O10_VerifyMismatchFailsTheJobAndLeavesNoBackup) {

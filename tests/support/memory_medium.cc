@@ -64,6 +64,7 @@ Status MemoryMedium::Read(uint64_t lba, ByteSpan out) {
 }
 
 Status MemoryMedium::Write(uint64_t lba, ConstByteSpan data) {
+  if (before_write_) before_write_(lba);
   MutexLock lock(&mu_);
   RETURN_IF_ERROR(CheckTransfer(info_, "write", lba, data.size()));
   RETURN_IF_ERROR(CheckWritable(info_, "write"));

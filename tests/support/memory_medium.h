@@ -4,10 +4,12 @@
 
 #include <array>
 #include <cstddef>
+#include <functional>
 #include <map>
 #include <memory>
 #include <set>
 #include <string>
+#include <utility>
 
 #include "media/medium.h"
 #include "media/mutex.h"
@@ -44,6 +46,11 @@ class MemoryMedium : public Medium {
   // written (or discarded) again, as after a medium error.
   void MakeUnreadable(SectorRange range);
   void SetWriteProtected(bool on);
+  // Called before each write, with the first sector; empty: nothing is. Not
+  // while another thread writes.
+  void BeforeWrite(std::function<void(uint64_t)> call) {
+    before_write_ = std::move(call);
+  }
 
   // What a tester needs beyond Medium: bytes at any byte address, unchecked by
   // write protection or MakeUnreadable. REQUIRES: inside the medium.
@@ -63,6 +70,7 @@ class MemoryMedium : public Medium {
   Chunk& WritableLocked(uint64_t index) REQUIRES(mu_);
   void MakeReadableLocked(uint64_t lba, uint64_t count) REQUIRES(mu_);
 
+  std::function<void(uint64_t)> before_write_;
   mutable Mutex mu_;  // a leaf: nothing is called with it held
   MediumInfo info_ GUARDED_BY(mu_);
   mutable std::map<uint64_t, Slot> chunks_ GUARDED_BY(mu_);
