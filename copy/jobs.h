@@ -7,6 +7,7 @@
 // runs the jobs; at most `running` at once, and never two on one volume.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -23,6 +24,21 @@
 
 namespace vellum {
 
+// A number that may be set anew while others read it.
+class LiveNumber {
+ public:
+  LiveNumber(uint32_t value) : value_(value) {}  // NOLINT: implicit
+  LiveNumber(const LiveNumber& other) : value_(other.value_.load()) {}
+  LiveNumber& operator=(const LiveNumber& other) {
+    value_ = other.value_.load();
+    return *this;
+  }
+  operator uint32_t() const { return value_; }  // NOLINT: implicit
+
+ private:
+  std::atomic<uint32_t> value_;
+};
+
 struct JobsOptions {
   std::string spool_directory;
   uint64_t spool_limit = 0;    // bytes; 0: what the disk has free
@@ -30,12 +46,12 @@ struct JobsOptions {
   uint32_t ended_kept = 1000;  // records of ended jobs; at least 1
   // Of files that are copied one by one: what is written between two commits.
   uint64_t file_batch_bytes = 64ull << 20;
-  uint32_t generations = 1;    // complete backups of a volume that are kept
-  uint32_t tracked_pairs = 0;  // at most; 0: no limit
-  HookCommands hooks;          // programs of the operator's
-  std::string library;         // directory, told to the hooks
-  ElementAddress pool_first;   // copy pool: storage elements in this range;
-  ElementAddress pool_last;    // 0..0 = all
+  LiveNumber generations = 1;    // complete backups of a volume that are kept
+  LiveNumber tracked_pairs = 0;  // at most; 0: no limit
+  HookCommands hooks;            // programs of the operator's
+  std::string library;           // directory, told to the hooks
+  ElementAddress pool_first;     // copy pool: storage elements in this range;
+  ElementAddress pool_last;      // 0..0 = all
   // Called when a job ends or changes its state (control tree, tests); no lock
   // is held. An error from it in state kX makes the job act as if the daemon
   // died there: tests.
@@ -86,6 +102,11 @@ class Jobs {
   // a backup only where they can be nothing else: of a primary and its own
   // backup, of the same generation or with the changes since known.
   Result<JobId> SubmitCompare(const std::string& a, const std::string& b);
+
+  // From now on, for jobs that run as well as for later ones (a hook that runs
+  // goes on as it was).
+  void SetPolicy(uint32_t generations, uint32_t tracked_pairs,
+                 const HookCommands& hooks);
 
   Result<JobRecord> Get(JobId id) const;
   // Ascending ids. Of the ended ones the newest `ended_kept`: the others are

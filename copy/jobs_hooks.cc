@@ -11,7 +11,11 @@
 namespace vellum {
 
 HookProgram Jobs::Impl::HookOf(const JobRecord& job, bool before) const {
-  const HookCommands& hooks = options.hooks;
+  HookCommands hooks;
+  {
+    MutexLock lock(&hooks_mu_);
+    hooks = hooks_;
+  }
   const bool restore = job.kind == JobKind::kRestore;
   HookProgram program;
   program.name = fmt::format("{}_{}", before ? "before" : "after",
@@ -32,6 +36,14 @@ HookProgram Jobs::Impl::HookOf(const JobRecord& job, bool before) const {
       {"VELLUM_BACKUP", restore ? job.request.target : job.target_volume},
       {"VELLUM_MEDIUM", job.target_medium}};
   return program;
+}
+
+void Jobs::SetPolicy(uint32_t generations, uint32_t tracked_pairs,
+                     const HookCommands& hooks) {
+  impl_->options.generations = generations;
+  impl_->options.tracked_pairs = tracked_pairs;
+  MutexLock lock(&impl_->hooks_mu_);
+  impl_->hooks_ = hooks;
 }
 
 Status Jobs::Impl::RunHookBefore(JobRun* run) {

@@ -55,7 +55,8 @@ struct Jobs::Impl {
       : archive{catalog, library, volumes},
         options(o),
         store(catalog),
-        spool(o.spool_directory, o.spool_limit) {}
+        spool(o.spool_directory, o.spool_limit),
+        hooks_(o.hooks) {}
 
   Status TakeUp();
   void StartThreads();
@@ -116,10 +117,13 @@ struct Jobs::Impl {
   JobPtr Find(JobId id) const;
 
   const Archive archive;
-  const JobsOptions options;
+  JobsOptions options;  // its hooks are only those of the start
   JobStore store;
   Spool spool;
   TargetClaims claims;
+
+  mutable Mutex hooks_mu_;  // a leaf
+  HookCommands hooks_ GUARDED_BY(hooks_mu_);
 
   // One submission is checked after the other, so that the number of a refused
   // one goes to the next. Before all others; held while staging space is

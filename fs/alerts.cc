@@ -12,6 +12,7 @@
 #include "copy/medium_notes.h"
 #include "copy/pool_book.h"
 #include "fs/service.h"
+#include "media/health_flags.h"
 
 namespace vellum {
 namespace {
@@ -49,6 +50,28 @@ std::string DisplacedText(const Service& service, const MediumId& medium) {
       medium, found);
 }
 
+// Flags that are more than information (H4), and faults that somebody asked
+// for.
+void AddHealthAlerts(const Service& service, Table* table) {
+  for (const SetHealthFlag& set : service.auxiliary().Flags()) {
+    const HealthFlag& flag = HealthFlagOf(set.number);
+    if (flag.severity == FlagSeverity::kInformation) continue;
+    const bool drive = set.object.starts_with("drive ");
+    AddAlert(table, FlagSeverityName(flag.severity),
+             drive ? set.object : "medium " + set.object,
+             fmt::format("{}: {}{}{}; `vellum health clear {}` ends this alert",
+                         flag.name, flag.meaning, set.note.empty() ? "" : ": ",
+                         set.note, drive ? set.object.substr(6) : set.object));
+  }
+  if (service.virtual_controls() == nullptr) return;
+  const size_t faults = service.virtual_controls()->faults()->List().size();
+  if (faults == 0) return;
+  AddAlert(table, "warning", "library",
+           fmt::format("{} faults were asked for: `vellum faults`, `vellum "
+                       "fault clear`",
+                       faults));
+}
+
 // Slots of the pool whose medium somebody replaced (O16).
 Status AddPoolAlerts(const Service& service, Table* table) {
   ASSIGN_OR_RETURN(const std::vector<PoolRow> rows,
@@ -83,6 +106,11 @@ Result<Table> AlertsTable(const Service& service) {
     AddAlert(&table, "error", "drive " + ToString(drive.address),
              drive.problem.empty() ? "offline" : "offline: " + drive.problem);
   }
+  if (!service.library().online()) {
+    AddAlert(&table, "error", "library",
+             "offline: `vellum library online` ends that");
+  }
+  AddHealthAlerts(service, &table);
   const Status catalog = service.catalog().CheckWrite(0);
   if (!catalog.ok()) {
     AddAlert(&table, "error", "catalog", catalog.error().message);

@@ -28,9 +28,11 @@ struct NamedCommand {
 
 std::span<const NamedCommand> CatalogCommands();
 std::span<const NamedCommand> CopyCommands();
+std::span<const NamedCommand> DeviceCommands();
 std::span<const NamedCommand> MediaCommands();
 std::span<const NamedCommand> MountCommands();
 std::span<const NamedCommand> OperatorCommands();
+std::span<const NamedCommand> StageCommands();
 std::span<const NamedCommand> VolumeCommands();
 
 Error InvalidCommand(std::string message);

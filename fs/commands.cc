@@ -15,9 +15,9 @@ namespace {
 
 std::vector<NamedCommand> AllCommands() {
   std::vector<NamedCommand> all;
-  for (const auto group :
-       {CatalogCommands(), CopyCommands(), MediaCommands(), MountCommands(),
-        OperatorCommands(), VolumeCommands()}) {
+  for (const auto group : {CatalogCommands(), CopyCommands(), DeviceCommands(),
+                           MediaCommands(), MountCommands(), OperatorCommands(),
+                           StageCommands(), VolumeCommands()}) {
     all.insert(all.end(), group.begin(), group.end());
   }
   std::sort(all.begin(), all.end(),

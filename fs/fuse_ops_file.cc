@@ -103,7 +103,8 @@ void Open(fuse_req_t req, fuse_ino_t ino, fuse_file_info* fi) {
         request, inode->shown,
         [request, ino, inode = *inode, info = *fi, version](VolumeUse& use) {
           FinishOpen(request, ino, inode, info, use->tree_version() != version);
-        });
+        },
+        {}, AddressToWaitAt(*request, *inode->shown, inode->ino, 0));
   });
 }
 
@@ -139,15 +140,18 @@ void Read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
       return ReadControl(request, size, offset, *fi);
     }
     const OpenFile& file = *FileOf(fi);
-    WithVolume(request, file.shown,
-               [request, inode = file.ino, size, offset](VolumeUse& use) {
-                 const std::unique_ptr<std::byte[]> data(new std::byte[size]);
-                 const Result<size_t> count =
-                     use->Read(inode, static_cast<uint64_t>(offset),
-                               ByteSpan(data.get(), size));
-                 if (!count.ok()) return request->Fail(count.error());
-                 request->Data(data.get(), *count);
-               });
+    WithVolume(
+        request, file.shown,
+        [request, inode = file.ino, size, offset](VolumeUse& use) {
+          const std::unique_ptr<std::byte[]> data(new std::byte[size]);
+          const Result<size_t> count = use->Read(
+              inode, static_cast<uint64_t>(offset), ByteSpan(data.get(), size));
+          if (!count.ok()) return request->Fail(count.error());
+          request->Data(data.get(), *count);
+        },
+        {},
+        AddressToWaitAt(*request, *file.shown, file.ino,
+                        static_cast<uint64_t>(offset)));
   });
 }
 

@@ -121,12 +121,13 @@ bool ArmInterrupt(Request& request, uint64_t parked_id) {
 
 void WithVolume(const RequestPtr& request, const ShownVolumePtr& shown,
                 std::function<void(VolumeUse&)> operation,
-                std::function<void()> before_parking) {
+                std::function<void()> before_parking, uint64_t address) {
   FuseFs& fs = request->fs();
   auto parking = std::make_shared<Parking>();
   const Volumes::Ticket ticket = fs.volumes->With(
-      shown->volume, [request, parking,
-                      operation = std::move(operation)](Result<VolumeUse> use) {
+      shown->volume,
+      [request, parking,
+       operation = std::move(operation)](Result<VolumeUse> use) {
         const uint64_t parked_id = BeginOperation(parking.get());
         if (parked_id != 0) request->fs().parked.Remove(parked_id);
         Guarded(request, [&] {
@@ -136,7 +137,8 @@ void WithVolume(const RequestPtr& request, const ShownVolumePtr& shown,
             request->Fail(use.error());
           }
         });
-      });
+      },
+      address);
 
   {
     MutexLock lock(&parking->mu);
@@ -159,6 +161,13 @@ void WithVolume(const RequestPtr& request, const ShownVolumePtr& shown,
   }
   parking->changed.NotifyAll();
   if (interrupted) fs.volumes->Cancel(ticket);
+}
+
+uint64_t AddressToWaitAt(const Request& request, const ShownVolume& shown,
+                         InodeNumber ino, uint64_t offset) {
+  // Nobody waits for what is there.
+  if (request.fs().volumes->loaded(*shown.volume)) return 0;
+  return shown.volume->DataAddress(ino, offset);
 }
 
 }  // namespace vellum

@@ -95,9 +95,14 @@ void Guard(fuse_req_t req, F&& f) {
 //
 // `before_parking` is called, if the request has to wait, before the caller
 // returns to libfuse: it saves what libfuse owns (the data of a write).
+// `address`: where the data is, by which waiting requests are ordered.
 void WithVolume(const RequestPtr& request, const ShownVolumePtr& shown,
                 std::function<void(VolumeUse&)> operation,
-                std::function<void()> before_parking = {});
+                std::function<void()> before_parking = {},
+                uint64_t address = 0);
+// Where the data of a file is, for operations that may have to wait.
+uint64_t AddressToWaitAt(const Request& request, const ShownVolume& shown,
+                         InodeNumber ino, uint64_t offset);
 
 // Tells the parked request when it is interrupted. REQUIRES: the request stays
 // unanswered until this returned. True: it was interrupted already.

@@ -5,6 +5,7 @@
 #include <spdlog/spdlog.h>
 
 #include <exception>
+#include <tuple>
 #include <utility>
 
 #include "copy/medium_notes.h"
@@ -12,9 +13,23 @@
 #include "media/library_devices.h"
 
 namespace vellum {
+namespace {
+
+bool HooksDiffer(const HookCommands& a, const HookCommands& b) {
+  const auto all = [](const HookCommands& h) {
+    return std::tie(h.before_copy, h.after_copy, h.before_restore,
+                    h.after_restore, h.timeout_s);
+  };
+  return all(a) != all(b);
+}
+
+}  // namespace
 
 Service::Service(const ServiceOptions& options, LibraryLock lock)
-    : options_(options), started_(Now()), lock_(std::move(lock)) {}
+    : options_(options),
+      started_(Now()),
+      lock_(std::move(lock)),
+      current_(options.config) {}
 
 Result<std::unique_ptr<Service>> Service::Open(const ServiceOptions& options,
                                                LibraryLock lock) {
@@ -39,8 +54,19 @@ Result<std::unique_ptr<Service>> Service::Open(const ServiceOptions& options,
 
   ASSIGN_OR_RETURN(LibraryDevices devices, OpenLibraryDevices(config));
   service->manual_ = devices.manual;
-  ASSIGN_OR_RETURN(service->library_, Library::Open(std::move(devices.changer),
-                                                    std::move(devices.drives)));
+  service->virtual_controls_ = devices.virtual_controls;
+  service->auxiliary_ =
+      AuxiliaryBook::Open(config.directory + "/state/auxiliary.json");
+  LibraryOptions library_options;
+  library_options.hooks = service->auxiliary_->Hooks();
+  ASSIGN_OR_RETURN(service->library_,
+                   Library::Open(std::move(devices.changer),
+                                 std::move(devices.drives), library_options));
+  for (const ElementAddress drive : service->auxiliary_->OfflineDrives()) {
+    const Status offline = service->library_->SetDriveOnline(drive, false);
+    // A drive that is not there any more.
+    if (!offline.ok()) spdlog::warn("at start: {}", offline.ToString());
+  }
 
   VolumesOptions volumes_options;
   volumes_options.checkpoint_interval_ms = config.checkpoint_interval_ms;
@@ -79,12 +105,15 @@ Result<std::unique_ptr<Service>> Service::Open(const ServiceOptions& options,
   ASSIGN_OR_RETURN(service->jobs_,
                    Jobs::Open(service->catalog_.get(), service->library_.get(),
                               service->volumes_.get(), jobs_options));
+  service->stages_ = std::make_unique<Stages>(service->library_.get(),
+                                              service->volumes_.get());
   return service;
 }
 
 Service::~Service() {
   StopWork();
   StopVolumes();
+  stages_.reset();
   jobs_.reset();
   volumes_.reset();
   if (library_) library_->Shutdown();
@@ -128,7 +157,56 @@ Result<Json> Service::Execute(const std::string& command,
   }
 }
 
+Result<std::vector<std::string>> Service::Reload() {
+  ASSIGN_OR_RETURN(const LibraryConfig next,
+                   ReadLibraryConfig(config().directory));
+  MutexLock lock(&mu_);
+  const LibraryConfig& now = current_;
+  const struct {
+    const char* name;
+    bool differs;
+    bool live;
+  } keys[] = {
+      {"library.lib_num", next.lib_num != now.lib_num, false},
+      {"the devices (kind, geometry, timing, changer, drives, docks, shelf)",
+       next.devices != now.devices, false},
+      {"policy.checkpoint_interval_ms",
+       next.checkpoint_interval_ms != now.checkpoint_interval_ms, false},
+      {"policy.spool_limit", next.spool_limit != now.spool_limit, false},
+      {"policy.overlay_limit", next.overlay_limit != now.overlay_limit, false},
+      {"policy.copy_start", next.copy_start != now.copy_start, false},
+      {"policy.copy_end", next.copy_end != now.copy_end, false},
+      {"policy.simultaneous_copies",
+       next.simultaneous_copies != now.simultaneous_copies, false},
+      {"policy.generations", next.generations != now.generations, true},
+      {"policy.tracked_pairs", next.tracked_pairs != now.tracked_pairs, true},
+      {"hooks", HooksDiffer(next.hooks, now.hooks), true},
+  };
+  std::vector<std::string> changed;
+  std::string refused;
+  for (const auto& key : keys) {
+    if (!key.differs) continue;
+    if (key.live) {
+      changed.emplace_back(key.name);
+    } else {
+      refused += refused.empty() ? "" : ", ";
+      refused += key.name;
+    }
+  }
+  if (!refused.empty()) {
+    return Error{Errc::kBusy,
+                 fmt::format("reload: only a restart can change {}: nothing "
+                             "was changed",
+                             refused)};
+  }
+  current_ = next;
+  lock.Unlock();
+  jobs_->SetPolicy(next.generations, next.tracked_pairs, next.hooks);
+  return changed;
+}
+
 void Service::StopWork() {
+  if (stages_) stages_->Shutdown();
   if (jobs_) jobs_->Shutdown();
 }
 

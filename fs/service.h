@@ -11,20 +11,24 @@
 #include <memory>
 #include <stop_token>
 #include <string>
+#include <vector>
 
 #include "copy/jobs.h"
 #include "copy/operations.h"
 #include "copy/pool_book.h"
+#include "copy/stages.h"
 #include "fs/json.h"
 #include "fs/running_commands.h"
 #include "index/catalog.h"
 #include "index/volumes.h"
+#include "media/auxiliary_book.h"
 #include "media/error.h"
 #include "media/library.h"
 #include "media/library_config.h"
 #include "media/library_directory.h"
 #include "media/manual/manual_state.h"
 #include "media/mutex.h"
+#include "media/virtual_controls.h"
 
 namespace vellum {
 
@@ -77,14 +81,26 @@ class Service {
   Library& library() const { return *library_; }
   Volumes& volumes() const { return *volumes_; }
   Jobs& jobs() const { return *jobs_; }
+  Stages& stages() const { return *stages_; }
   // Of a manual library; else null.
   ManualState* manual() const { return manual_.get(); }
+  // Of a virtual library; else null.
+  VirtualControls* virtual_controls() const { return virtual_controls_.get(); }
+  // How media were used, and the health flags.
+  AuxiliaryBook& auxiliary() const { return *auxiliary_; }
   Archive archive() const;
   // Of the copy pool, as long as no command has set one.
   PoolRange pool_range() const;
   ServiceHooks hooks() const;
   // Commands of Execute that have not ended.
   const RunningCommands& running() const { return running_; }
+
+  // Reads library.toml anew and does what it says from now on, as far as that
+  // is possible while the library is served: [hooks], policy.generations,
+  // policy.tracked_pairs. Answers the keys that changed. An error of the file
+  // names its line; kBusy names keys that want a restart. On error nothing has
+  // changed.
+  Result<std::vector<std::string>> Reload();
 
   // Ends the jobs' threads; unfinished jobs go on at the next start.
   void StopWork();
@@ -101,11 +117,15 @@ class Service {
   mutable Mutex mu_;  // a leaf
   ServiceHooks hooks_ GUARDED_BY(mu_);
   RunningCommands running_;
+  LibraryConfig current_ GUARDED_BY(mu_);  // with what Reload has changed
   std::unique_ptr<Catalog> catalog_;
   std::shared_ptr<ManualState> manual_;
+  std::shared_ptr<VirtualControls> virtual_controls_;
+  std::unique_ptr<AuxiliaryBook> auxiliary_;
   std::unique_ptr<Library> library_;
   std::unique_ptr<Volumes> volumes_;
   std::unique_ptr<Jobs> jobs_;
+  std::unique_ptr<Stages> stages_;
 };
 
 }  // namespace vellum

@@ -14,6 +14,8 @@
 namespace vellum {
 
 class Service;
+struct MediumUsage;
+struct StageRecord;
 
 Json TextOrNull(const std::string& text);
 
@@ -33,5 +35,15 @@ Result<Table> DevicesTable(const Service& service);
 
 // "A", "B"; null for a medium with one side.
 Json SideJson(const MediumPlace& place);
+
+// device_tables.cc
+Result<Table> DoorTable(const Service& service);
+Result<Table> FaultsTable(const Service& service);
+Result<Table> HealthTable(const Service& service);
+Result<Table> QueueTable(const Service& service);
+Result<Table> StagesTable(const Service& service);
+Result<Table> UsageTable(const Service& service);
+Json StageJson(const StageRecord& stage);
+Json UsageJson(const MediumUsage& usage);
 
 }  // namespace vellum

@@ -99,6 +99,7 @@ Table StatusTable(const Service& service) {
         {"data_transfer", RangeJson(map.data_transfer)}}},
       {"volumes", service.volumes().List().size()},
       {"media", service.library().Media().size()},
+      {"online", service.library().online()},
       {"drives_online", service.library().OnlineDrives()},
       {"waiting_requests", service.library().WaitingRequests()},
       {"parked_operations", service.volumes().parked()},
@@ -145,7 +146,7 @@ Table DrivesTable(const Service& service) {
   table.columns = {{"address", "Drive"},     {"online", "Online"},
                    {"medium", "Medium"},     {"volume", "Volume"},
                    {"activity", "Activity"}, {"owners", "Owners"},
-                   {"loads", "Loads"}};
+                   {"loads", "Loads"},       {"health", "Health"}};
   for (const DriveState& drive : service.library().Drives()) {
     table.rows.push_back(
         {{"address", drive.address.value},
@@ -156,6 +157,7 @@ Table DrivesTable(const Service& service) {
          {"activity", drive.activity},
          {"owners", drive.owners},
          {"loads", drive.loads},
+         {"health", service.auxiliary().FlagNames(DriveObject(drive.address))},
          {"vendor", drive.identity.vendor},
          {"product", drive.identity.product},
          {"revision", drive.identity.revision},
@@ -186,6 +188,7 @@ Json MediumRow(const Service& service, const MediumId& medium,
   row["capacity_bytes"] =
       record ? Json(record->geometry.sectors * kSectorSize) : Json();
   row["location"] = record ? TextOrNull(record->location) : Json();
+  row["health"] = service.auxiliary().FlagNames(medium);
   const Result<MediumNote> note = ReadMediumNote(service.catalog(), medium);
   row["class"] = nullptr;  // nobody has looked yet
   if (note.ok() && !note->found.empty()) {
@@ -313,6 +316,10 @@ Json VolumeInfo(const Service& service, const VolumeRecord& record) {
   info["files"] = record.files;
   info["directories"] = record.directories;
   info["tree"] = TreeStateName(record.tree);
+  info["health"] = service.auxiliary().FlagNames(record.medium);
+  const std::map<MediumId, MediumUsage> usage = service.auxiliary().Usage();
+  const auto used = usage.find(record.medium);
+  info["usage"] = used == usage.end() ? Json() : UsageJson(used->second);
   info["medium_uuid"] = record.medium_uuid;
   info["format_uuid"] = record.format_uuid;
   return info;
@@ -354,7 +361,13 @@ Result<Table> BuildTable(const Service& service, size_t index) {
       },
       AlertsTable,
       [](const Service& s) -> Result<Table> { return RequestsTable(s); },
-      [](const Service& s) -> Result<Table> { return RunningTable(s); }};
+      [](const Service& s) -> Result<Table> { return RunningTable(s); },
+      QueueTable,
+      StagesTable,
+      UsageTable,
+      HealthTable,
+      FaultsTable,
+      DoorTable};
   return kBuilders[index](service);
 }
 

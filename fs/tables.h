@@ -21,9 +21,11 @@ namespace vellum {
 
 class Service;
 
-inline constexpr std::array<std::string_view, 13> kTableNames = {
-    "status",   "elements", "drives", "media",  "copies",   "pool",   "devices",
-    "tracking", "history",  "jobs",   "alerts", "requests", "running"};
+inline constexpr std::array<std::string_view, 19> kTableNames = {
+    "status", "elements", "drives",   "media",   "copies",
+    "pool",   "devices",  "tracking", "history", "jobs",
+    "alerts", "requests", "running",  "queue",   "stages",
+    "usage",  "health",   "faults",   "door"};
 
 // REQUIRES: index < kTableNames.size().
 Result<Table> BuildTable(const Service& service, size_t index);

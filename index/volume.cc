@@ -301,6 +301,32 @@ Result<Attr> Volume::Lookup(InodeNumber dir, std::string_view name) const {
   return attr;
 }
 
+uint64_t Volume::DataAddress(InodeNumber ino, uint64_t offset) const {
+  const uint64_t sector = offset / kSectorSize;
+  {
+    MutexLock lock(&impl_->mu_);
+    const LiveInode* live = impl_->FindLive(ino);
+    if (live != nullptr) {
+      if (live->rec.inline_data) return ino;
+      const uint64_t size = live->rec.attr.size;
+      const uint64_t end = (size + kSectorSize - 1) / kSectorSize;
+      if (sector >= end) return 0;
+      for (const Segment& s : live->extents.Segments(sector, end - sector)) {
+        if (s.mapped && !s.unwritten) return s.block;
+      }
+      return 0;
+    }
+  }
+  const Result<InodeRecord> rec = impl_->catalog_->GetInode(index_, ino);
+  if (!rec.ok()) return 0;
+  if (rec->inline_data) return ino;
+  for (const udf::Extent& e : rec->extents) {
+    if (e.unwritten || e.file_sector + e.count <= sector) continue;
+    return e.block + (sector > e.file_sector ? sector - e.file_sector : 0);
+  }
+  return 0;
+}
+
 Result<Attr> Volume::GetAttr(InodeNumber ino) const {
   {
     MutexLock lock(&impl_->mu_);

@@ -187,6 +187,9 @@ class Volume {
   Status ReadDir(InodeNumber dir, uint64_t after,
                  const std::function<bool(const DirItem&)>& visit) const;
   Result<InodeNumber> ParentOf(InodeNumber dir) const;
+  // Where on the medium the data from `offset` on begins, as a block of the
+  // partition: what reads are ordered by. 0: there is none, or it is not known.
+  uint64_t DataAddress(InodeNumber ino, uint64_t offset = 0) const;
   Result<std::string> ReadLink(InodeNumber ino) const;
   Result<std::string> GetXattr(InodeNumber ino, const std::string& name) const;
   Result<std::vector<std::string>> ListXattr(InodeNumber ino) const;

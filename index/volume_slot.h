@@ -26,6 +26,7 @@ namespace vellum {
 struct ParkedOperation {
   Volumes::Ticket ticket = 0;
   Volumes::Operation run;
+  uint64_t address = 0;  // of its data on the medium
   bool hold = false;
   std::string holder;  // of a hold: who wants it
   bool ready = false;  // is in VolumeSlot::ready
@@ -61,6 +62,9 @@ struct VolumeSlot {
   bool cancel_request = false;  // the request is not wanted any more
   bool recalled = false;        // the library wants the drive
   std::chrono::steady_clock::time_point loaded_at;
+  std::chrono::steady_clock::time_point used_at;  // the last use ended
+  // Recalled: how long it may stay at most while operations keep coming.
+  std::chrono::steady_clock::time_point turn_end;
   // Its last close was refused: the changes found no room on the host's disk.
   Status close_error;
 

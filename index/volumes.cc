@@ -119,8 +119,9 @@ uint64_t Volumes::change_count() const {
 }
 
 Volumes::Ticket Volumes::With(const std::shared_ptr<Volume>& volume,
-                              Operation operation) {
+                              Operation operation, uint64_t address) {
   ParkedOperation parked;
+  parked.address = address;
   parked.run = std::move(operation);
   return impl_->Submit(*volume, std::move(parked));
 }
@@ -151,6 +152,12 @@ size_t Volumes::parked() const {
     count += entry.second->parked.size();
   }
   return count;
+}
+
+size_t Volumes::parked(const Volume& volume) const {
+  MutexLock lock(&impl_->mu_);
+  const Impl::SlotPtr slot = impl_->SlotOfLocked(volume.index());
+  return slot == nullptr ? 0 : slot->parked.size();
 }
 
 Result<std::shared_ptr<Volume>> Volumes::Put(VolumeRecord record) {

@@ -65,6 +65,9 @@ struct VolumesOptions {
   // A volume that is asked back stays this long after its load, so that every
   // trip of the robot serves more than one operation.
   uint32_t min_residency_ms = 200;
+  // While operations keep coming it stays for four times what it took lately
+  // to bring a medium, but never longer than this: nobody waits for ever.
+  uint32_t max_turn_ms = 120'000;
   uint32_t exclude_wait_ms = 5000;  // how long Exclude waits for uses to end
   VolumeOptions volume;
   // The tree of a volume was replaced (Volume::tree_version), and change_count
@@ -109,7 +112,10 @@ class Volumes {
   // is loaded and not asked back, else parked and run by a worker. kNoMedium
   // (exported, missing: names the shelf location), kInterrupted after Cancel,
   // kAborted at Shutdown, or what loading or attaching returned.
-  Ticket With(const std::shared_ptr<Volume>& volume, Operation operation);
+  // Those that a load finds parked run in the order of `address` (where on the
+  // medium their data is), later ones behind them: none is passed for ever.
+  Ticket With(const std::shared_ptr<Volume>& volume, Operation operation,
+              uint64_t address = 0);
   // Takes a parked operation back; it is then called with kInterrupted, in this
   // thread. No effect when it runs or ran.
   void Cancel(Ticket ticket);
@@ -122,6 +128,7 @@ class Volumes {
                          std::string holder = "a copy");
   bool loaded(const Volume& volume) const;
   size_t parked() const;  // operations that wait for a load
+  size_t parked(const Volume& volume) const;
 
   // --- Whole volumes
   // Detaches the volume (clean commit) so that someone else can have its medium

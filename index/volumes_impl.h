@@ -85,6 +85,9 @@ struct Volumes::Impl {
   std::chrono::milliseconds MinResidency() const {
     return std::chrono::milliseconds(options.min_residency_ms);
   }
+  // Until when a volume that is asked back stays as it is.
+  Clock::time_point StaysUntilLocked(const VolumeSlot& slot) const
+      REQUIRES(mu_);
   // May an operation run now?
   bool RunnableLocked(const VolumeSlot& slot) const REQUIRES(mu_);
   // Starts whatever the state of the slot now calls for. To be called after

@@ -123,6 +123,7 @@ void Volumes::Impl::EndUse(VolumeIndex index, uint64_t hold) {
   VELLUM_CHECK(slot != nullptr && slot->uses > 0);
   --slot->uses;
   if (hold != 0) slot->holds.erase(hold);
+  slot->used_at = Clock::now();
   if (slot->uses == 0 || hold != 0) AdvanceLocked(slot);
 }
 
@@ -154,7 +155,18 @@ bool Volumes::Impl::RunnableLocked(const VolumeSlot& slot) const {
   }
   // While it is held it stays loaded anyway.
   return !slot.recalled || !slot.holds.empty() ||
-         Clock::now() < slot.loaded_at + MinResidency();
+         Clock::now() < StaysUntilLocked(slot);
+}
+
+Volumes::Impl::Clock::time_point Volumes::Impl::StaysUntilLocked(
+    const VolumeSlot& slot) const {
+  const Clock::time_point fresh = slot.loaded_at + MinResidency();
+  // Whoever reads one file after the other comes back at once: to bring the
+  // medium again for each would cost everybody more.
+  const Clock::time_point busy =
+      slot.uses > 0 ? slot.turn_end
+                    : std::min(slot.turn_end, slot.used_at + MinResidency());
+  return std::max(fresh, busy);
 }
 
 void Volumes::Impl::AdvanceLocked(const SlotPtr& slot) {
@@ -166,6 +178,7 @@ void Volumes::Impl::AdvanceLocked(const SlotPtr& slot) {
     slot->request.reset();
     slot->cancel_request = false;
     slot->recalled = false;
+    slot->turn_end = {};
     pool_->Post(Urgency::kUrgent, [this, slot] { RequestLease(slot); });
     return;
   }
@@ -175,7 +188,7 @@ void Volumes::Impl::AdvanceLocked(const SlotPtr& slot) {
   if (!shutdown_ &&
       (slot->waiting_exclusions == 0 || !slot->close_error.ok())) {
     if (!slot->recalled) return;
-    const Clock::time_point close = slot->loaded_at + MinResidency();
+    const Clock::time_point close = StaysUntilLocked(*slot);
     if (Clock::now() < close) {
       if (close < next_close_) {
         next_close_ = close;
@@ -189,6 +202,9 @@ void Volumes::Impl::AdvanceLocked(const SlotPtr& slot) {
 }
 
 void Volumes::Impl::MakeReadyLocked(const SlotPtr& slot) {
+  slot->parked.sort([](const ParkedOperation& a, const ParkedOperation& b) {
+    return a.address < b.address;
+  });
   for (ParkedOperation& operation : slot->parked) {
     operation.ready = true;
     pool_->Post(Urgency::kNormal, [this, slot] { RunReady(slot); });
@@ -318,7 +334,7 @@ void Volumes::Impl::Load(const SlotPtr& slot) {
   }
   MutexLock lock(&mu_);
   slot->phase = SlotPhase::kLoaded;
-  slot->loaded_at = Clock::now();
+  slot->loaded_at = slot->used_at = Clock::now();
   // What waited runs now, asked back or not: the load was made for it.
   MakeReadyLocked(slot);
   AdvanceLocked(slot);
@@ -384,6 +400,8 @@ void Volumes::Impl::ReleaseLease(const SlotPtr& slot) {
 }
 
 void Volumes::Impl::OnRecall(VolumeIndex index, uint64_t attempt) {
+  const std::chrono::nanoseconds turn = std::min<std::chrono::nanoseconds>(
+      4 * library->LoadTime(), milliseconds(options.max_turn_ms));
   MutexLock lock(&mu_);
   const SlotPtr slot = SlotOfLocked(index);
   // A late recall of a lease that was dropped meanwhile is no concern of the
@@ -392,6 +410,7 @@ void Volumes::Impl::OnRecall(VolumeIndex index, uint64_t attempt) {
       slot->phase == SlotPhase::kUnloaded)
     return;
   slot->recalled = true;
+  slot->turn_end = Clock::now() + turn;
   AdvanceLocked(slot);
 }
 

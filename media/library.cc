@@ -265,6 +265,9 @@ Status Library::Move(ElementAddress from, ElementAddress to,
   if (impl.shutting_down) {
     return Status(Errc::kAborted, what + ": the library is shutting down");
   }
+  if (impl.offline) {
+    return Status(Errc::kOffline, what + ": the library is offline");
+  }
   for (const ElementAddress address : {from, to}) {
     if (impl.book.Element(address) == nullptr) {
       return Status(Errc::kNotFound,
@@ -278,6 +281,10 @@ Status Library::Move(ElementAddress from, ElementAddress to,
   for (const auto& drive : {from_drive, to_drive}) {
     if (!drive) continue;
     const Impl::DriveSlot& slot = *impl.drives[*drive];
+    if (slot.disabled && drive == to_drive) {
+      return Status(Errc::kOffline, fmt::format("{}: drive {} is offline", what,
+                                                slot.address.value));
+    }
     if (slot.working || impl.LeasedLocked(*drive)) {
       return Status(Errc::kBusy, fmt::format("{}: drive {} is in use", what,
                                              slot.address.value));
@@ -511,6 +518,7 @@ Status Library::Rescan() {
   if (impl.shutting_down) return Status::Ok();
   for (size_t i = 0; i < impl.drives.size(); ++i) {
     const Impl::DriveSlot& slot = *impl.drives[i];
+    if (slot.disabled) continue;
     // It may just be asked by itself, and that may have begun too early.
     while (!slot.online && slot.working) impl.state_cv.Wait(&impl.mu);
     if (slot.online || impl.LeasedLocked(i)) continue;

@@ -130,11 +130,35 @@ struct DriveState {
   uint64_t loads = 0;  // since start
 };
 
+// One request for media that waits for a drive, or whose media are loaded now.
+struct QueuedRequest {
+  uint64_t id = 0;
+  std::vector<MediumId> media;
+  std::string owner;  // of the first lease
+  LeasePriority priority = LeasePriority::kForeground;
+  size_t position = 0;  // 0: its media are being loaded; then 1, 2, …
+  std::chrono::milliseconds waited{0};
+  // How long it will take, as media were loaded and kept lately; none: nothing
+  // was loaded yet.
+  std::optional<std::chrono::milliseconds> estimate;
+};
+
+// What others want to know of loads. Called from the threads of the drives with
+// no lock held. Empty: nobody does.
+struct LoadHooks {
+  // A medium was made ready; answers what is handed out in its place.
+  std::function<std::unique_ptr<Medium>(const MediumId&, ElementAddress,
+                                        std::unique_ptr<Medium>)>
+      loaded;
+  std::function<void(const MediumId&, ElementAddress, const Error&)> failed;
+};
+
 struct LibraryOptions {
   // Between two tries of a drive that is offline.
   std::chrono::milliseconds retry_drives{30'000};
   // Between two questions to the changer (Changer::ElementsChanged).
   std::chrono::milliseconds watch_changer{10'000};
+  LoadHooks hooks;
 };
 
 class Library {
@@ -187,6 +211,23 @@ class Library {
   Result<MediumPlace> FindMedium(const MediumId& id) const;
   size_t OnlineDrives() const;
   size_t WaitingRequests() const;
+  // In the order in which they are served, as things are.
+  std::vector<QueuedRequest> Queue() const;
+  // How long it took lately to bring a medium into a drive, the one before it
+  // taken out; 0: none was yet.
+  std::chrono::nanoseconds LoadTime() const;
+
+  // Takes a drive out of use, or back. Who uses its medium is asked to give it
+  // up, and is waited for; then it goes home. Meanwhile, and for as long as the
+  // drive is offline, nothing is loaded into it. kNotFound; kInterrupted when
+  // `stop` is requested first: the drive is offline all the same.
+  Status SetDriveOnline(ElementAddress drive, bool online,
+                        std::stop_token stop = {});
+  // An offline library loads and moves nothing: requests fail with kOffline,
+  // those that wait too, and whoever uses a medium is asked to give it up.
+  // Exclusive leases (targets of copies) are left alone.
+  void SetOnline(bool online);
+  bool online() const;
 
   // Reads the element status anew: what was put in, taken out or swapped by
   // hand is known afterwards. Moves nothing, but waits for a move that is under

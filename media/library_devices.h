@@ -13,12 +13,15 @@
 namespace vellum {
 
 class ManualState;
+class VirtualControls;
 
 struct LibraryDevices {
   std::unique_ptr<Changer> changer;
   std::vector<std::unique_ptr<Drive>> drives;
   // What the operator of a manual library is asked for; else null.
   std::shared_ptr<ManualState> manual;
+  // The door and the faults of a virtual library; else null.
+  std::shared_ptr<VirtualControls> virtual_controls;
 };
 
 // Opens them as library.toml says. Errors are those of the kind

@@ -182,6 +182,7 @@ Status Library::Impl::Load(size_t index, const MediumId& medium,
   DriveSlot& slot = *drives[index];
   const std::string context =
       fmt::format("load {} into drive {}", medium, slot.address.value);
+  const PlanClock::time_point begun = PlanClock::now();
   if (identity.manual) {
     RETURN_IF_ERROR(LookBeforeLoad(index, medium).WithContext(context));
   }
@@ -232,8 +233,13 @@ Status Library::Impl::Load(size_t index, const MediumId& medium,
   Result<std::unique_ptr<Medium>> opened = slot.drive->Open();
   if (!opened.ok()) {
     const Status failed = opened.status().WithContext(context);
+    if (options.hooks.failed)
+      options.hooks.failed(medium, slot.address, opened.error());
     if (identity.manual) return failed;
     return Join(failed, "and sending it home", Unload(index, std::nullopt));
+  }
+  if (options.hooks.loaded) {
+    *opened = options.hooks.loaded(medium, slot.address, std::move(*opened));
   }
   MutexLock lock(&mu);
   slot.open = std::make_unique<LeasedMedium>(
@@ -241,6 +247,9 @@ Status Library::Impl::Load(size_t index, const MediumId& medium,
       [this, index](const Error& error) { Lose(index, error); });
   slot.open_id = medium;
   book.NoteGood(slot.address);
+  slot.ready_at = PlanClock::now();
+  const std::chrono::nanoseconds took = slot.ready_at - begun;
+  load_time = load_time.count() == 0 ? took : (3 * load_time + took) / 4;
   ++slot.loads;
   return Status::Ok();
 }

@@ -3,6 +3,7 @@
 //   library.cc            the public operations and leases
 //   library_scheduler.cc  the scheduler's thread: grants, recalls, answers
 //   library_drives.cc     the drives' threads: loads, unloads, every move
+//   library_control.cc    the queue; drives and library on- and offline
 #pragma once
 
 #include <atomic>
@@ -56,7 +57,9 @@ struct Library::Impl {
 
     // Guarded by mu_ of the Impl.
     bool online = true;
-    bool working = false;  // a task is queued or under way
+    bool disabled = false;           // offline by command
+    bool working = false;            // a task is queued or under way
+    PlanClock::time_point ready_at;  // when what is open became ready
     std::optional<Task> task;
     std::stop_source stop;           // of the task or move under way
     std::optional<RequestId> start;  // that the task is part of
@@ -98,6 +101,8 @@ struct Library::Impl {
   struct Starting {
     std::vector<uint64_t> tokens;
     size_t pending = 0;  // loads under way
+    QueuedRequest told;  // for Queue
+    PlanClock::time_point arrival, since;
     std::optional<Error> failure;
     Grant grant;  // empty once it was answered (cancelled)
   };
@@ -208,6 +213,9 @@ struct Library::Impl {
   // The medium and its other side.
   std::vector<MediumId> SidesLocked(const MediumId& id) const REQUIRES(mu);
   std::optional<size_t> DriveAt(ElementAddress address) const;
+  // A request gets the drive that others kept from it: how long for.
+  void NoteTurnLocked(const DriveSlot& slot, PlanClock::time_point arrival)
+      REQUIRES(mu);
   size_t OnlineLocked() const REQUIRES(mu);
   void DropLease(uint64_t token);
   // Of a manual library: what makes the moves under way give up, those of one
@@ -247,6 +255,10 @@ struct Library::Impl {
   bool dirty GUARDED_BY(mu) = false;
   bool calling GUARDED_BY(mu) = false;  // callbacks are running
   bool shutting_down GUARDED_BY(mu) = false;
+  bool offline GUARDED_BY(mu) = false;  // by command
+  // Means of late: to bring a medium, and how long one is kept from others.
+  std::chrono::nanoseconds load_time GUARDED_BY(mu){0};
+  std::chrono::nanoseconds turn_time GUARDED_BY(mu){0};
   bool stop GUARDED_BY(mu) = false;
   std::optional<PlanClock::time_point> wake_at GUARDED_BY(mu);
   // Grants and recalls to be called by the scheduler's thread, unlocked.

@@ -37,12 +37,14 @@ void Library::Impl::RecoverDrivesLocked() {
     DriveSlot& slot = *drives[i];
     if (slot.lost) RecallLocked(i);
     if (slot.working || LeasedLocked(i)) continue;
-    const bool again = !slot.online && PlanClock::now() >= slot.retry_at;
+    // Who took it offline says when it is back.
+    const bool again =
+        !slot.online && !slot.disabled && PlanClock::now() >= slot.retry_at;
     if (slot.lost || again) {
       Task task;
       task.kind = Task::Kind::kRecover;
       GiveTaskLocked(i, std::move(task));
-    } else if (!slot.online) {
+    } else if (!slot.online && !slot.disabled) {
       wake_at = wake_at ? std::min(*wake_at, slot.retry_at) : slot.retry_at;
     }
   }
@@ -82,8 +84,8 @@ Status Library::Impl::Recover(size_t index) {
   const bool was_online = slot.online;
   if (status.ok()) {
     if (!was_online) spdlog::info("{} answers again", name);
-    slot.online = true;
-    slot.problem.clear();
+    slot.online = !slot.disabled;
+    if (slot.online) slot.problem.clear();
   } else {
     PutAsideLocked(index, status.error().message);
   }

@@ -37,12 +37,18 @@ void Library::Impl::SchedulerLoop() {
 }
 
 void Library::Impl::ScheduleLocked() {
-  FinishStartsLocked();
   if (shutting_down) {
+    // First, so that what ends because of it is told why.
     DrainLocked();
+    FinishStartsLocked();
     return;
   }
+  FinishStartsLocked();
   FailHopelessLocked();
+  if (offline) {
+    for (size_t i = 0; i < drives.size(); ++i) RecallLocked(i);
+    return;
+  }
   ApplyPlanLocked();
   RecoverDrivesLocked();
 }
@@ -136,6 +142,12 @@ void Library::Impl::GrantLocked(const std::vector<uint64_t>& tokens,
 
 std::optional<Error> Library::Impl::HopelessLocked(
     const std::vector<LeaseRequest>& wanted) const {
+  if (offline) {
+    return Error{Errc::kOffline,
+                 fmt::format("medium {}: the library is offline (`vellum "
+                             "library online` ends that)",
+                             wanted.front().medium)};
+  }
   for (const LeaseRequest& lease : wanted) {
     const MediumPlace* place = book.Find(lease.medium);
     if (place == nullptr) {
@@ -143,7 +155,9 @@ std::optional<Error> Library::Impl::HopelessLocked(
                    "medium " + lease.medium + " is not in the library"};
     }
     const std::optional<size_t> drive = DriveAt(place->element);
-    if (drive && !drives[*drive]->online) {
+    // What is on its way out of a drive that was taken offline is waited for.
+    if (drive && !drives[*drive]->online &&
+        in_transit.count(lease.medium) == 0) {
       return Error{Errc::kOffline,
                    fmt::format("medium {} is in drive {}, which is offline: {}",
                                lease.medium, place->element.value,
@@ -260,6 +274,11 @@ void Library::Impl::StartLocked(Waiting request,
                                 const std::vector<size_t>& chosen) {
   Starting start;
   start.grant = std::move(request.grant);
+  start.told.id = request.id;
+  start.told.priority = request.priority;
+  start.told.owner = request.leases.front().owner;
+  start.arrival = request.arrival;
+  start.since = PlanClock::now();
   for (size_t i = 0; i < chosen.size(); ++i) {
     const DriveSlot& slot = *drives[chosen[i]];
     const MediumId medium = request.leases[i].medium;
@@ -267,7 +286,9 @@ void Library::Impl::StartLocked(Waiting request,
     const bool certain = !identity.manual || LeasedLocked(chosen[i]);
     start.tokens.push_back(
         AddLeaseLocked(std::move(request.leases[i]), chosen[i]));
+    start.told.media.push_back(medium);
     if (IsReadyLocked(slot) && slot.open_id == medium && certain) continue;
+    NoteTurnLocked(slot, request.arrival);
     Task task;
     task.kind = Task::Kind::kLoad;
     task.medium = medium;

@@ -58,7 +58,8 @@ Status ReadVirtualConfig(ConfigTable* root, VirtualLibraryOptions* geometry) {
       table.Integer("atomic_unit", kAtomicUnit, &geometry->atomic_unit));
   const std::string problem = AtomicUnitProblem(geometry->atomic_unit);
   if (!problem.empty()) return table.At("atomic_unit", problem);
-  return table.RejectUnknown();
+  RETURN_IF_ERROR(table.RejectUnknown());
+  return ReadTimingConfig(root, &geometry->timing);
 }
 
 const char* VirtualConfigIntroduction() {
@@ -100,14 +101,16 @@ capacity = {capacity}
 # them: {unit_min}, or 32768 as DVD-RAM, 65536 as BD-RE. Changes are written so
 # that nothing else is lost with them. A power of two, at most {unit_max}.
 atomic_unit = {unit}
-)",
+
+{timing})",
       fmt::arg("slots_max", kSlots.max), fmt::arg("slots", g.slots),
       fmt::arg("drives_max", kDrives.max), fmt::arg("drives", g.drives),
       fmt::arg("ie_max", kImportExport.max), fmt::arg("ie", g.import_export),
       fmt::arg("media_note", media_note), fmt::arg("media", g.media),
       fmt::arg("region", kRegionSize), fmt::arg("capacity_min", kCapacity.min),
       fmt::arg("capacity", g.capacity), fmt::arg("unit_min", kAtomicUnit.min),
-      fmt::arg("unit_max", kAtomicUnit.max), fmt::arg("unit", g.atomic_unit));
+      fmt::arg("unit_max", kAtomicUnit.max), fmt::arg("unit", g.atomic_unit),
+      fmt::arg("timing", TimingConfigText(g.timing)));
 }
 
 }  // namespace vellum

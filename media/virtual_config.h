@@ -7,6 +7,7 @@
 
 #include "media/config_table.h"
 #include "media/error.h"
+#include "media/timing_model.h"
 
 namespace vellum {
 
@@ -21,6 +22,7 @@ struct VirtualLibraryOptions {
   // Bytes of what the drives may destroy when power goes while they write one
   // sector (MediumInfo::atomic_sectors): 2048 to 65536, a power of two.
   uint32_t atomic_unit = 2048;
+  TimingOptions timing;  // off
   bool operator==(const VirtualLibraryOptions&) const = default;
 };
 
@@ -30,7 +32,7 @@ Status CheckGeometry(const VirtualLibraryOptions& geometry);
 // Whole regions only: what an image of this capacity has as size.
 uint64_t RoundCapacity(uint64_t bytes);
 
-// The table [geometry].
+// The tables [geometry] and [timing].
 Status ReadVirtualConfig(ConfigTable* root, VirtualLibraryOptions* geometry);
 
 const char* VirtualConfigIntroduction();

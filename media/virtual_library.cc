@@ -8,9 +8,13 @@
 #include <cerrno>
 #include <memory>
 
+#include "media/device_clock.h"
+#include "media/device_faults.h"
 #include "media/file_util.h"
 #include "media/library_directory.h"
+#include "media/timed_devices.h"
 #include "media/virtual_changer.h"
+#include "media/virtual_controls.h"
 #include "media/virtual_drive.h"
 #include "media/virtual_state.h"
 
@@ -65,12 +69,31 @@ Status InitVirtualLibrary(const std::string& directory,
 Result<LibraryDevices> OpenVirtualLibrary(const LibraryConfig& config) {
   ASSIGN_OR_RETURN(const std::shared_ptr<VirtualState> state,
                    VirtualState::Load(config));
+  const auto controls = std::make_shared<VirtualControls>(state);
   LibraryDevices devices;
-  devices.changer = std::make_unique<VirtualChanger>(state);
+  devices.virtual_controls = controls;
+  devices.changer = std::make_unique<FaultyChanger>(
+      std::make_unique<VirtualChanger>(state), controls->faults());
+  const auto tag_of = [state](ElementAddress drive) {
+    const VirtualPlaces places = state->Places();
+    const auto it = places.find(drive);
+    return it == places.end() ? VolumeTag() : it->second.tag;
+  };
   const ElementRange drives = state->map().data_transfer;
   for (uint32_t i = 0; i < drives.count; ++i) {
-    devices.drives.push_back(std::make_unique<VirtualDrive>(
-        state, ElementAddress{static_cast<uint16_t>(drives.first.value + i)}));
+    devices.drives.push_back(std::make_unique<FaultyDrive>(
+        std::make_unique<VirtualDrive>(
+            state,
+            ElementAddress{static_cast<uint16_t>(drives.first.value + i)}),
+        tag_of, controls->faults()));
+  }
+  const TimingOptions& timing = state->geometry().timing;
+  if (!timing.enabled()) return devices;
+  const auto clock = std::make_shared<ScaledClock>(timing.scale);
+  devices.changer = std::make_unique<TimedChanger>(std::move(devices.changer),
+                                                   timing.model, clock);
+  for (std::unique_ptr<Drive>& drive : devices.drives) {
+    drive = std::make_unique<TimedDrive>(std::move(drive), timing.model, clock);
   }
   return devices;
 }

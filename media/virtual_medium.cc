@@ -191,26 +191,19 @@ std::string DescribeMediumProblem(const std::string& image, uint64_t capacity) {
   return DescribeImageProblem(image, *traits ? (*traits)->capacity : capacity);
 }
 
-Result<std::pair<VolumeTag, ElementAddress>> AddVirtualMedium(
-    const std::string& directory, const NewVirtualMedium& medium) {
-  ASSIGN_OR_RETURN(const LibraryConfig config, ReadLibraryConfig(directory));
-  const auto* geometry = std::get_if<VirtualLibraryOptions>(&config.devices);
-  if (geometry == nullptr) {
-    return Error{Errc::kNotSupported,
-                 directory + " is no virtual library: its media are real"};
-  }
-  ASSIGN_OR_RETURN(const LibraryLock lock, LibraryLock::Take(config.directory));
-  ASSIGN_OR_RETURN(VirtualPlaces places,
-                   ReadVirtualPlaces(config.directory, *geometry));
+Result<std::pair<VolumeTag, ElementAddress>> MakeVirtualMedium(
+    const LibraryConfig& config, const NewVirtualMedium& medium,
+    VirtualPlaces* places) {
+  const auto& geometry = std::get<VirtualLibraryOptions>(config.devices);
   const VolumeTag tag =
-      medium.tag.empty() ? NextTag(places, config.directory) : medium.tag;
+      medium.tag.empty() ? NextTag(*places, config.directory) : medium.tag;
   if (!IsVolumeTag(tag)) {
     return Error{Errc::kInvalidArgument,
                  fmt::format("\"{}\" is no volume tag: 1 to 32 of A-Z a-z 0-9 "
                              "- _",
                              tag)};
   }
-  for (const auto& [element, place] : places) {
+  for (const auto& [element, place] : *places) {
     // The sides of a two-sided medium are known by their tags, too.
     for (const std::string side : {"", "A", "B"}) {
       const bool same = place.tag + side == tag || place.tag == tag + side;
@@ -224,9 +217,9 @@ Result<std::pair<VolumeTag, ElementAddress>> AddVirtualMedium(
   }
   ASSIGN_OR_RETURN(
       const ElementAddress element,
-      ChooseElement(places, VirtualElementMap(*geometry), medium.element));
+      ChooseElement(*places, VirtualElementMap(geometry), medium.element));
   VirtualMediumTraits traits;
-  const uint64_t capacity = medium.capacity.value_or(geometry->capacity);
+  const uint64_t capacity = medium.capacity.value_or(geometry.capacity);
   RETURN_IF_ERROR(CheckCapacity(capacity));
   traits.capacity = RoundCapacity(capacity);
   if (medium.write_once) traits.medium_class = MediumClass::kWriteOnce;
@@ -245,15 +238,40 @@ Result<std::pair<VolumeTag, ElementAddress>> AddVirtualMedium(
   }
   if (made.ok()) made = SyncDirectory(config.directory + "/media");
   if (made.ok()) {
-    places[element].tag = tag;
-    made = WriteVirtualPlaces(config.directory, places);
+    (*places)[element].tag = tag;
+    return std::make_pair(tag, element);
   }
-  if (made.ok()) return std::make_pair(tag, element);
   for (const std::string& image : done) {
     unlink(image.c_str());
     unlink(TraitsPath(image).c_str());
   }
   return made.error();
+}
+
+void UnmakeVirtualMedium(const LibraryConfig& config, const VolumeTag& tag) {
+  for (const std::string& image : {VirtualImagePath(config.directory, tag),
+                                   VirtualSideBPath(config.directory, tag)}) {
+    unlink(image.c_str());
+    unlink(TraitsPath(image).c_str());
+  }
+}
+
+Result<std::pair<VolumeTag, ElementAddress>> AddVirtualMedium(
+    const std::string& directory, const NewVirtualMedium& medium) {
+  ASSIGN_OR_RETURN(const LibraryConfig config, ReadLibraryConfig(directory));
+  const auto* geometry = std::get_if<VirtualLibraryOptions>(&config.devices);
+  if (geometry == nullptr) {
+    return Error{Errc::kNotSupported,
+                 directory + " is no virtual library: its media are real"};
+  }
+  ASSIGN_OR_RETURN(const LibraryLock lock, LibraryLock::Take(config.directory));
+  ASSIGN_OR_RETURN(VirtualPlaces places,
+                   ReadVirtualPlaces(config.directory, *geometry));
+  ASSIGN_OR_RETURN(const auto made, MakeVirtualMedium(config, medium, &places));
+  const Status written = WriteVirtualPlaces(config.directory, places);
+  if (written.ok()) return made;
+  UnmakeVirtualMedium(config, made.first);
+  return written.error();
 }
 
 }  // namespace vellum

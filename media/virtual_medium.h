@@ -21,6 +21,7 @@
 #include "media/image_medium.h"
 #include "media/medium.h"
 #include "media/types.h"
+#include "media/virtual_state.h"
 #include "media/write_once_medium.h"
 
 namespace vellum {
@@ -55,6 +56,16 @@ struct NewVirtualMedium {
   bool write_protected = false;
   bool two_sided = false;  // TAG + "A" and TAG + "B" are media of their own
 };
+
+// Makes the image of a new medium, and adds it to `places`: its tag and where
+// it is. kExists (tag, element), kNoSpace (no empty slot), kInvalidArgument
+// (tag, capacity, element). REQUIRES: config.devices holds
+// VirtualLibraryOptions.
+Result<std::pair<VolumeTag, ElementAddress>> MakeVirtualMedium(
+    const LibraryConfig& config, const NewVirtualMedium& medium,
+    VirtualPlaces* places);
+// Takes back what it made. REQUIRES: the medium is in no element.
+void UnmakeVirtualMedium(const LibraryConfig& config, const VolumeTag& tag);
 
 // Puts a new medium into a virtual library that no daemon serves; its place.
 // kBusy (served), kNotSupported (no virtual library), kExists (tag, element),

@@ -274,6 +274,7 @@ Status VirtualState::Move(ElementAddress from, ElementAddress to, bool turn) {
   VirtualPlaces next;
   {
     MutexLock lock(&mu_);
+    while (editing_) idle_.Wait(&mu_);
     RETURN_IF_ERROR(CheckMoveLocked(from, to, turn));
     moving_ = {from, to};
     next = places_;
@@ -286,26 +287,46 @@ Status VirtualState::Move(ElementAddress from, ElementAddress to, bool turn) {
   const VolumeTag tag = place.tag;
   next[to] = std::move(place);
 
-  const Status written = WriteVirtualPlaces(config_.directory, next);
-  if (written.ok()) {
+  return Store(std::move(next))
+      .WithContext(
+          fmt::format("move {} from {} to {}", tag, from.value, to.value));
+}
+
+Status VirtualState::Edit(const std::function<Status(VirtualPlaces*)>& change) {
+  VirtualPlaces next;
+  {
     MutexLock lock(&mu_);
-    places_ = std::move(next);
-    moving_.clear();
-    return Status::Ok();
+    while (editing_ || !moving_.empty()) idle_.Wait(&mu_);
+    editing_ = true;
+    next = places_;
   }
-  // The rename may have happened before what failed: only the file knows.
-  Status result = written.WithContext(
-      fmt::format("move {} from {} to {}", tag, from.value, to.value));
-  const Result<VirtualPlaces> truth =
-      ReadVirtualPlaces(config_.directory, geometry_);
+  const Status changed = change(&next);
+  if (changed.ok()) return Store(std::move(next));
   MutexLock lock(&mu_);
-  moving_.clear();
-  if (truth.ok()) {
-    places_ = *truth;
-  } else {
-    result = Status(result.code(),
-                    result.error().message + "; then " + truth.error().message);
+  editing_ = false;
+  idle_.NotifyAll();
+  return changed;
+}
+
+Status VirtualState::Store(VirtualPlaces next) {
+  Status result = WriteVirtualPlaces(config_.directory, next);
+  if (!result.ok()) {
+    // The rename may have happened before what failed: only the file knows.
+    Result<VirtualPlaces> truth =
+        ReadVirtualPlaces(config_.directory, geometry_);
+    if (truth.ok()) {
+      next = std::move(*truth);
+    } else {
+      result = Status(result.code(), result.error().message + "; then " +
+                                         truth.error().message);
+      next = Places();
+    }
   }
+  MutexLock lock(&mu_);
+  places_ = std::move(next);
+  moving_.clear();
+  editing_ = false;
+  idle_.NotifyAll();
   return result;
 }
 

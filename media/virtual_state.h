@@ -11,6 +11,7 @@
 // a medium has a second image, TAG.B.img.
 #pragma once
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -76,6 +77,11 @@ class VirtualState {
   Status Move(ElementAddress from, ElementAddress to, bool turn = false);
   // Reads elements.json again.
   Status Reload();
+  // What people do to the media by hand: `change` gets what is where, and may
+  // take its time; what it leaves is made durable in one replacement of
+  // elements.json. Moves and other edits wait meanwhile. Its error is the
+  // answer, and nothing has changed then.
+  Status Edit(const std::function<Status(VirtualPlaces*)>& change);
 
   // Prevents the removal of the medium in `drive` and answers what it is.
   // kNoMedium, kBusy when in use already or just being moved.
@@ -87,6 +93,9 @@ class VirtualState {
   Status CheckMoveLocked(ElementAddress from, ElementAddress to,
                          bool turn) const REQUIRES(mu_);
   bool IsElement(ElementAddress address) const;
+  // Makes `next` what counts. REQUIRES: a move or an edit of ours is under way;
+  // it ends with this.
+  Status Store(VirtualPlaces next);
 
   const LibraryConfig config_;
   const VirtualLibraryOptions geometry_;
@@ -97,6 +106,8 @@ class VirtualState {
   std::set<ElementAddress> in_use_ GUARDED_BY(mu_);
   // The two elements of the move under way.
   std::set<ElementAddress> moving_ GUARDED_BY(mu_);
+  bool editing_ GUARDED_BY(mu_) = false;
+  CondVar idle_;  // neither a move nor an edit is under way
 };
 
 }  // namespace vellum

@@ -8,6 +8,7 @@
 #include <string_view>
 
 #include "fs/errno_map.h"
+#include "tools/cmd_devices.h"
 #include "tools/cmd_medium.h"
 
 namespace vellum {
@@ -113,6 +114,8 @@ int RunVellum(const std::string& name,
   AddFindCommands(app, cli);
   AddMedium(app, cli);
   AddOperatorCommands(app, cli);
+  AddDeviceCommands(app, cli);
+  AddStage(app, cli);
   AddFsck(app, cli);
   AddDumpCatalog(app, cli);
   AddDoctor(app, cli);

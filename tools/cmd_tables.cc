@@ -5,6 +5,8 @@
 
 #include <CLI/CLI.hpp>
 #include <array>
+#include <memory>
+#include <string>
 
 #include "tools/cli.h"
 #include "tools/old_forms.h"
@@ -20,7 +22,7 @@ struct Table {
   const char* about;
 };
 
-constexpr std::array<Table, 7> kTables = {{
+constexpr std::array<Table, 10> kTables = {{
     {"status", "", "status", "The library at a glance"},
     {"elements", "", "elements", "Every element and what is in it"},
     {"drives", "", "drives", "The drives and what they do"},
@@ -29,7 +31,13 @@ constexpr std::array<Table, 7> kTables = {{
     {"alerts", "", "alerts", "What needs the operator"},
     {"requests", "", "requests",
      "Media that the operator of a manual library is asked to move"},
+    {"queue", "", "queue", "Who waits for a drive, and how long still"},
+    {"stages", "", "stages", "Bulk recalls and how far they are"},
+    {"faults", "", "faults", "Faults that a virtual library was told to have"},
 }};
+
+// `media --usage`
+constexpr Table kUsage = {"media", "", "usage", ""};
 
 int PrintTable(const Cli& cli, const Table& table) {
   return cli.WithDaemon([&](const Client& client) {
@@ -88,8 +96,15 @@ void AddTableCommands(CLI::App& app, Cli& cli) {
       sub->alias(table.alias);
       TakeOldDevice(sub);
     }
-    sub->callback([&cli, &table] {
-      cli.action = [&cli, &table] { return PrintTable(cli, table); };
+    const auto usage = std::make_shared<bool>(false);
+    if (table.file == std::string("media")) {
+      sub->add_flag("--usage", *usage,
+                    "Loads, bytes, errors, first and last use of each");
+    }
+    sub->callback([&cli, &table, usage] {
+      cli.action = [&cli, &table, usage] {
+        return PrintTable(cli, *usage ? kUsage : table);
+      };
     });
   }
   CLI::App* sub = app.add_subcommand(

@@ -24,7 +24,7 @@ from lib.host import BenchError, mounts_below  # noqa: E402
 
 BUILD = os.path.abspath(os.environ.get("VELLUM_BUILD", "build"))
 ROWS = ["write", "read", "random", "create", "directory", "find", "fsync",
-        "start", "copy", "incremental", "tracking", "together", "rescan"]
+        "start", "copy", "incremental", "tracking", "together", "rescan", "recall"]
 
 
 def processes_with(text):

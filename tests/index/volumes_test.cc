@@ -536,5 +536,83 @@ TEST_F(VolumesTest, OpenGoesOnWithoutTheMediumOfAnUndecidedGeneration) {
   EXPECT_EQ(volumes_->List().size(), 1u);
 }
 
+TEST_F(VolumesTest, X5_ParkedOperationsRunInTheOrderOfTheMedium) {
+  VolumesOptions options = QuickOptions();
+  options.workers = 1;  // as they begin, so they end
+  Start(1, 2, options);
+  const auto volume = MakeVolume("V00001", "ALPHA");
+  MediumLease occupied = OccupyDrive("V00002");
+  Mutex mu;
+  std::vector<uint64_t> order;
+  std::promise<void> all;
+  for (const uint64_t address : {70u, 10u, 90u, 10u, 30u}) {
+    volumes_->With(
+        volume,
+        [&, address](Result<VolumeUse> use) {
+          EXPECT_OK(use);
+          MutexLock lock(&mu);
+          order.push_back(address);
+          if (order.size() == 5) all.set_value();
+        },
+        address);
+  }
+  EXPECT_EQ(volumes_->parked(*volume), 5u);
+  occupied.Release();
+  ASSERT_EQ(all.get_future().wait_for(kPatience), std::future_status::ready);
+  MutexLock lock(&mu);
+  EXPECT_EQ(order, (std::vector<uint64_t>{10, 10, 30, 70, 90}));
+}
+
+// A library whose loads take their time.
+class SlowVolumesTest : public VolumesTest {
+ protected:
+  void StartSlow(const VolumesOptions& options) {
+    Start(1, 2, options);
+    a_ = MakeVolume("V00001", "ALPHA");
+    b_ = MakeVolume("V00002", "BETA");
+    a_.reset();
+    b_.reset();
+    Stop();
+    auto& timing = std::get<VirtualLibraryOptions>(config_.devices).timing;
+    timing.profile = "custom";
+    timing.model.load_ms = 150;
+    OpenAll(options);
+    a_ = volumes_->Find("ALPHA");
+    b_ = volumes_->Find("BETA");
+  }
+  // Uses of ALPHA, one after the other, until BETA was served: how many of
+  // them needed no load. BETA waits from the first one on.
+  int UsesBeforeOther() {
+    EXPECT_OK(volumes_->Use(a_));
+    const uint64_t loads = Loads();
+    Outcomes other;
+    volumes_->With(b_, other.Note(1));
+    int uses = 0;
+    while (other.count() == 0) {
+      EXPECT_OK(volumes_->Use(a_));
+      if (Loads() == loads) ++uses;
+      std::this_thread::sleep_for(milliseconds(10));
+    }
+    return uses;
+  }
+
+  std::shared_ptr<Volume> a_, b_;
+};
+
+TEST_F(SlowVolumesTest, X5_WhoReadsOnKeepsTheMediumForATurn) {
+  StartSlow(QuickOptions());
+  const auto begun = std::chrono::steady_clock::now();
+  EXPECT_GT(UsesBeforeOther(), 10);
+  // Four loads of 150 ms, not only the residency of 50 ms; and not for ever.
+  EXPECT_GT(std::chrono::steady_clock::now() - begun, milliseconds(600));
+}
+
+TEST_F(SlowVolumesTest, X5_NoTurnIsLongerThanTheOptionSays) {
+  VolumesOptions options = QuickOptions();
+  options.max_turn_ms = 60;
+  StartSlow(options);
+  EXPECT_LT(UsesBeforeOther(), 10);
+}
+
 }  // namespace
 }  // namespace vellum

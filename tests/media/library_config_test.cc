@@ -3,6 +3,7 @@
 // share. The keys of a virtual one: virtual_library_test.cc.
 #include "media/library_config.h"
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -176,6 +177,51 @@ TEST_F(LibraryConfigTest, InitRefusesWhatCannotBeWithoutATrace) {
   options.drives.clear();
   ASSERT_OK(InitScsiLibrary(path, options));
   EXPECT_THAT(InitVirtualLibrary(path, {}), HasErrc(Errc::kExists));
+}
+
+// Whoever writes the file by hand is told where the mistake is, whichever it
+// is.
+TEST_F(LibraryConfigTest, H2_EveryMistakeHasItsLine) {
+  const struct {
+    const char* table;
+    const char* line;  // the third one
+    const char* says;
+  } mistakes[] = {
+      {"library", "lib_num = 1_000_000", "library.lib_num: 1000000 is not"},
+      {"library", "lib_num = \"7\"", "library.lib_num: must be a whole number"},
+      {"library", "kind = \"tape\"", "library.kind: \"tape\" is none of"},
+      {"library", "name = \"x\"", "unknown key library.name"},
+      {"geometry", "slots = 0", "geometry.slots: 0 is not between 1 and"},
+      {"geometry", "drives = 600", "geometry.drives: 600 is not between"},
+      {"geometry", "import_export = -1", "geometry.import_export: -1 is not"},
+      {"geometry", "media = 1.5", "geometry.media: must be a whole number"},
+      {"geometry", "capacity = 5", "geometry.capacity: 5 is not between"},
+      {"geometry", "atomic_unit = 3000",
+       "geometry.atomic_unit: 3000 is not a power of"},
+      {"geometry", "capazity = 5", "unknown key geometry.capazity"},
+      {"timing", "profile = \"fast\"", "timing.profile: \"fast\" is none of"},
+      {"timing", "scale = 0", "timing.scale: 0 is not between 1 and"},
+      {"policy", "checkpoint_interval_ms = 0",
+       "policy.checkpoint_interval_ms: 0 is not"},
+      {"policy", "copy_start = 5", "policy.copy_start: 5 is no slot"},
+      {"policy", "generations = 0", "policy.generations: 0 is not"},
+      {"policy", "simultaneous_copies = 65",
+       "policy.simultaneous_copies: 65 is not"},
+      {"hooks", "before_copy = \"bin/x\"", "hooks.before_copy: "},
+      {"hooks", "timeout_s = 0", "hooks.timeout_s: 0 is not between"},
+      {"nonsense", "x = 1", "unknown key nonsense"},
+      {"library", "lib_num = = 4", ""},
+  };
+  for (const auto& mistake : mistakes) {
+    const Result<LibraryConfig> read =
+        Read(fmt::format("# by hand\n[{}]\n{}\n", mistake.table, mistake.line));
+    ASSERT_FALSE(read.ok()) << mistake.line;
+    const int line = std::string(mistake.table) == "nonsense" ? 2 : 3;
+    EXPECT_THAT(read.error().message,
+                testing::HasSubstr(
+                    fmt::format("library.toml:{}: {}", line, mistake.says)))
+        << mistake.line;
+  }
 }
 
 }  // namespace

@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "media/counted_medium.h"
+
+namespace vellum {
+
+using Access = AuxiliaryBook::Access;
+
+CountedMedium::~CountedMedium() {
+  base_.reset();
+  book_->NoteUnload(id_);
+}
+
+Status CountedMedium::Tell(Access access, uint64_t bytes, Status status) {
+  if (status.ok()) {
+    book_->NoteTransfer(id_, access, bytes);
+  } else if (status.Is(Errc::kDeviceError)) {
+    book_->NoteFailure(id_, access, status.error());
+  }
+  return status;
+}
+
+Status CountedMedium::Read(uint64_t lba, ByteSpan out) {
+  return Tell(Access::kRead, out.size(), base_->Read(lba, out));
+}
+
+Status CountedMedium::Write(uint64_t lba, ConstByteSpan data) {
+  return Tell(Access::kWrite, data.size(), base_->Write(lba, data));
+}
+
+Status CountedMedium::Flush() {
+  return Tell(Access::kWrite, 0, base_->Flush());
+}
+
+Status CountedMedium::Discard(uint64_t lba, uint64_t count) {
+  return Tell(Access::kWrite, 0, base_->Discard(lba, count));
+}
+
+Status CountedMedium::Finalize() {
+  return Tell(Access::kWrite, 0, base_->Finalize());
+}
+
+}  // namespace vellum

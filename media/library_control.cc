@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: Apache-2.0
+// The queue of Library, and what takes drives and the library on- and offline.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "media/library_impl.h"
+
+namespace vellum {
+
+namespace {
+
+using std::chrono::duration_cast;
+using std::chrono::milliseconds;
+using std::chrono::nanoseconds;
+
+}  // namespace
+
+void Library::Impl::NoteTurnLocked(const DriveSlot& slot,
+                                   PlanClock::time_point arrival) {
+  if (slot.open == nullptr) return;
+  const nanoseconds turn = PlanClock::now() - std::max(slot.ready_at, arrival);
+  turn_time = turn_time.count() == 0 ? turn : (3 * turn_time + turn) / 4;
+}
+
+std::vector<QueuedRequest> Library::Queue() const {
+  const Impl& impl = *impl_;
+  MutexLock lock(&impl.mu);
+  const PlanClock::time_point now = PlanClock::now();
+  const bool known = impl.load_time.count() > 0;
+  std::vector<QueuedRequest> queue;
+  for (const auto& [id, start] : impl.starting) {
+    if (!start.grant) continue;
+    QueuedRequest request = start.told;
+    request.waited = duration_cast<milliseconds>(now - start.arrival);
+    if (known) {
+      request.estimate = duration_cast<milliseconds>(std::max<nanoseconds>(
+          impl.load_time - (now - start.since), nanoseconds(0)));
+    }
+    queue.push_back(std::move(request));
+  }
+  std::vector<const Impl::Waiting*> order;
+  for (const Impl::Waiting& request : impl.waiting) order.push_back(&request);
+  // As the planner does it.
+  std::stable_partition(order.begin(), order.end(), [now](const auto* request) {
+    return request->priority == LeasePriority::kForeground ||
+           request->arrival + kAgeing <= now;
+  });
+  const size_t online = std::max<size_t>(1, impl.OnlineLocked());
+  for (size_t i = 0; i < order.size(); ++i) {
+    QueuedRequest request;
+    request.id = order[i]->id;
+    request.priority = order[i]->priority;
+    request.owner = order[i]->leases.front().owner;
+    for (const LeaseRequest& lease : order[i]->leases) {
+      request.media.push_back(lease.medium);
+    }
+    request.position = i + 1;
+    request.waited = duration_cast<milliseconds>(now - order[i]->arrival);
+    if (known) {
+      const auto rounds = static_cast<int64_t>((i + online) / online);
+      request.estimate = duration_cast<milliseconds>(
+          rounds * (impl.load_time + impl.turn_time));
+    }
+    queue.push_back(std::move(request));
+  }
+  return queue;
+}
+
+nanoseconds Library::LoadTime() const {
+  MutexLock lock(&impl_->mu);
+  return impl_->load_time;
+}
+
+void Library::SetOnline(bool online) {
+  MutexLock lock(&impl_->mu);
+  impl_->offline = !online;
+  impl_->ChangedLocked();
+}
+
+bool Library::online() const {
+  MutexLock lock(&impl_->mu);
+  return !impl_->offline;
+}
+
+Status Library::SetDriveOnline(ElementAddress drive, bool online,
+                               std::stop_token stop) {
+  Impl& impl = *impl_;
+  const std::optional<size_t> index = impl.DriveAt(drive);
+  if (!index) {
+    return Status(Errc::kNotFound,
+                  "the library has no drive " + ToString(drive));
+  }
+  const std::stop_callback wake(stop, [&impl] {
+    MutexLock lock(&impl.mu);
+    impl.state_cv.NotifyAll();
+  });
+  Impl::DriveSlot& slot = *impl.drives[*index];
+  MutexLock lock(&impl.mu);
+  slot.disabled = !online;
+  slot.online = online;
+  slot.problem = online ? "" : "taken offline by command";
+  impl.ChangedLocked();
+  if (online) return Status::Ok();
+  const MediumId medium = impl.MediumInLocked(slot);
+  // Who wants it waits until it is home, and gets another drive.
+  const bool ours = !medium.empty() && impl.in_transit.insert(medium).second;
+  const auto let_go = [&]() {
+    if (ours) impl.in_transit.erase(medium);
+    impl.ChangedLocked();
+  };
+  while (impl.LeasedLocked(*index) || slot.working) {
+    if (stop.stop_requested() || slot.online || impl.shutting_down) {
+      let_go();
+      return Status(Errc::kInterrupted,
+                    fmt::format("drive {}: {} is in use there still",
+                                drive.value, medium));
+    }
+    impl.RecallLocked(*index);
+    impl.scheduler_cv.NotifyAll();
+    impl.state_cv.Wait(&impl.mu);
+  }
+  if (slot.open == nullptr && impl.book.At(drive) == nullptr) {
+    let_go();
+    return Status::Ok();
+  }
+  const auto result = std::make_shared<Impl::TaskResult>();
+  Impl::Task task;
+  task.kind = Impl::Task::Kind::kUnload;
+  task.stay = impl.identity.manual;
+  task.result = result;
+  impl.GiveTaskLocked(*index, std::move(task));
+  while (!result->done) impl.state_cv.Wait(&impl.mu);
+  let_go();
+  return result->status;
+}
+
+}  // namespace vellum

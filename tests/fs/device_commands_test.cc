@@ -1,0 +1,429 @@
+// SPDX-License-Identifier: Apache-2.0
+// What an operator does to drives, door, media and the library, and bulk
+// recall.
+#include <fmt/format.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <future>
+#include <string>
+#include <thread>
+
+#include "media/file_util.h"
+#include "tests/fs/service_fixture.h"
+
+namespace vellum {
+namespace {
+
+using testing::HasSubstr;
+using testing::Not;
+
+class DeviceCommandsTest : public ServiceFixture {
+ protected:
+  Error Fail(const std::string& command) {
+    const Result<Json> result = service_->Execute(command);
+    EXPECT_FALSE(result.ok()) << command;
+    return result.ok() ? Error{} : result.error();
+  }
+  Json RowOf(const std::string& table, const std::string& key,
+             const Json& value) {
+    const Json rows = CatJson(table + ".json");
+    for (const Json& row : rows) {
+      if (row[key] == value) return row;
+    }
+    ADD_FAILURE() << "no row with " << key << " = " << value << " in\n"
+                  << rows.dump(1);
+    return Json::object();
+  }
+  // A volume with files f0, f1, … of these contents.
+  std::shared_ptr<Volume> MakeVolume(const std::string& id,
+                                     const std::string& medium,
+                                     const std::vector<size_t>& sizes) {
+    Run(fmt::format("format {} name={}", medium, id));
+    const std::shared_ptr<Volume> volume = service_->volumes().Find(id);
+    Result<VolumeUse> use = service_->volumes().Use(volume);
+    EXPECT_OK(use);
+    for (size_t i = 0; i < sizes.size(); ++i) {
+      const Result<Attr> attr =
+          (*use)->Create((*use)->root(), fmt::format("f{}", i), NewInode());
+      EXPECT_OK(attr);
+      EXPECT_OK((*use)->Write(
+          attr->ino, 0,
+          Bytes(sizes[i], std::byte{static_cast<uint8_t>(i + 1)})));
+    }
+    EXPECT_OK((*use)->Sync());
+    return volume;
+  }
+  void UnloadAll() {
+    for (const Json& drive : CatJson("drives.json")) {
+      if (drive["medium"].is_string()) {
+        Run(fmt::format("unload {}", drive["medium"].get<std::string>()));
+      }
+    }
+  }
+  void Restart() {
+    tree_.reset();
+    control_.reset();
+    service_.reset();
+    Start();
+  }
+  uint64_t Loads() {
+    uint64_t loads = 0;
+    for (const Json& drive : CatJson("drives.json")) {
+      loads += drive["loads"].get<uint64_t>();
+    }
+    return loads;
+  }
+};
+
+TEST_F(DeviceCommandsTest, H3_MediaGoInAndOutThroughTheDoor) {
+  const Json in = Run("door put NEW001 new=yes capacity=16777216");
+  EXPECT_EQ(in["element"], 768);
+  Run("format NEW001 name=VOL-N");
+  UnloadAll();
+  EXPECT_EQ(RowOf("door", "medium", "NEW001")["volume"], "VOL-N");
+  // The only import/export element is full.
+  EXPECT_EQ(Fail("door put new=yes").code, Errc::kNoSpace);
+  Run("door take VOL-N");
+  EXPECT_TRUE(RowOf("door", "medium", "NEW001")["element"].is_null());
+  // It is gone, and stays known.
+  EXPECT_EQ(RowOf("media", "volume", "VOL-N")["state"], "removed");
+  EXPECT_EQ(Run("door put NEW001")["element"], 768);
+  EXPECT_EQ(RowOf("media", "volume", "VOL-N")["state"], "resident");
+  Run("import NEW001");
+  EXPECT_OK(service_->volumes().Use(service_->volumes().Find("VOL-N")));
+  EXPECT_EQ(Fail("door put V00001").code, Errc::kExists);
+  EXPECT_EQ(Fail("door take 1024").code, Errc::kInvalidArgument);
+  EXPECT_EQ(Fail("door open").code, Errc::kInvalidArgument);
+}
+
+TEST_F(DeviceCommandsTest, H3_AnOfflineDriveStaysOfflineOverRestarts) {
+  Run("drive offline 256");
+  EXPECT_EQ(RowOf("drives", "address", 256)["online"], false);
+  EXPECT_THAT(*Cat("alerts"), HasSubstr("drive 256"));
+  Run("format V00001 name=VOL-A");
+  EXPECT_EQ(RowOf("drives", "medium", "V00001")["address"], 257);
+  Run("drive offline 257");
+  EXPECT_TRUE(RowOf("drives", "address", 257)["medium"].is_null());
+  const Result<VolumeUse> use =
+      service_->volumes().Use(service_->volumes().Find("VOL-A"));
+  ASSERT_THAT(use.status(), HasErrc(Errc::kOffline));
+  EXPECT_THAT(use.error().message,
+              HasSubstr("drive 256 is offline: taken offline"));
+  Restart();
+  EXPECT_EQ(service_->library().OnlineDrives(), 0u);
+  Run("drive online 257");
+  EXPECT_OK(service_->volumes().Use(service_->volumes().Find("VOL-A")));
+  EXPECT_EQ(Fail("drive offline 999").code, Errc::kNotFound);
+  EXPECT_EQ(Fail("drive ofline 256").code, Errc::kInvalidArgument);
+}
+
+TEST_F(DeviceCommandsTest, H3_AnOfflineLibraryAnswersClearly) {
+  const auto volume = MakeVolume("VOL-A", "V00001", {10});
+  Run("library offline");
+  EXPECT_EQ(CatJson("status.json")["online"], false);
+  EXPECT_THAT(*Cat("alerts"), HasSubstr("vellum library online"));
+  // What is loaded is closed, too; names are shown as ever.
+  while (service_->volumes().loaded(*volume)) std::this_thread::yield();
+  const Result<VolumeUse> use = service_->volumes().Use(volume);
+  ASSERT_THAT(use.status(), HasErrc(Errc::kOffline));
+  EXPECT_THAT(use.error().message, HasSubstr("the library is offline"));
+  EXPECT_OK(volume->Lookup(volume->root(), "f0"));
+  EXPECT_EQ(Fail("load V00002").code, Errc::kOffline);
+  Run("library online");
+  EXPECT_OK(service_->volumes().Use(volume));
+}
+
+TEST_F(DeviceCommandsTest, H3_MediaAreLoadedAndUnloadedByHand) {
+  EXPECT_EQ(Run("load V00002 drive=257")["drive"], 257);
+  EXPECT_EQ(RowOf("drives", "address", 257)["medium"], "V00002");
+  EXPECT_EQ(Run("load V00003")["drive"], 256);
+  EXPECT_EQ(Fail("load V00001").code, Errc::kBusy);
+  EXPECT_EQ(Fail("load V00002").code, Errc::kExists);
+  EXPECT_EQ(Run("unload 257")["element"], 1025);
+  EXPECT_EQ(Run("unload V00003")["element"], 1026);
+  EXPECT_EQ(Fail("unload V00003").code, Errc::kNoMedium);
+  EXPECT_EQ(Fail("load V00001 drive=1024").code, Errc::kInvalidArgument);
+  // A volume in it is committed and closed.
+  const auto volume = MakeVolume("VOL-A", "V00001", {10});
+  Run("unload VOL-A");
+  EXPECT_FALSE(service_->volumes().loaded(*volume));
+}
+
+TEST_F(DeviceCommandsTest, H4_FlagsAreSetShownAndRaiseAlerts) {
+  MakeVolume("VOL-A", "V00001", {10});
+  Run("health set VOL-A nearing-media-life");
+  EXPECT_THAT(*Cat("alerts"), Not(HasSubstr("nearing-media-life")));
+  Run("health set V00001 clean-now note=dusty");
+  Run("health set 257 0x1E");
+  EXPECT_EQ(RowOf("media", "medium", "V00001")["health"],
+            Json({"nearing-media-life", "clean-now"}));
+  EXPECT_EQ(RowOf("drives", "address", 257)["health"], Json({"hardware"}));
+  EXPECT_EQ(CatJson("volumes/VOL-A/info.json")["health"].size(), 2u);
+  EXPECT_THAT(*Cat("alerts"), HasSubstr("clean-now: the drive needs cleaning: "
+                                        "dusty"));
+  EXPECT_THAT(*Cat("alerts"), HasSubstr("drive 257"));
+  EXPECT_EQ(RowOf("health", "object", "drive 257")["flag"], 30);
+  Run("health clear 257");
+  Run("health clear VOL-A clean-now");
+  EXPECT_THAT(*Cat("alerts"), Not(HasSubstr("health clear")));
+  EXPECT_EQ(Fail("health clear V00001 clean-now").code, Errc::kNotFound);
+  EXPECT_THAT(Fail("health set V00001 dirty").message,
+              HasSubstr("known are read-warning (1)"));
+  EXPECT_EQ(Fail("health set V00001").code, Errc::kInvalidArgument);
+}
+
+TEST_F(DeviceCommandsTest, H5_UsageOfEachMediumIsShown) {
+  MakeVolume("VOL-A", "V00001", {100'000});
+  UnloadAll();
+  const Json row = RowOf("usage", "medium", "V00001");
+  EXPECT_EQ(row["volume"], "VOL-A");
+  EXPECT_GE(row["loads"], 1);
+  EXPECT_GT(row["bytes_written"], 100'000);
+  EXPECT_GT(row["bytes_read"], 0);
+  EXPECT_TRUE(row["first_used"].is_string());
+  EXPECT_EQ(RowOf("usage", "medium", "V00002")["loads"], 0);
+  const uint64_t loads = row["loads"];
+  Restart();
+  EXPECT_EQ(RowOf("usage", "medium", "V00001")["loads"], loads);
+  EXPECT_EQ(CatJson("volumes/VOL-A/info.json")["usage"]["loads"], loads);
+}
+
+TEST_F(DeviceCommandsTest, H6_FaultsAreAskedForByCommand) {
+  const auto volume = MakeVolume("VOL-A", "V00001", {50'000});
+  ASSERT_OK_AND_ASSIGN(const Attr attr, volume->Lookup(volume->root(), "f0"));
+  UnloadAll();
+  // A load that fails is told of, and remembered.
+  Run("fault failing-load V00001");
+  EXPECT_EQ(CatJson("faults.json").size(), 1u);
+  EXPECT_THAT(*Cat("alerts"), HasSubstr("1 faults were asked for"));
+  EXPECT_THAT(service_->volumes().Use(volume).status(),
+              HasErrc(Errc::kNotReady));
+  EXPECT_EQ(RowOf("health", "name", "loading-failure")["object"], "V00001");
+  // Sectors that cannot be read, of a medium that is loaded.
+  ASSERT_OK_AND_ASSIGN(VolumeUse use, service_->volumes().Use(volume));
+  const uint64_t sector =
+      volume->record().geometry.partition_first + volume->DataAddress(attr.ino);
+  Run(fmt::format("fault medium-error VOL-A first={} count=2", sector));
+  Bytes data(50'000);
+  EXPECT_THAT(use->Read(attr.ino, 0, data).status(),
+              HasErrc(Errc::kDeviceError));
+  EXPECT_EQ(RowOf("health", "name", "read-failure")["object"], "V00001");
+  Run("fault clear");
+  EXPECT_OK(use->Read(attr.ino, 0, data));
+  EXPECT_EQ(CatJson("faults.json").size(), 0u);
+  use.Release();
+  UnloadAll();
+  Run("fault stuck-transport");
+  EXPECT_THAT(service_->volumes().Use(volume).status(),
+              HasErrc(Errc::kDeviceError));
+  Run("fault clear");
+  EXPECT_THAT(Fail("fault fire").message,
+              HasSubstr("is none of arm-power-cut"));
+  EXPECT_EQ(Fail("fault drive-gone 1024").code, Errc::kInvalidArgument);
+  EXPECT_EQ(Fail("fault power-cut").code, Errc::kNotReady);
+}
+
+TEST_F(DeviceCommandsTest, H6_APowerCutLeavesTheLastCommit) {
+  const auto volume = MakeVolume("VOL-A", "V00001", {10});
+  Run("fault arm-power-cut");
+  ASSERT_OK_AND_ASSIGN(VolumeUse use, service_->volumes().Use(volume));
+  ASSERT_OK_AND_ASSIGN(const Attr made,
+                       use->Create(use->root(), "lost", NewInode()));
+  ASSERT_OK(use->Write(made.ino, 0, Bytes(30'000, std::byte{5})));
+  Run("fault power-cut tear=yes seed=3");
+  EXPECT_FALSE(use->Sync().ok());
+  use.Release();
+  Restart();
+  const auto again = service_->volumes().Find("VOL-A");
+  EXPECT_OK(again->Lookup(again->root(), "f0"));
+  EXPECT_FALSE(again->Lookup(again->root(), "lost").ok());
+  EXPECT_EQ(Run("fsck VOL-A data=yes")["clean"], true);
+}
+
+// --- Recall in order (X5)
+
+TEST_F(DeviceCommandsTest, X5_AStageReadsEveryFileOnceInOneLoadPerVolume) {
+  MakeVolume("VOL-A", "V00001", {3000, 40'000, 10});
+  MakeVolume("VOL-B", "V00002", {70'000, 5});
+  MakeVolume("VOL-C", "V00003", {1});
+  UnloadAll();
+  const uint64_t before = Loads();
+  const std::string list = dir_.Sub("list");
+  WriteFileOrDie(list,
+                 "VOL-B/f1\nVOL-A/f2\nVOL-C\nVOL-A/f0\nVOL-B/f0\nVOL-A/f1\n"
+                 "VOL-A/f1\nVOL-A/none\nNONE/x\n");
+  const Json started = Run("stage list=" + list);
+  EXPECT_EQ(started["files"], 8);  // one of them once, two that fail
+  EXPECT_EQ(started["files_failed"], 2);
+  const StageId id = started["stage"];
+  ASSERT_OK_AND_ASSIGN(const StageRecord done, service_->stages().Wait(id));
+  EXPECT_EQ(done.state, StageState::kDone);
+  EXPECT_EQ(done.files_done, 6u);
+  EXPECT_EQ(done.bytes_done, 3000u + 40'000 + 10 + 70'000 + 5 + 1);
+  EXPECT_EQ(Loads() - before, 3u);
+  const Json row = RowOf("stages", "id", id);
+  EXPECT_EQ(row["state"], "done");
+  EXPECT_EQ(row["percent"], 100);
+  EXPECT_EQ(row["volumes_done"], 3);
+  const Json results = Run(fmt::format("stage results={}", id));
+  EXPECT_TRUE(results["next"].is_null());
+  size_t failed = 0;
+  for (const Json& file : results["files"]) {
+    if (file["result"] == "done") continue;
+    ++failed;
+    EXPECT_EQ(file["result"], "NOT_FOUND") << file;
+  }
+  EXPECT_EQ(failed, 2u);
+  const Json page = Run(fmt::format("stage results={} after=3 limit=2", id));
+  EXPECT_EQ(page["files"].size(), 2u);
+  EXPECT_EQ(page["next"], 5);
+  EXPECT_EQ(Fail("stage cancel=99").code, Errc::kNotFound);
+  EXPECT_EQ(Fail("stage").code, Errc::kInvalidArgument);
+}
+
+TEST_F(DeviceCommandsTest, X5_AStageTellsWhichFilesCannotBeRead) {
+  const auto volume = MakeVolume("VOL-A", "V00001", {5000, 5000});
+  UnloadAll();
+  ASSERT_OK_AND_ASSIGN(const Attr attr, volume->Lookup(volume->root(), "f1"));
+  Run(fmt::format("fault medium-error V00001 first={}",
+                  volume->record().geometry.partition_first +
+                      volume->DataAddress(attr.ino)));
+  const StageId id = Run("stage VOL-A")["stage"];
+  ASSERT_OK_AND_ASSIGN(const StageRecord done, service_->stages().Wait(id));
+  EXPECT_EQ(done.files_done, 1u);
+  EXPECT_EQ(done.files_failed, 1u);
+  const Json results = Run(fmt::format("stage results={}", id));
+  for (const Json& file : results["files"]) {
+    EXPECT_EQ(file["result"],
+              file["path"] == "VOL-A/f1" ? "DEVICE_ERROR" : "done");
+  }
+}
+
+TEST_F(DeviceCommandsTest, X5_AStageIsCancelled) {
+  MakeVolume("VOL-A", "V00001", {5000});
+  UnloadAll();
+  Run("fault slow-load V00001 ms=300");
+  const StageId id = Run("stage VOL-A")["stage"];
+  Run(fmt::format("stage cancel={}", id));
+  ASSERT_OK_AND_ASSIGN(const StageRecord done, service_->stages().Wait(id));
+  EXPECT_EQ(done.state, StageState::kCancelled);
+  EXPECT_EQ(done.files_done, 0u);
+}
+
+TEST_F(DeviceCommandsTest, X5_TheQueueShowsWhoWaits) {
+  const auto a = MakeVolume("VOL-A", "V00001", {10});
+  const auto b = MakeVolume("VOL-B", "V00002", {10});
+  UnloadAll();
+  Run("drive offline 257");
+  ASSERT_OK_AND_ASSIGN(VolumeUse use, service_->volumes().Use(a));
+  std::promise<Status> got;
+  service_->volumes().With(
+      b, [&got](Result<VolumeUse> second) { got.set_value(second.status()); });
+  while (CatJson("queue.json").empty()) std::this_thread::yield();
+  const Json row = RowOf("queue", "volume", "VOL-B");
+  EXPECT_EQ(row["position"], 1);
+  EXPECT_EQ(row["state"], "waiting");
+  EXPECT_EQ(row["priority"], "foreground");
+  EXPECT_EQ(row["operations"], 1);
+  EXPECT_TRUE(row["estimate_seconds"].is_number());
+  EXPECT_THAT(*Cat("queue"), HasSubstr("VOL-B"));
+  use.Release();
+  EXPECT_OK(got.get_future().get());
+  while (!CatJson("queue.json").empty()) std::this_thread::yield();
+}
+
+TEST_F(DeviceCommandsTest, X5_DataHasAnAddressAlsoWhenNothingIsLoaded) {
+  const auto volume = MakeVolume("VOL-A", "V00001", {40'000, 40'000});
+  UnloadAll();
+  ASSERT_OK_AND_ASSIGN(const Attr first, volume->Lookup(volume->root(), "f0"));
+  ASSERT_OK_AND_ASSIGN(const Attr second, volume->Lookup(volume->root(), "f1"));
+  const uint64_t address = volume->DataAddress(first.ino);
+  EXPECT_GT(address, 0u);
+  EXPECT_NE(volume->DataAddress(second.ino), address);
+  // Further on in the file is further on on the medium.
+  EXPECT_EQ(volume->DataAddress(first.ino, 2 * kSectorSize), address + 2);
+  EXPECT_EQ(volume->DataAddress(first.ino, 1 << 20), 0u);
+  EXPECT_EQ(volume->DataAddress(4711), 0u);
+}
+
+TEST_F(DeviceCommandsTest, H2_LibrariesAreServedSideBySide) {
+  const std::string other = dir_.Sub("other");
+  VirtualLibraryOptions geometry;
+  geometry.drives = 3;
+  geometry.media = 1;
+  geometry.capacity = kCapacity;
+  ASSERT_OK(InitVirtualLibrary(other, geometry));
+  const std::string path = LibraryConfigPath(other);
+  std::string text = *ReadWholeFile(path);
+  const size_t at = text.find("lib_num = 0");
+  ASSERT_NE(at, std::string::npos);
+  WriteFileOrDie(path, text.replace(at, 11, "lib_num = 7"));
+  ServiceOptions options;
+  ASSERT_OK_AND_ASSIGN(options.config, ReadLibraryConfig(other));
+  Result<LibraryLock> lock = LibraryLock::Take(other);
+  ASSERT_OK(lock);
+  ASSERT_OK_AND_ASSIGN(const std::unique_ptr<Service> second,
+                       Service::Open(options, std::move(*lock)));
+  ControlTree control(second.get());
+  ASSERT_OK_AND_ASSIGN(const NodeId node,
+                       control.Lookup(kControlRoot, "status.json"));
+  ASSERT_OK_AND_ASSIGN(const std::string status, control.Read(node));
+  EXPECT_EQ(Json::parse(status)["lib_num"], 7);
+  EXPECT_EQ(Json::parse(status)["changer"]["serial"], "VL000007");
+  EXPECT_EQ(Json::parse(status)["drives_online"], 3);
+  EXPECT_EQ(CatJson("status.json")["lib_num"], 0);
+  // Each has media and volumes of its own.
+  ASSERT_OK(second->Execute("format V00001 name=VOL-A"));
+  Run("format V00001 name=VOL-A");
+  EXPECT_EQ(second->volumes().List().size(), 1u);
+  // A second daemon for one library is refused.
+  EXPECT_FALSE(LibraryLock::Take(other).ok());
+}
+
+TEST_F(DeviceCommandsTest, H2_ReloadChangesWhatItCanOrNothing) {
+  const std::string path = LibraryConfigPath(directory());
+  const std::string before = *ReadWholeFile(path);
+  const auto edit = [&](const std::string& from, const std::string& to) {
+    std::string text = *ReadWholeFile(path);
+    const size_t at = text.find(from);
+    ASSERT_NE(at, std::string::npos) << from;
+    WriteFileOrDie(path, text.replace(at, from.size(), to));
+  };
+  EXPECT_EQ(Run("reload")["changed"], Json::array());
+  MakeVolume("VOL-A", "V00001", {10});
+  // A hook that refuses every copy counts from now on.
+  edit("before_copy = \"\"", "before_copy = \"/bin/false\"");
+  edit("generations = 1", "generations = 2");
+  EXPECT_EQ(Run("reload")["changed"], Json({"policy.generations", "hooks"}));
+  ASSERT_OK_AND_ASSIGN(
+      const JobRecord refused,
+      service_->jobs().Wait(Run("copy VOL-A to=V00002")["job"]));
+  EXPECT_EQ(refused.state, JobState::kFailed);
+  EXPECT_EQ(refused.hook, "before_copy");
+  // With a key that wants a restart nothing is changed.
+  edit("before_copy = \"/bin/false\"", "before_copy = \"\"");
+  edit("lib_num = 0", "lib_num = 3");
+  const Error error = Fail("reload");
+  EXPECT_EQ(error.code, Errc::kBusy);
+  EXPECT_THAT(error.message, HasSubstr("library.lib_num"));
+  EXPECT_EQ(CatJson("status.json")["lib_num"], 0);
+  ASSERT_OK_AND_ASSIGN(
+      const JobRecord still,
+      service_->jobs().Wait(Run("copy VOL-A to=V00002")["job"]));
+  EXPECT_EQ(still.state, JobState::kFailed);
+  // Nor with a mistake, which is told with its line.
+  WriteFileOrDie(path, "[policy]\ngenerations = 0\n");
+  EXPECT_THAT(Fail("reload").message,
+              HasSubstr("library.toml:2: policy.generations"));
+  WriteFileOrDie(path, before);
+  Run("reload");
+  ASSERT_OK_AND_ASSIGN(
+      const JobRecord done,
+      service_->jobs().Wait(Run("copy VOL-A to=V00002")["job"]));
+  EXPECT_EQ(done.state, JobState::kDone) << done.message;
+}
+
+}  // namespace
+}  // namespace vellum
