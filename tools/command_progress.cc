@@ -17,7 +17,7 @@ namespace vellum {
 namespace {
 
 // Most commands end sooner, and leave the terminal alone.
-constexpr std::chrono::milliseconds kPoll{300};
+constexpr std::chrono::milliseconds kProgressPoll{300};
 
 std::string Amount(const std::string& unit, uint64_t count) {
   return unit == "bytes" ? FormatBytes(count)
@@ -39,7 +39,7 @@ void Watch(const std::stop_token& stop, const Client& client,
   std::mutex mutex;
   std::condition_variable_any wakes;
   std::unique_lock lock(mutex);
-  while (!wakes.wait_for(lock, stop, kPoll,
+  while (!wakes.wait_for(lock, stop, kProgressPoll,
                          [&stop] { return stop.stop_requested(); })) {
     const Result<Json> rows = client.ReadJson("running.json");
     if (!rows.ok() || !rows->is_array()) continue;  // the command says why
