@@ -35,6 +35,9 @@ LIBRARIES = ["fuse3", "RocksDB", "sgutils2", "CLI11", "GTest"]
 # Folders of headers that belong to the system.
 SYSTEM_FOLDERS = {"sys", "linux", "asm", "netinet", "arpa"}
 
+# Its files are looked at, its folders are not.
+THIRD_PARTY_FOLDER = os.path.join("tests", "third_party")
+
 MACHINE_PATH = re.compile("|".join(
     ["/" + "work/", "/" + "home/[a-z]", "/" + "root/", "/" + "Users/",
      "/" + "mnt/[a-z]"]))
@@ -47,6 +50,8 @@ def files_of(tree):
     """Paths relative to the tree, without what is built or hidden."""
     for folder, folders, names in os.walk(tree):
         at_top = os.path.samefile(folder, tree)
+        if os.path.relpath(folder, tree) == THIRD_PARTY_FOLDER:
+            folders.clear()  # what others wrote has rules of its own
         folders[:] = sorted(
             d for d in folders
             if (not d.startswith(".") or d == ".ci") and d != "__pycache__"

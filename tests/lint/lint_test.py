@@ -42,6 +42,13 @@ class LintTest(unittest.TestCase):
     def test_good_tree_is_clean(self):
         self.assertEqual(self.rules({}), [])
 
+    def test_what_others_wrote_is_theirs(self):
+        code = "#include <zlib/z.h>\n"
+        self.assertEqual(self.rules({
+            "tests/third_party/README.md": "Theirs.\n",
+            "tests/third_party/suite/x.cc": code}), [])
+        self.assertNotEqual(self.rules({"tests/suite/x.cc": code}), [])
+
     def test_include_to_the_right(self):
         found = self.rules({"media/c.cc": SPDX + '#include "index/b.h"\n'})
         self.assertEqual(found, [("media/c.cc", "include")])
