@@ -106,7 +106,7 @@ Status Library::SetDriveOnline(ElementAddress drive, bool online,
   const MediumId medium = impl.MediumInLocked(slot);
   // Who wants it waits until it is home, and gets another drive.
   const bool ours = !medium.empty() && impl.in_transit.insert(medium).second;
-  const auto let_go = [&]() {
+  const auto let_go = [&]() REQUIRES(impl.mu) {
     if (ours) impl.in_transit.erase(medium);
     impl.ChangedLocked();
   };
