@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "fs/medium_info.h"
 
+#include <cstdint>
 #include <map>
 #include <string>
 #include <utility>
@@ -47,6 +48,34 @@ void Follow(const Json& entry, const TimeSpec& time, Contents* contents) {
   }
 }
 
+bool IsTime(const Json& value) {
+  return value.is_array() && value.size() == 2 &&
+         value[0].is_number_integer() && value[1].is_number_unsigned() &&
+         value[1].get<uint64_t>() < 1'000'000'000;
+}
+
+// What a copy noted (copy/backup_medium.h), as the control tree says times and
+// generations. Anything else that the log holds is shown as it stands there.
+Json NoteJson(const Json& entry) {
+  if (!entry.is_object()) return entry;
+  Json shown = entry;
+  for (const char* key : {"started", "ended", "since"}) {
+    const auto time = entry.find(key);
+    if (time == entry.end() || !IsTime(*time)) continue;
+    shown[key] =
+        TimeJson({(*time)[0].get<int64_t>(), (*time)[1].get<uint32_t>()});
+  }
+  const auto lineage = entry.find("lineage");
+  const auto number = entry.find("generation");
+  if (lineage != entry.end() && lineage->is_number_unsigned() &&
+      number != entry.end() && number->is_number_unsigned()) {
+    shown.erase("lineage");
+    shown["generation"] =
+        GenerationJson({lineage->get<uint64_t>(), number->get<uint64_t>()});
+  }
+  return shown;
+}
+
 }  // namespace
 
 Result<Json> DescribeMedium(Medium& medium) {
@@ -79,7 +108,7 @@ Result<Json> DescribeMedium(Medium& medium) {
   Json entries = Json::array();
   Contents contents;
   for (const udf::LogEntry& entry : log) {
-    Json parsed = Json::parse(entry.text, nullptr, false);
+    const Json parsed = Json::parse(entry.text, nullptr, false);
     try {
       if (parsed.is_object()) Follow(parsed, entry.time, &contents);
     } catch (const Json::exception&) {
@@ -87,7 +116,7 @@ Result<Json> DescribeMedium(Medium& medium) {
     }
     entries.push_back({{"time", TimeJson(entry.time)},
                        {"entry", parsed.is_discarded() ? Json(entry.text)
-                                                       : std::move(parsed)}});
+                                                       : NoteJson(parsed)}});
   }
   info["log"] = std::move(entries);
   if (slot.role == udf::Role::kBackup) {

@@ -175,49 +175,17 @@ int Promote(const Cli& cli, const std::string& copy) {
   });
 }
 
-// "2026-01-31T12:00:00Z copy, job=3 method=full …" of one entry that a copy
-// left on its medium. Times inside are said by the line's own.
-std::string LogLine(const Json& line) {
-  const Json time = line.value("time", Json());
-  const Json entry = line.value("entry", Json());
-  if (!entry.is_object()) return entry.dump();
-  std::string text = time.is_string() ? time.get<std::string>() + " " : "";
-  text += entry.value("event", "entry");
-  for (const auto& [key, value] : entry.items()) {
-    if (key == "event" || value.is_array()) continue;
-    text += fmt::format(
-        " {}={}", key,
-        value.is_string() ? value.get<std::string>() : value.dump());
-  }
-  return text;
-}
-
-void PrintMediumInfo(const Cli& cli, const Json& info) {
-  for (const auto& [key, value] : info.items()) {
-    if (key == "log" || key == "directories") continue;
-    cli.out() << fmt::format(
-        "{:<18}{}\n", key,
-        value.is_string() ? value.get<std::string>() : value.dump());
-  }
-  for (const Json& row : info.value("directories", Json::array())) {
-    cli.out() << fmt::format("{:<18}{}\n", "directory", row.dump());
-  }
-  for (const Json& line : info.value("log", Json::array())) {
-    cli.out() << fmt::format("{:<18}{}\n", "log", LogLine(line));
-  }
-}
-
 int ShowBackup(const Cli& cli, const std::string& backup,
                const std::string& image) {
   if (!image.empty()) {
     const Result<Json> info = ImageInfo(image);
     if (!info.ok()) return cli.Fail(info.error());
-    return cli.Done(*info, [&] { PrintMediumInfo(cli, *info); });
+    return cli.Done(*info, [&] { cli.out() << MediumInfoText(*info); });
   }
   return cli.WithDaemon([&](const Client& client) {
     const Result<Json> info = client.Send({"backup-info", Argument(backup)});
     if (!info.ok()) return cli.Fail(info.error());
-    return cli.Done(*info, [&] { PrintMediumInfo(cli, *info); });
+    return cli.Done(*info, [&] { cli.out() << MediumInfoText(*info); });
   });
 }
 

@@ -29,15 +29,7 @@ int ShowImage(const Cli& cli, const std::string& image) {
     cli.out() << info->dump() << '\n';
     return kExitOk;
   }
-  for (const auto& [key, value] : info->items()) {
-    if (key == "log") continue;
-    cli.out() << fmt::format(
-        "{:<18}{}\n", key,
-        value.is_string() ? value.get<std::string>() : value.dump());
-  }
-  for (const Json& entry : info->value("log", Json::array())) {
-    cli.out() << fmt::format("{:<18}{}\n", "log", entry["entry"].dump());
-  }
+  cli.out() << MediumInfoText(*info);
   return kExitOk;
 }
 

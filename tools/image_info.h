@@ -15,6 +15,10 @@ namespace vellum {
 // udf::ReadDescription and udf::ReadControlSlot, with the path.
 Result<Json> ImageInfo(const std::string& path);
 
+// What ImageInfo or `backup-info` answered, for a person: a line for each key
+// and for each entry of the control log.
+std::string MediumInfoText(const Json& info);
+
 // Checks the volume in the image file: the report as `fsck VOL` answers it.
 Result<Json> FsckImage(const std::string& path,
                        const udf::FsckOptions& options);

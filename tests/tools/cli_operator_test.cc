@@ -180,12 +180,15 @@ TEST_F(CliTest, O17_PromoteSaysWhereTheOriginalIs) {
 TEST_F(CliTest, I6_BackupInfoOfAMediumOrAnImage) {
   Answer(R"({"volume":"V00002","owner":"PHOTOS",
              "log":[{"time":"2026-01-31T12:00:00Z","entry":{"event":"copy",
-             "job":3,"method":"full","started":[1,2]}}]})");
+             "job":3,"method":"full","ended":"2026-01-31T12:00:00Z",
+             "generation":{"lineage":"00000000000000ab","number":2}}}]})");
   EXPECT_EQ(Run({"backup-info", "V00002"}), kExitOk);
   EXPECT_EQ(sent_.back(), "backup-info V00002");
   EXPECT_THAT(out_.str(), HasSubstr("owner             PHOTOS\n"));
   EXPECT_THAT(out_.str(),
-              HasSubstr("2026-01-31T12:00:00Z copy job=3 method=full\n"));
+              HasSubstr("2026-01-31T12:00:00Z copy job=3 method=full "
+                        "ended=2026-01-31T12:00:00Z "
+                        "generation=00000000000000ab/2\n"));
   daemon_ = false;
   EXPECT_EQ(Run({"backup-info", "--image", dir_.Sub("none")}), kExitFailed);
   EXPECT_THAT(err_.str(), HasSubstr("none"));

@@ -3,12 +3,15 @@
 #include "tools/image_info.h"
 
 #include <fcntl.h>
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/file.h>
 
 #include <filesystem>
 
+#include "copy/backup_medium.h"
 #include "media/file_util.h"
+#include "media/udf/control.h"
 #include "media/udf/format.h"
 #include "media/virtual_library.h"
 #include "tests/support/status_matchers.h"
@@ -44,6 +47,48 @@ TEST_F(ImageInfoTest, ShowsIdentity) {
   EXPECT_EQ(info["threshold"], 90);
   EXPECT_EQ(info["sectors"], (16 << 20) / 2048);
   EXPECT_FALSE(info.contains("owner"));
+}
+
+// The control log, in JSON and as a person reads it.
+TEST_F(ImageInfoTest, I6_ShowsWhatCopiesNoted) {
+  Format();
+  {
+    ASSERT_OK_AND_ASSIGN(const std::unique_ptr<Medium> medium,
+                         OpenImageFile(image_, /*read_only=*/false));
+    CopyNote note;
+    note.job = 7;
+    note.source = "PRIM";
+    note.method = "full";
+    note.generation = {0xfedcba9876543210, 5};
+    note.started = {1769860800, 1};
+    note.ended = {1769860860, 2};
+    udf::LogEntry odd;  // of nobody that is known
+    odd.text = R"({"event":[1],"ended":"soon","lineage":-1,"generation":2})";
+    uint64_t end = 0;
+    ASSERT_OK_AND_ASSIGN(const udf::VolumeDescription description,
+                         udf::ReadDescription(*medium));
+    ASSERT_OK(udf::AppendControlLog(*medium, description.geometry, &end,
+                                    {EncodeNote(note), odd}));
+    ASSERT_OK(medium->Flush());
+  }
+  ASSERT_OK_AND_ASSIGN(const Json info, ImageInfo(image_));
+  ASSERT_EQ(info["log"].size(), 2u) << info.dump(1);
+  const Json& entry = info["log"][0]["entry"];
+  EXPECT_EQ(entry["started"], "2026-01-31T12:00:00Z");
+  EXPECT_EQ(entry["ended"], "2026-01-31T12:01:00Z");
+  EXPECT_EQ(entry["generation"]["lineage"], "fedcba9876543210");
+  EXPECT_EQ(entry["generation"]["number"], 5);
+  EXPECT_FALSE(entry.contains("lineage"));
+  EXPECT_EQ(info["log"][1]["entry"]["lineage"], -1);
+  const std::string text = MediumInfoText(info);
+  EXPECT_THAT(text, testing::HasSubstr("volume            ORIG\n"));
+  EXPECT_THAT(text,
+              testing::HasSubstr(
+                  "log               2026-01-31T12:01:00Z copy "
+                  "ended=2026-01-31T12:01:00Z generation=fedcba9876543210/5 "
+                  "job=7 method=full source=PRIM started=2026-01-31T12:00:00Z "
+                  "success=true\n"));
+  EXPECT_EQ(text.find('{'), std::string::npos) << text;
 }
 
 TEST_F(ImageInfoTest, BlankImageHoldsNoVolume) {
