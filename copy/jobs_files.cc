@@ -168,9 +168,10 @@ Status Jobs::Impl::CheckFileTarget(CopyRequest* request,
   for (;;) {
     MediumId medium;
     if (request->target.empty()) {
-      TargetChooser::Policy policy;
-      policy.files = true;
-      ASSIGN_OR_RETURN(medium, chooser.Automatic(source, {}, policy));
+      ASSIGN_OR_RETURN(
+          medium, chooser.Automatic(
+                      source, {},
+                      TargetChooser::PolicyOf(*request, options.generations)));
     } else {
       ASSIGN_OR_RETURN(medium, chooser.Named(*request, source));
     }

@@ -93,13 +93,12 @@ Status Jobs::Impl::CheckCopy(const CopyRequest& request, JobId id,
   const TargetChooser chooser(archive, &claims,
                               {options.pool_first, options.pool_last});
   for (;;) {
-    ASSIGN_OR_RETURN(
-        *target,
-        request.target.empty()
-            ? chooser.Automatic(
-                  source, {},
-                  {options.generations, request.mode == CopyMode::kIncremental})
-            : chooser.Named(request, source));
+    ASSIGN_OR_RETURN(*target,
+                     request.target.empty()
+                         ? chooser.Automatic(source, {},
+                                             TargetChooser::PolicyOf(
+                                                 request, options.generations))
+                         : chooser.Named(request, source));
     const Status claimed = claims.Claim(id, ClaimantOf(request), *target);
     if (claimed.ok()) break;
     if (!request.target.empty()) return claimed;

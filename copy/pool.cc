@@ -8,8 +8,10 @@
 #include <tuple>
 #include <vector>
 
+#include "copy/damage_notes.h"
 #include "copy/medium_notes.h"
 #include "copy/shelf.h"
+#include "copy/tracking.h"
 
 namespace vellum {
 
@@ -209,6 +211,37 @@ MediumId TargetChooser::Bound(const PoolBook& pool, const VolumeRecord& source,
   return best;
 }
 
+Result<MediumId> TargetChooser::Incremental(const PoolBook& pool,
+                                            const VolumeRecord& source,
+                                            const std::set<MediumId>& avoid,
+                                            bool newest) const {
+  MediumId best;
+  TimeSpec best_copied;
+  for (const auto& volume : archive_.volumes->List()) {
+    const VolumeRecord record = volume->record();
+    if (!record.location.empty() || avoid.count(record.medium) != 0) continue;
+    ASSIGN_OR_RETURN(const bool tracked,
+                     IsTracked(*archive_.catalog, source, record));
+    if (!tracked || !CheckLoadable(*archive_.library, record.medium).ok()) {
+      continue;
+    }
+    const Result<MediumPlace> place =
+        archive_.library->FindMedium(record.medium);
+    if (!place.ok() || !pool.Contains(*place)) continue;
+    ASSIGN_OR_RETURN(const MediumNote note,
+                     ReadMediumNote(*archive_.catalog, record.medium));
+    ASSIGN_OR_RETURN(const std::string damage,
+                     ReadDamage(*archive_.catalog, record.medium_uuid));
+    if (note.write_once || !damage.empty()) continue;
+    if (best.empty() ||
+        (newest ? best_copied < record.copied : record.copied < best_copied)) {
+      best = record.medium;
+      best_copied = record.copied;
+    }
+  }
+  return best;
+}
+
 bool TargetChooser::HoldsCompleteOf(const VolumeRecord& source,
                                     const MediumId& medium) const {
   const auto volume = archive_.volumes->FindByMedium(medium);
@@ -243,10 +276,26 @@ Result<std::vector<VolumeRecord>> TargetChooser::Generations(
   return complete;
 }
 
+TargetChooser::Policy TargetChooser::PolicyOf(const CopyRequest& request,
+                                              uint32_t generations) {
+  Policy policy;
+  policy.generations = generations;
+  policy.incremental = request.mode == CopyMode::kIncremental;
+  policy.files = request.mode == CopyMode::kFiles;
+  policy.minicopy = request.policy == CopyPolicy::kMinicopy;
+  return policy;
+}
+
 Result<MediumId> TargetChooser::Automatic(const VolumeRecord& source,
                                           const std::set<MediumId>& avoid,
                                           const Policy& policy) const {
   ASSIGN_OR_RETURN(const PoolBook book, ReadPool(*archive_.catalog, range_));
+  if (policy.minicopy && !policy.files) {
+    ASSIGN_OR_RETURN(const MediumId medium,
+                     Incremental(book, source, avoid,
+                                 /*newest=*/policy.generations <= 1));
+    if (!medium.empty()) return medium;
+  }
   const MediumId bound = Bound(book, source, avoid, policy.files);
   if (policy.generations > 1 && !policy.files) {
     ASSIGN_OR_RETURN(const std::vector<VolumeRecord> kept, Generations(source));

@@ -81,11 +81,17 @@ class TargetChooser {
   // A copy of files takes the backup that was made file by file, or an unused
   // medium; other copies leave such a backup alone: what was deleted on the
   // primary is still on it.
+  // For a copy that may be nothing but incremental (`minicopy`) the bound
+  // backups that can take one come first of all: complete, tracked, whole and
+  // loadable; of several the newest, which takes the least, or the oldest where
+  // more than one generation is kept.
   struct Policy {
     uint32_t generations = 1;
     bool incremental = false;
     bool files = false;
+    bool minicopy = false;
   };
+  static Policy PolicyOf(const CopyRequest& request, uint32_t generations);
   Result<MediumId> Automatic(const VolumeRecord& source,
                              const std::set<MediumId>& avoid,
                              const Policy& policy) const;
@@ -98,6 +104,10 @@ class TargetChooser {
                        const MediumId& medium) const;
   Result<MediumId> Unused(const PoolBook& pool, const VolumeRecord& source,
                           const std::set<MediumId>& avoid, bool files) const;
+  // Empty: none can take an incremental copy.
+  Result<MediumId> Incremental(const PoolBook& pool, const VolumeRecord& source,
+                               const std::set<MediumId>& avoid,
+                               bool newest) const;
   MediumId Bound(const PoolBook& pool, const VolumeRecord& source,
                  const std::set<MediumId>& avoid, bool files) const;
 

@@ -25,14 +25,13 @@ Result<MediumId> TargetLoader::Choose(const VolumeRecord& source) {
       {context.options->pool_first, context.options->pool_last});
   const JobRecord record = steps_->job().Record();
   for (;;) {
-    ASSIGN_OR_RETURN(
-        MediumId medium,
-        record.request.target.empty()
-            ? chooser.Automatic(source, *avoid_,
-                                {context.options->generations,
-                                 record.request.mode == CopyMode::kIncremental,
-                                 record.request.mode == CopyMode::kFiles})
-            : chooser.Named(record.request, source));
+    ASSIGN_OR_RETURN(MediumId medium,
+                     record.request.target.empty()
+                         ? chooser.Automatic(source, *avoid_,
+                                             TargetChooser::PolicyOf(
+                                                 record.request,
+                                                 context.options->generations))
+                         : chooser.Named(record.request, source));
     const Status claimed =
         context.claims->Claim(record.id, ClaimantOf(record.request), medium);
     if (claimed.ok()) {

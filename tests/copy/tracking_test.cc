@@ -275,5 +275,49 @@ TEST_F(TrackingTest, A8_WithoutASecondMediumTheOnlyBackupIsNotOverwritten) {
   EXPECT_THAT(jobs_->Submit(Request("PRIM")), HasErrc(Errc::kNoSpace));
 }
 
+TEST_F(TrackingTest, V5_AMinicopyGoesWhereOneIsPossible) {
+  Start(2, 5);
+  MakePrimary(1, "PRIM");
+  Fill("PRIM", 17);
+  for (const int target : {2, 3, 4}) {
+    CopyRequest copy = Request("PRIM");
+    copy.target = Tag(target);
+    Copy(copy);
+    ASSERT_OK(Write("PRIM", "new", Bytes0(target, 300'000)));
+  }
+  CopyRequest small = Request("PRIM", CopyMode::kIncremental);
+  small.policy = CopyPolicy::kMinicopy;
+  // The newest takes the least.
+  EXPECT_EQ(Copy(small).target_medium, Tag(4));
+  // One that is not tracked, or is damaged, cannot take it.
+  ASSERT_OK(StopTracking(archive(), "PRIM", "V00004").status());
+  ASSERT_OK(Write("PRIM", "new", "x"));
+  EXPECT_EQ(Copy(small).target_medium, Tag(3));
+  ASSERT_OK(NoteDamage(catalog_.get(),
+                       volumes_->Find("V00003")->record().medium_uuid,
+                       DamageFinder::kCompare, "bad"));
+  ASSERT_OK(Write("PRIM", "new", "y"));
+  const JobRecord job = Copy(small);
+  EXPECT_EQ(job.target_medium, Tag(2));
+  EXPECT_EQ(job.method, "incremental");
+}
+
+TEST_F(TrackingTest, V5_AMinicopyOfSeveralGenerationsReplacesTheOldest) {
+  job_options_.generations = 2;
+  Start(2, 6);
+  MakePrimary(1, "PRIM");
+  Fill("PRIM", 17);
+  Copy(Request("PRIM"));
+  ASSERT_OK(Write("PRIM", "new", "x"));
+  // Fewer than are kept: an unused medium would come first, but cannot take it.
+  CopyRequest small = Request("PRIM", CopyMode::kIncremental);
+  small.policy = CopyPolicy::kMinicopy;
+  EXPECT_EQ(Copy(small).target_medium, Tag(2));
+  Copy(Request("PRIM"));
+  ASSERT_OK(Write("PRIM", "new", "y"));
+  EXPECT_EQ(Copy(small).target_medium, Tag(2));
+  EXPECT_EQ(Copy(small).target_medium, Tag(3));
+}
+
 }  // namespace
 }  // namespace vellum
