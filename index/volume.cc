@@ -202,7 +202,12 @@ VolumeSpace Volume::Impl::SpaceLocked() const {
     files = files_;
     directories = directories_;
   }
-  const uint64_t limit = space.total_blocks * record_.threshold / 100;
+  // What AllocateData keeps for metadata is not free for data.
+  uint64_t kept = MetadataReserve() + descriptor_blocks_;
+  for (const SpillArea& area : spill_) kept += area.blocks;
+  const uint64_t limit =
+      std::min(space.total_blocks * record_.threshold / 100,
+               space.total_blocks - std::min(kept, space.total_blocks));
   space.free_blocks = limit > used ? limit - used : 0;
   space.inodes = files + directories;
   return space;

@@ -130,6 +130,15 @@ Status Volume::Fallocate(InodeNumber ino, int mode, uint64_t offset,
         size = inode->rec.attr.size;
         is_inline = inode->rec.inline_data;
       }
+      if (keep_size && kind != FALLOC_FL_PUNCH_HOLE &&
+          offset + length > SectorsFor(size) * kSectorSize) {
+        // Readers hold descriptors to the size: what would be kept behind it
+        // could not be written down, and a check of the room is no promise.
+        return Status(Errc::kNotSupported,
+                      fmt::format("{}: nothing is reserved behind the "
+                                  "end of a file",
+                                  impl_->Name()));
+      }
       const uint64_t new_size =
           keep_size ? size : std::max(size, offset + length);
       if (is_inline) RETURN_IF_ERROR(impl_->ConvertInline(inode));
@@ -138,8 +147,6 @@ Status Volume::Fallocate(InodeNumber ino, int mode, uint64_t offset,
       }
       MutexLock lock(&impl_->mu_);
       if (kind != FALLOC_FL_PUNCH_HOLE) {
-        // Descriptors never reach behind the size: what KEEP_SIZE asks for
-        // there is only checked, not kept.
         const uint64_t end = std::min(offset + length, new_size);
         if (end > offset) {
           const uint64_t first = offset / kSectorSize;
@@ -185,15 +192,6 @@ Status Volume::Fallocate(InodeNumber ino, int mode, uint64_t offset,
                 }
               }
             }
-          }
-        }
-        if (keep_size && offset + length > size) {
-          const uint64_t beyond = SectorsFor(offset + length - size);
-          if (impl_->allocator_->free_blocks() <
-              beyond + impl_->MetadataReserve() + impl_->descriptor_blocks_) {
-            return Status(Errc::kNoSpace,
-                          fmt::format("volume {} has no room for {} blocks",
-                                      impl_->record_.id, beyond));
           }
         }
       }

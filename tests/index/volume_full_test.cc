@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // A volume that runs full: what was accepted finds room in a commit, whatever
 // it is. Media without atomic units, and with small and large ones.
+#include <fcntl.h>
 #include <gtest/gtest.h>
+#include <linux/falloc.h>
 
 #include <map>
 #include <memory>
@@ -348,6 +350,61 @@ TEST_P(VolumeFullTest, AFailedCommitIsToldToEveryoneWhoAsks) {
     EXPECT_THAT(volume_->Fsync(file->ino), HasErrc(Errc::kDeviceError)) << i;
   }
   EXPECT_THAT(volume_->CheckNothingToLose(), HasErrc(Errc::kBusy));
+}
+
+// statfs says what can be written, neither more nor less.
+TEST_P(VolumeFullTest, WhatIsFreeCanBeWritten) {
+  Make(32768);
+  for (int round = 0; round < 4; ++round) {
+    const uint64_t free = volume_->Space().free_blocks;
+    ASSERT_GT(free, 1000u) << round;
+    const std::string name = "part" + std::to_string(round);
+    ASSERT_OK_AND_ASSIGN(const Attr file, Create(root_, name));
+    // All of it in the last round, in pieces that leave no gaps.
+    const uint64_t wanted = round == 3 ? free : free / 2;
+    uint64_t written = 0;
+    for (uint64_t step = 256; step > 0;) {
+      const uint64_t n = std::min(step, wanted + 64 - written);
+      if (n == 0) break;
+      const Result<size_t> done =
+          Write(file.ino, written * kSectorSize, n * kSectorSize);
+      if (done.ok()) {
+        written += n;
+        continue;
+      }
+      ASSERT_THAT(done, HasErrc(Errc::kNoSpace));
+      step /= 2;
+    }
+    // A few blocks go to descriptors and to the directory.
+    EXPECT_GE(written + 16, wanted) << round;
+    EXPECT_LE(written, wanted + 64) << round;
+    ASSERT_OK(volume_->Sync());
+    if (round < 3) continue;
+    EXPECT_LE(written, free + 16);
+    EXPECT_LE(volume_->Space().free_blocks, 16u);
+  }
+  Reload();
+  EXPECT_LE(volume_->Space().free_blocks, 16u);
+}
+
+TEST_P(VolumeFullTest, NothingIsReservedBehindTheEndOfAFile) {
+  Make(32768);
+  ASSERT_OK_AND_ASSIGN(const Attr file, Create(root_, "file"));
+  ASSERT_OK(Write(file.ino, 0, 100'000));
+  const uint64_t free = volume_->Space().free_blocks;
+  // Refused, not promised: not even if there is room.
+  EXPECT_THAT(
+      volume_->Fallocate(file.ino, FALLOC_FL_KEEP_SIZE, 50'000, 100'000),
+      HasErrc(Errc::kNotSupported));
+  EXPECT_THAT(
+      volume_->Fallocate(file.ino, FALLOC_FL_KEEP_SIZE | FALLOC_FL_ZERO_RANGE,
+                         0, 200'000),
+      HasErrc(Errc::kNotSupported));
+  EXPECT_EQ(volume_->Space().free_blocks, free);
+  // Up to the end of the last sector it is kept.
+  EXPECT_OK(volume_->Fallocate(file.ino, FALLOC_FL_KEEP_SIZE, 0, 100'352));
+  ASSERT_OK_AND_ASSIGN(const Attr attr, volume_->GetAttr(file.ino));
+  EXPECT_EQ(attr.attr.size, 100'000u);
 }
 
 }  // namespace
