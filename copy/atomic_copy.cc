@@ -61,7 +61,7 @@ Status AtomicCopy::CheckPossible(const OpenedBackup& backup,
   return Status::Ok();
 }
 
-Status AtomicCopy::Write(const CopyNote& note) {
+Status AtomicCopy::Write() {
   RETURN_IF_ERROR(CheckPossible(backup_, *source_));
   const MediumInfo info = target_->Info();
   if (info.write_protected) {
@@ -72,9 +72,7 @@ Status AtomicCopy::Write(const CopyNote& note) {
         Errc::kIncompatible,
         fmt::format("{}: atomic unit of {} sectors", info.name, unit_));
   }
-  const Status note_fits = CheckNoteFits(*target_, backup_.geometry, note);
-  no_room_ = note_fits.Is(Errc::kNoSpace);
-  RETURN_IF_ERROR(note_fits);
+  no_room_ = false;
   hooks_.counters->Begin(source_->regions.count());
   RETURN_IF_ERROR(PumpRegions(
       source_->regions, backup_.geometry.sectors, hooks_.stop,

@@ -48,9 +48,8 @@ class AtomicCopy {
   static Status CheckPossible(const OpenedBackup& backup,
                               const CopySource& source);
 
-  // kNoSpace: the control log is full, or the record has no room. After any
-  // error the backup is unchanged.
-  Status Write(const CopyNote& note);
+  // kNoSpace: the record has no room. After any error the backup is unchanged.
+  Status Write();
   // Reads back what Write wrote (nothing when options.verify is off).
   Status Verify();
   // After an error the backup holds the old generation, or the new one as soon

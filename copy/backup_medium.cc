@@ -111,20 +111,6 @@ udf::LogEntry EncodeNote(const CopyNote& note) {
   return entry;
 }
 
-Status CheckNoteFits(Medium& medium, const udf::Geometry& geometry,
-                     const CopyNote& note) {
-  ASSIGN_OR_RETURN(std::vector<udf::LogEntry> entries,
-                   udf::ReadControlLog(medium, geometry));
-  entries.push_back(EncodeNote(note));
-  const uint64_t needed = udf::ControlLogBytes(entries);
-  const uint64_t room = uint64_t{geometry.log_sectors} * kSectorSize;
-  if (needed <= room) return Status::Ok();
-  return Status(Errc::kNoSpace,
-                fmt::format("the control log of {} is full: {} of {} bytes "
-                            "would be needed; nothing was changed",
-                            medium.Info().name, needed, room));
-}
-
 Status WriteSlotWithNewFloor(Medium& medium, udf::ControlSlot* slot,
                              uint64_t above) {
   // The epoch is only known once the slot is written (another slot may carry a

@@ -43,7 +43,8 @@ struct OpenedBackup {
 // backup again.
 Result<OpenedBackup> OpenBackup(Medium& medium, const udf::ControlSlot& slot);
 
-// What is noted in the control log of the backup when a copy ends (I6).
+// What is noted in the control log of the backup when a copy ends (I6). The log
+// has room for it at any time: it is a ring, and a note is less than 1 KiB.
 struct CopyNote {
   uint64_t job = 0;
   std::string source;  // volume id
@@ -53,11 +54,6 @@ struct CopyNote {
   bool success = true;
 };
 udf::LogEntry EncodeNote(const CopyNote& note);
-
-// kNoSpace when the control log has no room for the note: asked before an old
-// backup is touched (I7).
-Status CheckNoteFits(Medium& medium, const udf::Geometry& geometry,
-                     const CopyNote& note);
 
 // Writes the slot with a floor that leaves out every record of the ring so far:
 // its new epoch plus `above`. Not flushed.

@@ -172,7 +172,7 @@ Result<CopyRunner::Again> CopyRunner::CopyAtomic(
   SetMethod(incremental, source.identity);
   if (staged_) RETURN_IF_ERROR(steps_->Enter(JobState::kWriting));
   const CopyNote note = Note(source.identity, incremental);
-  const Status written = copy.Write(note);
+  const Status written = copy.Write();
   if (!written.ok()) {
     if (!copy.no_room()) return written.error();
     return NoAtomicCommit(target, source, written, !incremental, read_done);

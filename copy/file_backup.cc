@@ -48,14 +48,10 @@ Status FileBackup::StopLooking() {
 Status FileBackup::Check(const FilePlan& plan,
                          const FileWriterOptions& options) {
   const std::string& name = target_->volume_id;
-  uint64_t used_log = 0;
   uint64_t free_blocks = 0;
   if (view_ != nullptr) {
     geometry_ = view_->record().geometry;
     free_blocks = view_->Space().free_blocks;
-    ASSIGN_OR_RETURN(const std::vector<udf::LogEntry> entries,
-                     udf::ReadControlLog(medium(), geometry_));
-    used_log = udf::ControlLogBytes(entries);
   } else {
     ASSIGN_OR_RETURN(geometry_,
                      udf::ComputeGeometry(target_->content.info.sectors));
@@ -63,16 +59,18 @@ Status FileBackup::Check(const FilePlan& plan,
     free_blocks =
         usable - std::min<uint64_t>(usable, geometry_.root_block + 33);
   }
-  const uint64_t room = uint64_t{geometry_.log_sectors} * kSectorSize;
+  // Some of the log is lost where entries do not fit at its end; the rest must
+  // be enough for all that this copy notes, or it would write over its own.
+  const uint64_t room = uint64_t{geometry_.log_sectors} * kSectorSize * 3 / 4;
   const uint64_t needed = NoteBytes(steps_->job().Record(), plan, options);
-  if (used_log + needed > room) {
+  if (needed > room) {
     return Status(
         Errc::kNoSpace,
         fmt::format("the control information of this copy may take {} bytes, "
-                    "and {} of {} in the control log of {} are used: nothing "
-                    "was changed; a full copy onto it (`vellum copy`) empties "
-                    "it",
-                    needed, used_log, room, name));
+                    "and the control log of {} takes {}: nothing was changed; "
+                    "copy fewer directories at once, or the whole volume "
+                    "(`vellum copy`)",
+                    needed, name, room));
   }
   const uint64_t more =
       plan.new_blocks - std::min(plan.new_blocks, plan.replaced_blocks);

@@ -80,11 +80,6 @@ Status FullCopy::Begin() {
   } else {
     slot_.medium_uuid = udf::NewUuid();
   }
-  if (keep_log_ &&
-      !CheckNoteFits(*target_, source_->map->geometry(), {}).ok()) {
-    keep_log_ = false;  // nothing of this backup will be left to tell about
-    slot_.log_end = 0;
-  }
   slot_.format_uuid = source_->identity.format_uuid;
   slot_.volume_id = options_.volume_id;
   slot_.role = udf::Role::kBackup;

@@ -64,20 +64,20 @@ Result<ControlSlot> ReadControlSlot(Medium& medium);
 // for identifiers that do not fit: nothing is written.
 Status WriteControlSlot(Medium& medium, ControlSlot* slot);
 
-// Control log: control information (I6), appended with CRC, 512-byte aligned
-// entries: what a copy did, per job and per directory. `end` = log_end.
+// Control log (I6), a ring of 512-byte aligned entries with CRC: what a copy
+// did, per job and per directory; new ones push out old ones. `end` = log_end.
 struct LogEntry {
   TimeSpec time;
   std::string text;  // one JSON object
 };
 // `*end` is a hint and is set to the true end: entries behind it that the
 // medium holds are found and kept, so a slot older than the log loses nothing.
-// Durable after the next Flush. kNoSpace, said before anything is written:
-// "control log of V is full: …".
+// Durable after the next Flush. kNoSpace, said before anything is written: the
+// entries alone are more than the log holds.
 Status AppendControlLog(Medium& medium, const Geometry& geometry, uint64_t* end,
                         const std::vector<LogEntry>& entries);
-// All entries, found by a scan of the log area: neither the slot nor log_end is
-// needed. Torn and unreadable entries are left out.
+// All that is left, oldest first, found by a scan: neither the slot nor log_end
+// is needed. Entries that are torn, unreadable or half overwritten are missing.
 Result<std::vector<LogEntry>> ReadControlLog(Medium& medium,
                                              const Geometry& geometry);
 // Empties the log: format, and a full copy onto a medium, do this first.

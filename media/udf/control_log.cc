@@ -5,14 +5,18 @@
 //   offset  bytes
 //        0      4  magic "VLOG"
 //        4      4  CRC32C of header and text with these four bytes zero
-//        8      8  log id: random, chosen when the log gets its first entry
+//        8      8  log id: the upper 48 bits are random, chosen when the log
+//        gets
+//                  its first entry; the lower 16 count the laps
 //       16      4  length of the text   20  4  time, nanoseconds
 //       24      8  time, seconds
 //       32         text
 //
-// The log is what a scan finds: valid entries that carry the log id of the
-// first valid one. What cannot be read or is torn is skipped in steps of 512
-// bytes, so a damaged entry hides no other.
+// The log is a ring: an entry that does not fit behind the last one begins the
+// next lap at offset 0, and takes the place of the oldest ones. It is what a
+// scan finds: valid entries with the random bits of the first valid one, of the
+// newest lap and of the one before. What cannot be read, is torn or was written
+// over in part is skipped in steps of 512 bytes, so it hides no other.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -79,10 +83,19 @@ std::optional<FoundEntry> ParseEntry(ConstByteSpan data) {
 }
 
 struct LogScan {
-  std::vector<LogEntry> entries;
-  uint64_t log_id = 0;  // 0: the log is empty
-  uint64_t end = 0;     // behind the last entry
+  std::vector<LogEntry> entries;   // oldest first
+  std::optional<uint64_t> log_id;  // of the newest lap; none: the log is empty
+  uint64_t end = 0;                // behind the last entry of that lap
+  // Where the oldest entry of the lap before begins, behind `end`.
+  std::optional<uint64_t> next_old;
 };
+
+constexpr uint64_t kLapMask = 0xffff;
+
+// The log id of the lap behind this one.
+uint64_t NextLap(uint64_t log_id) {
+  return (log_id & ~kLapMask) | ((log_id + 1) & kLapMask);
+}
 
 // A part that the device cannot read stays zero.
 Result<Bytes> ReadArea(Medium& medium, const Geometry& geometry) {
@@ -111,19 +124,44 @@ Result<Bytes> ReadArea(Medium& medium, const Geometry& geometry) {
 }
 
 LogScan ScanArea(const Bytes& area) {
-  LogScan scan;
-  uint64_t at = 0;
-  while (at < area.size()) {
+  struct Placed {
+    uint64_t at = 0;
+    int16_t lap = 0;  // seen from the first entry's
+    FoundEntry found;
+  };
+  std::vector<Placed> all;
+  int16_t newest = 0;
+  for (uint64_t at = 0; at < area.size();) {
     std::optional<FoundEntry> found =
         ParseEntry(ConstByteSpan(area).subspan(at));
-    if (!found || (scan.log_id != 0 && found->log_id != scan.log_id)) {
+    const uint64_t log = all.empty() ? 0 : all.front().found.log_id;
+    if (!found || (!all.empty() && (found->log_id ^ log) > kLapMask)) {
       at += kEntryAlign;
       continue;
     }
-    scan.log_id = found->log_id;
-    scan.entries.push_back(std::move(found->entry));
+    Placed placed;
+    placed.at = at;
+    if (!all.empty()) placed.lap = static_cast<int16_t>(found->log_id - log);
+    newest = std::max(newest, placed.lap);
     at += found->size;
-    scan.end = at;
+    placed.found = std::move(*found);
+    all.push_back(std::move(placed));
+  }
+  LogScan scan;
+  for (const int lap : {newest - 1, int{newest}}) {
+    for (Placed& placed : all) {
+      if (placed.lap != lap) continue;
+      const uint64_t end = placed.at + placed.found.size;
+      scan.entries.push_back(std::move(placed.found.entry));
+      if (lap != newest) continue;
+      scan.log_id = placed.found.log_id;
+      scan.end = end;
+    }
+  }
+  for (const Placed& placed : all) {
+    if (placed.lap == newest || placed.at < scan.end) continue;
+    scan.next_old = placed.at;
+    break;
   }
   return scan;
 }
@@ -138,31 +176,60 @@ uint64_t ControlLogBytes(const std::vector<LogEntry>& entries) {
 
 Status AppendControlLog(Medium& medium, const Geometry& geometry, uint64_t* end,
                         const std::vector<LogEntry>& entries) {
-  ASSIGN_OR_RETURN(const Bytes area, ReadArea(medium, geometry));
+  ASSIGN_OR_RETURN(Bytes area, ReadArea(medium, geometry));
   const LogScan scan = ScanArea(area);
-  const uint64_t size = LogBytes(geometry);
+  uint64_t at = scan.end;
+  // Behind the last entry that can be read there may be others that cannot. Not
+  // so where those of the lap before are: there the hint is of that lap, too.
   const uint64_t hint = (*end + kEntryAlign - 1) / kEntryAlign * kEntryAlign;
-  const uint64_t start = std::max(std::min(hint, size), scan.end);
-  const uint64_t needed = ControlLogBytes(entries);
-  if (needed > size - start) {
-    return Status(
-        Errc::kNoSpace,
-        fmt::format("control log of {} is full: {} bytes needed, {} of {} used",
-                    medium.Info().name, needed, start, size));
+  if (hint <= area.size() && (!scan.next_old || hint <= *scan.next_old)) {
+    at = std::max(at, hint);
   }
-  *end = start;
+  const uint64_t needed = ControlLogBytes(entries);
+  uint64_t largest = 0;
+  for (const LogEntry& entry : entries) {
+    largest = std::max(largest, PaddedSize(entry.text.size()));
+  }
+  // What the end of the log has no room for leaves a gap there: the newest
+  // entries must not reach the first of them.
+  if (needed > area.size() - at && needed + largest > area.size()) {
+    return Status(Errc::kNoSpace,
+                  fmt::format("{} bytes at once are too much for the control "
+                              "log of {}, which has {}",
+                              needed, medium.Info().name, area.size()));
+  }
+  *end = at;
   if (entries.empty()) return Status::Ok();
-  const uint64_t log_id = scan.log_id != 0 ? scan.log_id : NewLineage();
-  // The sector in which the log ends keeps what it holds: a torn write changes
-  // 512-byte pieces to what they are already.
-  const uint64_t first = start / kSectorSize;
-  Bytes out(area.begin() + static_cast<ptrdiff_t>(first * kSectorSize),
-            area.begin() + static_cast<ptrdiff_t>(start));
-  for (const LogEntry& entry : entries) AppendEntry(entry, log_id, &out);
-  out.resize((out.size() + kSectorSize - 1) / kSectorSize * kSectorSize);
-  RETURN_IF_ERROR(
-      medium.Write(geometry.log_first + first, out).WithContext("control log"));
-  *end = start + needed;
+  uint64_t log_id = scan.log_id.value_or(NewLineage() & ~kLapMask);
+  // Whole sectors are written; what else is in them keeps its bytes: a torn
+  // write changes 512-byte pieces to what they are already.
+  uint64_t first = at;
+  const auto write = [&](uint64_t behind) -> Status {
+    const uint64_t sector = first / kSectorSize;
+    const uint64_t count = (behind + kSectorSize - 1) / kSectorSize - sector;
+    if (count == 0 || behind == first) return Status::Ok();
+    return medium
+        .Write(geometry.log_first + sector,
+               ConstByteSpan(area).subspan(sector * kSectorSize,
+                                           count * kSectorSize))
+        .WithContext("control log");
+  };
+  for (const LogEntry& entry : entries) {
+    Bytes encoded;
+    AppendEntry(entry, log_id, &encoded);
+    if (encoded.size() > area.size() - at) {
+      RETURN_IF_ERROR(write(at));
+      first = at = 0;
+      log_id = NextLap(log_id);
+      encoded.clear();
+      AppendEntry(entry, log_id, &encoded);
+    }
+    std::copy(encoded.begin(), encoded.end(),
+              area.begin() + static_cast<ptrdiff_t>(at));
+    at += encoded.size();
+  }
+  RETURN_IF_ERROR(write(at));
+  *end = at;
   return Status::Ok();
 }
 

@@ -139,7 +139,7 @@ class EngineTest : public testing::Test {
                      udf::ReadControlSlot(*target));
     ASSIGN_OR_RETURN(OpenedBackup opened, OpenBackup(*target, slot));
     AtomicCopy copy(target, std::move(opened), &source, options, Hooks());
-    RETURN_IF_ERROR(copy.Write({}));
+    RETURN_IF_ERROR(copy.Write());
     RETURN_IF_ERROR(copy.Verify());
     const Status committed = copy.Commit({});
     images_ = copy.images();

@@ -266,24 +266,113 @@ TEST_F(ControlLogTest, AppendWithALostEndKeepsWhatIsThere) {
   EXPECT_EQ(lost, 3u * 1024 + 2 * 512);
 }
 
-TEST_F(ControlLogTest, FullLogIsRefusedBeforeAnythingIsWritten) {
+// The numbers of Entries in what is read.
+std::vector<int> NumbersOf(const std::vector<LogEntry>& entries) {
+  std::vector<int> numbers;
+  for (const LogEntry& entry : entries) {
+    numbers.push_back(std::stoi(entry.text.substr(5)));
+  }
+  return numbers;
+}
+
+// Whole, in order and up to `last`; how many.
+size_t ExpectNewest(const std::vector<LogEntry>& entries, int last) {
+  const std::vector<int> numbers = NumbersOf(entries);
+  for (size_t i = 0; i < numbers.size(); ++i) {
+    EXPECT_EQ(numbers[i], last - static_cast<int>(numbers.size() - 1 - i));
+  }
+  return numbers.size();
+}
+
+TEST_F(ControlLogTest, I6_TheNewestEntriesTakeThePlaceOfTheOldest) {
+  const uint64_t size = geometry_.log_sectors * uint64_t{kSectorSize};
+  MemoryMedium medium(8192);
+  uint64_t end = 0;
+  uint64_t before = 0;
+  for (int i = 0; i < 700; ++i) {
+    // One in three knows nothing of the end, one that of the time before.
+    uint64_t hint = i % 3 == 0 ? end : i % 3 == 1 ? 0 : before;
+    before = end;
+    const auto part = Entries(i, 1, 100 + static_cast<size_t>(i) * 37 % 2900);
+    ASSERT_OK(AppendControlLog(medium, geometry_, &hint, part));
+    end = hint;
+    ASSERT_LE(end, size);
+    ASSERT_OK_AND_ASSIGN(const std::vector<LogEntry> read,
+                         ReadControlLog(medium, geometry_));
+    ExpectNewest(read, i);
+    ASSERT_FALSE(HasFailure()) << i;
+    if (i < 200) continue;
+    // Beside the newest ones only what they took in part is missing, and what
+    // did not fit at the end.
+    ASSERT_GE(ControlLogBytes(read), size - 3 * 3072) << i;
+  }
+}
+
+TEST_F(ControlLogTest, I6_ABatchGoesOverTheEndOfTheLog) {
+  MemoryMedium medium(8192);
+  uint64_t end = 0;
+  for (int i = 0; i < 300; i += 30) {
+    ASSERT_OK(AppendControlLog(medium, geometry_, &end, Entries(i, 30, 900)));
+    ASSERT_OK_AND_ASSIGN(const std::vector<LogEntry> read,
+                         ReadControlLog(medium, geometry_));
+    EXPECT_EQ(ExpectNewest(read, i + 29), std::min<size_t>(128, i + 30));
+  }
+}
+
+TEST_F(ControlLogTest, MoreThanTheLogHoldsIsRefusedBeforeAnythingIsWritten) {
   MemoryMediumOptions options;
   options.name = "V00007L1";
   MemoryMedium medium(options);
   uint64_t end = 0;
   const uint64_t size = geometry_.log_sectors * uint64_t{kSectorSize};
-  ASSERT_OK(AppendControlLog(medium, geometry_, &end,
-                             Entries(0, 1, size - 512 - 32)));
-  EXPECT_EQ(end, size - 512);
-  const Status full =
-      AppendControlLog(medium, geometry_, &end, Entries(1, 2, 10));
+  ASSERT_OK(AppendControlLog(medium, geometry_, &end, Entries(0, 2, 10)));
+  // With the gap at the end it would reach its own first entry.
+  const Status full = AppendControlLog(
+      medium, geometry_, &end, Entries(2, static_cast<int>(size / 512), 10));
   EXPECT_THAT(full, HasErrc(Errc::kNoSpace));
-  EXPECT_THAT(full, MessageHas("control log of V00007L1 is full"));
-  EXPECT_EQ(end, size - 512);
-  ASSERT_OK(AppendControlLog(medium, geometry_, &end, Entries(1, 1, 10)));
-  ASSERT_OK_AND_ASSIGN(std::vector<LogEntry> read,
+  EXPECT_THAT(full, MessageHas("control log of V00007L1"));
+  EXPECT_EQ(end, 1024u);
+  ASSERT_OK_AND_ASSIGN(const std::vector<LogEntry> read,
                        ReadControlLog(medium, geometry_));
-  EXPECT_EQ(read.size(), 2u);
+  ExpectTexts(read, Entries(0, 2, 10));
+}
+
+TEST_F(ControlLogTest, I6_CrashesOfAFullLogLoseOnlyTheOldest) {
+  geometry_.log_sectors = 4;  // 8 entries
+  CrashMedium medium;
+  uint64_t end = 0;
+  std::vector<size_t> flushed;
+  for (int i = 0; i < 21; ++i) {
+    ASSERT_OK(AppendControlLog(medium, geometry_, &end, Entries(i, 1, 700)));
+    ASSERT_OK(medium.Flush());
+    flushed.push_back(medium.EventCount());
+  }
+  for (size_t k = 0; k <= medium.EventCount(); ++k) {
+    int durable = 0;
+    while (durable < 21 && flushed[static_cast<size_t>(durable)] <= k) {
+      ++durable;
+    }
+    for (uint64_t seed = 0; seed < 10; ++seed) {
+      auto after =
+          medium.ContentAfterCrash(k, {Unflushed::kTorn, false, false, seed});
+      ASSERT_OK_AND_ASSIGN(const std::vector<LogEntry> read,
+                           ReadControlLog(*after, geometry_));
+      const std::vector<int> numbers = NumbersOf(read);
+      if (durable == 0 && numbers.empty()) continue;
+      ASSERT_FALSE(numbers.empty());
+      ASSERT_GE(numbers.back(), durable - 1) << "k " << k << " seed " << seed;
+      const size_t count = ExpectNewest(read, numbers.back());
+      ASSERT_GE(count, static_cast<size_t>(std::min(durable, 7)));
+      // And the next one goes behind it.
+      uint64_t hint = 0;
+      ASSERT_OK(AppendControlLog(*after, geometry_, &hint,
+                                 Entries(numbers.back() + 1, 1, 700)));
+      ASSERT_OK_AND_ASSIGN(const std::vector<LogEntry> next,
+                           ReadControlLog(*after, geometry_));
+      ExpectNewest(next, numbers.back() + 1);
+      ASSERT_FALSE(HasFailure()) << "k " << k << " seed " << seed;
+    }
+  }
 }
 
 TEST_F(ControlLogTest, DamagedEntryHidesNoOther) {
