@@ -216,11 +216,28 @@ Result<VolumeRecord> Convert(const Archive& archive, const std::string& backup,
                              "name",
                              id, namesake->record().medium, backup)};
   }
-  ASSIGN_OR_RETURN(const Taken taken,
+  ASSIGN_OR_RETURN(Taken taken,
                    Take(archive, known.medium, volume, LeaseMode::kExclusive,
                         "convert " + backup, stop));
   Medium& medium = taken.lease.medium();
   ASSIGN_OR_RETURN(udf::ControlSlot slot, udf::ReadControlSlot(medium));
+  if (slot.medium_uuid == known.medium_uuid &&
+      slot.role == udf::Role::kPrimary && slot.volume_id == id) {
+    // The daemon died between medium and catalog: the rest is done now.
+    // Identify takes an exclusion of its own; the lease keeps others off.
+    taken.exclusion.Release();
+    ASSIGN_OR_RETURN(const std::shared_ptr<Volume> primary,
+                     archive.volumes->Identify(known.medium, medium));
+    if (primary == nullptr) {
+      return Error{
+          Errc::kCorruption,
+          fmt::format("medium {} holds no volume, but its slot says {}",
+                      known.medium, id)};
+    }
+    spdlog::info("medium {}: {} had become the primary {} already",
+                 known.medium, backup, id);
+    return primary->record();
+  }
   if (slot.medium_uuid != known.medium_uuid ||
       slot.role != udf::Role::kBackup || !HoldsTree(slot.state)) {
     return Error{Errc::kInvalidArgument,

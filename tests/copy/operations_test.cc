@@ -105,6 +105,29 @@ TEST_F(JobsTest, I15_FormatWithClearReplacesTheVolume) {
             std::set<std::string>{"new"});
 }
 
+// A daemon dies when the medium says primary and the catalog says backup.
+TEST_F(JobsTest, I8_AConvertThatBrokeOffIsDoneWhenItIsRepeated) {
+  Start(1, 4);
+  MakePrimary(1, "PRIM");
+  Fill("PRIM", 1);
+  Copy(Request("PRIM"));
+  SendAllHome();
+  Close();
+  PrimaryIdentity identity;
+  identity.volume_id = "SECOND";
+  ASSERT_OK(WritePrimarySlot(Content(2), identity));
+  Open();
+  EXPECT_EQ(volumes_->Find("SECOND"), nullptr);
+  ASSERT_OK_AND_ASSIGN(const VolumeRecord record,
+                       Convert(archive(), "V00002", "SECOND"));
+  EXPECT_EQ(record.role, udf::Role::kPrimary);
+  EXPECT_TRUE(record.owner_id.empty());
+  EXPECT_EQ(volumes_->Find("V00002"), nullptr);
+  EXPECT_EQ(ReadFile("SECOND", "file7"), Bytes0(107, 1000 + 7 * 45'000));
+  ASSERT_OK(Write("SECOND", "more", "it is written"));
+  EXPECT_EQ(ReadFile("SECOND", "more"), "it is written");
+}
+
 TEST_F(JobsTest, I8_ConvertMakesABackupAPrimary) {
   Start(1, 4);
   MakePrimary(1, "PRIM");
