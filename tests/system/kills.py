@@ -5,12 +5,15 @@
 After each kill: what is left of the mount is taken away, the daemon is started
 again; both volumes are what they were behind one step of each writer, not
 before its last fsync; fsck finds nothing; and what the catalog shows is what
-another process reads from the image alone.
+another process reads from the image alone. At the end an image from before an
+fsync, and a changed byte, must be noticed.
 VELLUM_ROUNDS (10) rounds; VELLUM_SEED repeats the choices, not the moments.
 """
 
 import errno
+import mmap
 import random
+import shutil
 import sys
 import time
 
@@ -69,6 +72,55 @@ def check_media(library, counts):
             counts.compared += expect_same_trees(library.path(volume), side)
 
 
+def must_fail(what, check):
+    try:
+        check()
+    except (Failure, OSError):
+        return
+    raise Failure(f"{what} was not noticed")
+
+
+def controls(library, writer, counts):
+    """With no daemon running: the same checks find what is wrong."""
+    volume, medium = "ONE", VOLUMES["ONE"]
+    image, spare = library.image(medium), library.image(medium) + ".spare"
+    path = min(writer.log.now.names)
+    library.start()
+    library.tell(f"sync {volume}")
+    library.kill()
+    library.unmount()
+    shutil.copy(image, spare)
+    library.start()
+    marked = writer.random.randbytes(5000)
+    writer.write(path, 0, marked)
+    writer.fsync_path(path, writer.log.now.names[path])
+    library.kill()
+    library.unmount()
+    shutil.copy(image, spare + ".good")
+
+    def check():
+        library.start()
+        try:
+            check_writers([writer], counts)
+        finally:
+            library.kill()
+            library.unmount()
+
+    # The medium as it was before the fsync.
+    shutil.copy(spare, image)
+    must_fail("a lost fsync", check)
+    shutil.copy(spare + ".good", image)
+    with open(image, "r+b") as file, mmap.mmap(file.fileno(), 0) as content:
+        at = content.find(marked[:2048])
+        expect(at >= 0, f"{path} is not on {medium}")
+        while at >= 0:  # in place, and where a record of the journal has it
+            content[at + 1000] ^= 1
+            at = content.find(marked[:2048], at + 1)
+        content.flush()
+    must_fail("a changed byte", check)
+    library.start()
+
+
 def main():
     seed, rounds = seed_and_rounds("kills", 10)
     rng = random.Random(seed)
@@ -94,11 +146,16 @@ def main():
         library.unmount()
         expect(set(library.places().values()) == {1024, 1025},
                f"media are not at home: {library.places()}")
+        controls(library, writers[0], Counts())
+        library.unmount()
     fsyncs = sum(w.fsyncs for w in writers)
     print(f"kills: {counts.kills} kills survived; {counts.steps} steps, "
           f"{fsyncs} fsyncs, {counts.checked_files} files checked, "
           f"{counts.compared} compared with the medium; {counts.lost_steps} "
-          "steps were not durable yet, 0 durable ones lost")
+          "steps were not durable yet, 0 durable ones lost; "
+          + ", ".join(f"{sum(w.write_kinds[kind] for w in writers)} {kind}"
+                      for kind in writers[0].write_kinds)
+          + " writes; a lost fsync and a changed byte made by hand were noticed")
     return 0
 
 

@@ -48,7 +48,7 @@ class Content:
         last = (offset + len(data) - 1) // BLOCK
         old = b"".join(self.blocks[first:last + 1])
         begin = offset - first * BLOCK
-        new = old[:begin] + data + old[begin + len(data):]
+        new = old[:begin] + bytes(data) + old[begin + len(data):]
         return Content(
             self.blocks[:first] + to_blocks(new) + self.blocks[last + 1:],
             max(self.size, offset + len(data)))

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Threads that change files at random and remember every step."""
 
+import errno
+import mmap
 import os
 import random
 import threading
@@ -20,6 +22,7 @@ class Writer:
         self.files, self.size, self.piece = files, size, piece
         self.log = OpLog()
         self.fsyncs = 0
+        self.write_kinds = dict.fromkeys(("direct", "mapped", "allocated"), 0)
         self.thread = None
         self.stopping = threading.Event()
         self.error = None  # an error of a call; expected when a kill was
@@ -52,7 +55,9 @@ class Writer:
     def step(self):
         steps = [(self.overwrite, 10), (self.append, 6), (self.create, 6),
                  (self.truncate, 3), (self.rename, 4), (self.link, 2),
-                 (self.unlink, 3), (self.fsync, 4), (self.fsync_folder, 1)]
+                 (self.unlink, 3), (self.fsync, 4), (self.fsync_folder, 1),
+                 (self.write_direct, 3), (self.write_mapped, 3),
+                 (self.allocate, 1)]
         names = sorted(self.log.now.names)
         if not names:
             return self.create(names)
@@ -96,7 +101,7 @@ class Writer:
             state, number, os.path.dirname(path))
         return self.write(path, 0, self.data(self.piece))
 
-    def write(self, path, offset, data):
+    def write(self, path, offset, data, flags=0):
         number = self.log.now.names[path]
         before = self.log.now.files[number]
         # The kernel cuts a write at pages that it has not cached, so what is
@@ -107,7 +112,7 @@ class Writer:
         content = before.write(offset, data)
 
         def call():
-            fd = os.open(self.at(path), os.O_WRONLY | os.O_CLOEXEC)
+            fd = os.open(self.at(path), os.O_WRONLY | os.O_CLOEXEC | flags)
             try:
                 count = os.pwrite(fd, data, offset)
                 if count != len(data):
@@ -133,6 +138,72 @@ class Writer:
         size = self.content(path).size
         if size + self.piece < self.size:
             self.write(path, size, self.data(self.piece))
+
+    def write_direct(self, names):
+        """Whole pages past the kernel's cache, in place or at the end."""
+        path = self.random.choice(names)
+        pages = self.random.randrange(1, 1 + max(1, self.piece // PAGE))
+        offset = PAGE * self.random.randrange(
+            1 + self.content(path).size // PAGE)
+        if offset + pages * PAGE > self.size:
+            return
+        with mmap.mmap(-1, pages * PAGE) as data:  # aligned
+            data.write(self.random.randbytes(len(data)))
+            self.write_kinds["direct"] += 1
+            self.write(path, offset, data, os.O_DIRECT)
+
+    def write_mapped(self, names):
+        """A store through a shared mapping, within one page, and msync."""
+        path = self.random.choice(names)
+        size = self.content(path).size
+        if size == 0:
+            return
+        page = PAGE * self.random.randrange(-(-size // PAGE))
+        begin = self.random.randrange(page, min(size, page + PAGE))
+        data = self.random.randbytes(
+            self.random.randrange(1, 1 + min(size, page + PAGE) - begin))
+        number = self.log.now.names[path]
+        state = self.with_content(path, self.content(path).write(begin, data))
+
+        def call():
+            fd = os.open(self.at(path), os.O_RDWR | os.O_CLOEXEC)
+            try:
+                # Into the cache: a store into a page that nobody can read any
+                # more is SIGBUS.
+                os.pread(fd, PAGE, page)
+                with mmap.mmap(fd, size) as mapped:
+                    mapped[begin:begin + len(data)] = data
+                    mapped.flush()
+            except OSError as error:
+                # What msync says when the daemon is gone.
+                if error.errno == errno.EIO:
+                    raise OSError(f"{path}: {error}") from error
+                raise
+            finally:
+                os.close(fd)
+
+        self.write_kinds["mapped"] += 1
+        self.change(call, state, number)
+        self.fsyncs += 1
+        self.log.made_durable(self.log.issued)
+
+    def allocate(self, names):
+        """fallocate(2) makes the file longer."""
+        path = self.random.choice(names)
+        size = self.content(path).size + self.random.randrange(1, self.piece)
+        if size > self.size:
+            return
+
+        def call():
+            fd = os.open(self.at(path), os.O_WRONLY | os.O_CLOEXEC)
+            try:
+                os.posix_fallocate(fd, 0, size)
+            finally:
+                os.close(fd)
+
+        self.write_kinds["allocated"] += 1
+        self.change(call, self.with_content(
+            path, self.content(path).truncate(size)), self.log.now.names[path])
 
     def truncate(self, names):
         path = self.random.choice(names)
