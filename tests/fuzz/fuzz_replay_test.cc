@@ -9,6 +9,8 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cstdio>
+#include <cstdlib>
 #include <filesystem>
 #include <random>
 #include <string>
@@ -142,7 +144,13 @@ TEST_P(FuzzReplay, CorpusAndMutations) {
   const std::vector<Bytes> seeds = target.seeds();
   pool.insert(pool.end(), seeds.begin(), seeds.end());
   for (const Bytes& input : seeds) RunOne(target, input);
-  Mutator mutator(static_cast<uint32_t>(GetParam()) + 1);
+  const char* given = std::getenv("VELLUM_SEED");
+  const uint32_t seed =
+      given != nullptr ? static_cast<uint32_t>(std::strtoul(given, nullptr, 0))
+                       : static_cast<uint32_t>(GetParam()) + 1;
+  std::printf("fuzz_replay: %s: VELLUM_SEED=%u, %zu inputs, %d mutations\n",
+              target.name, seed, pool.size(), kMutations);
+  Mutator mutator(seed);
   for (int i = 0; i < kMutations; ++i) RunOne(target, mutator.Mutate(pool));
 }
 
