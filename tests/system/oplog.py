@@ -9,7 +9,9 @@ tuples of blocks, which the states share.
 """
 
 import os
+import time
 
+XATTR = "user.test"
 BLOCK = 16384
 SPARE = 200  # older states that are kept, to tell what a wrong one is
 
@@ -18,26 +20,68 @@ def to_blocks(data):
     return tuple(data[i:i + BLOCK] for i in range(0, len(data), BLOCK))
 
 
-class Content:
-    """The immutable content of a file."""
+class Meta:
+    """Mode, owner, modification time and an extended attribute of a file. A
+    time that the system chose (None) is equal to any."""
 
-    __slots__ = ("blocks", "size")
+    __slots__ = ("mode", "uid", "gid", "mtime", "xattr")
 
-    def __init__(self, blocks=(), size=0):
-        self.blocks, self.size = blocks, size
+    def __init__(self, mode=0o644, uid=0, gid=0, mtime=None, xattr=None):
+        self.mode, self.uid, self.gid = mode, uid, gid
+        self.mtime, self.xattr = mtime, xattr
 
     @staticmethod
-    def of(data):
-        return Content(to_blocks(data), len(data))
+    def of(path):
+        st = os.lstat(path)
+        try:
+            xattr = os.getxattr(path, XATTR)
+        except OSError:
+            xattr = None  # it has none, which the comparison shows
+        return Meta(st.st_mode & 0o7777, st.st_uid, st.st_gid, st.st_mtime_ns,
+                    xattr)
+
+    def but(self, **changed):
+        new = Meta(self.mode, self.uid, self.gid, self.mtime, self.xattr)
+        for name, value in changed.items():
+            setattr(new, name, value)
+        return new
+
+    def __eq__(self, other):
+        return ((self.mode, self.uid, self.gid, self.xattr) ==
+                (other.mode, other.uid, other.gid, other.xattr)
+                and (None in (self.mtime, other.mtime)
+                     or self.mtime == other.mtime))
+
+    def __str__(self):
+        return (f"{self.mode:o} {self.uid}:{self.gid} at {self.mtime} "
+                f"{self.xattr}")
+
+
+class Content:
+    """The immutable content of a file, with its metadata."""
+
+    __slots__ = ("blocks", "size", "meta")
+
+    def __init__(self, blocks=(), size=0, meta=None):
+        self.blocks, self.size, self.meta = blocks, size, meta or Meta()
+
+    @staticmethod
+    def of(data, meta):
+        return Content(to_blocks(data), len(data), meta)
+
+    def with_meta(self, **changed):
+        return Content(self.blocks, self.size, self.meta.but(**changed))
 
     def truncate(self, size):
-        if size >= self.size:
+        if size == self.size:
+            return self.with_meta(mtime=None)
+        if size > self.size:
             return self.write(self.size, bytes(size - self.size))
         full, rest = divmod(size, BLOCK)
         blocks = self.blocks[:full]
         if rest:
             blocks += (self.blocks[full][:rest],)
-        return Content(blocks, size)
+        return Content(blocks, size, self.meta.but(mtime=None))
 
     def write(self, offset, data):
         if offset > self.size:
@@ -51,10 +95,11 @@ class Content:
         new = old[:begin] + bytes(data) + old[begin + len(data):]
         return Content(
             self.blocks[:first] + to_blocks(new) + self.blocks[last + 1:],
-            max(self.size, offset + len(data)))
+            max(self.size, offset + len(data)), self.meta.but(mtime=None))
 
     def __eq__(self, other):
-        return self.size == other.size and self.blocks == other.blocks
+        return (self.size == other.size and self.blocks == other.blocks
+                and self.meta == other.meta)
 
 
 class State:
@@ -85,6 +130,8 @@ class State:
             if a != b:
                 if a.size != b.size:
                     return f"{path}: {a.size} and {b.size} bytes"
+                if a.blocks == b.blocks:
+                    return f"{path}: {a.meta} and {b.meta}"
                 at = next(i for i, (x, y) in enumerate(
                     zip(a.blocks, b.blocks)) if x != y)
                 return f"{path}: the {BLOCK} bytes at {at * BLOCK}"
@@ -103,7 +150,8 @@ def scan(root):
             state.names[os.path.relpath(path, root)] = number
             if number not in state.files:
                 with open(path, "rb") as file:
-                    state.files[number] = Content.of(file.read())
+                    state.files[number] = Content.of(file.read(),
+                                                     Meta.of(path))
     return state
 
 
@@ -117,6 +165,7 @@ class OpLog:
         self.issued = self.confirmed = self.durable = 0
         self.keep = None  # the oldest step that somebody still asks for
         self.next_file = 1
+        self.began, self.ended = {0: 0.0}, {}  # step -> when it could be seen
 
     @property
     def now(self):
@@ -125,10 +174,15 @@ class OpLog:
     def issue(self, state, *touched):
         self.issued += 1
         self.states[self.issued] = state
+        self.began[self.issued] = time.monotonic()
+        self.ended.pop(self.issued, None)
         for what in touched:
             self.touched[what] = self.issued
 
     def confirm(self):
+        now = time.monotonic()
+        for step in range(self.confirmed, self.issued):
+            self.ended.setdefault(step, now)
         self.confirmed = self.issued
 
     def made_durable(self, step):
@@ -145,6 +199,14 @@ class OpLog:
             if step >= oldest:
                 break  # steps are in order
             del self.states[step]
+            self.began.pop(step, None)
+            self.ended.pop(step, None)
+
+    def seen(self, state, first, last):
+        """When each of these steps that led to `state` could be seen."""
+        return [(self.began[step], self.ended.get(step, float("inf")))
+                for step in range(first, last + 1)
+                if not self.states[step].difference(state)]
 
     def find(self, state, first, last):
         """The last of these steps that led to `state`."""
@@ -168,6 +230,7 @@ class OpLog:
                     f"{self.now.difference(state)}")
         for later in range(step + 1, self.issued + 1):
             del self.states[later]
+        self.ended.pop(step, None)
         self.issued = self.confirmed = step
         self.touched = {k: min(v, step) for k, v in self.touched.items()}
         if self.keep is not None:

@@ -4,9 +4,13 @@
 
 Writers change a primary at random while incremental copies of it run; the
 daemon is killed now and then. After every copy the backup is compared in full,
-twice: by `compare`, and by reading every file of the mounted backup, which must
-be what each writer's folder was behind one step between the request of the copy
-and its end. At the end a missed region is made by hand: both must notice it.
+twice: by `compare`, and by reading every file of the mounted backup with its
+mode, owner, time and extended attribute. That must be what each writer's folder
+was, by the writer's own log, behind one step between the request of the copy and
+its end; the primary, which has changed since, is not read for that. Where no kill
+came in between, there must be one instant at which all writers were there: the
+one of the snapshot. At the end a missed region and a missed chmod are made by
+hand, and steps of two instants put together: all must be noticed.
 VELLUM_ROUNDS (20) copies; VELLUM_SEED repeats the choices, not the moments.
 """
 
@@ -38,6 +42,7 @@ class Test:
             Writer(library.path("VOL", f"w{i}"), f"{seed}/{i}", files=6,
                    size=1_500_000, piece=9_000) for i in range(2)]
         self.backup = None
+        self.instants = 0  # copies that were compared with one instant
         self.delay = 0.05  # before a kill, at most
 
     def prepare(self):
@@ -105,9 +110,18 @@ class Test:
         self.counts.copied += row["bytes_copied"]
         return last
 
-    def compare(self, last):
-        """What is wrong with the backup, in two opinions."""
-        wrong = []
+    @staticmethod
+    def one_instant(seen):
+        """Whether some moment is in a stretch of each list."""
+        return any(all(any(begin <= at <= end for begin, end in stretches)
+                       for stretches in seen)
+                   for at in (begin for stretches in seen
+                              for begin, _ in stretches))
+
+    def compare(self, last, in_peace=False):
+        """What is wrong with the backup, in two opinions. `in_peace`: no kill
+        came between."""
+        wrong, seen = [], []
         row = self.library.wait_job(
             self.library.tell(f"compare VOL {self.backup}")["job"])
         if row["state"] != "done":
@@ -117,19 +131,26 @@ class Test:
             for writer, step in zip(self.writers, last):
                 state = scan(os.path.join(side, os.path.basename(writer.root)))
                 first = writer.log.keep
+                seen.append(writer.log.seen(state, first, step))
                 if writer.log.find(state, first, step) is None:
                     wrong.append(
                         f"{writer.root}: not what it was behind a step from "
                         f"{first} to {step}; the last one differs in "
                         f"{writer.log.states[step].difference(state)}")
+        if in_peace and not wrong:
+            self.instants += 1
+            if not self.one_instant(seen):
+                wrong.append(f"the writers' folders are of different instants: "
+                             f"{seen}")
         return wrong
 
     def round(self, number):
         self.start_writers()
         time.sleep(self.rng.uniform(0, 0.2))
+        kills = self.counts.kills
         last = self.copy()
         self.stop_writers()
-        wrong = self.compare(last)
+        wrong = self.compare(last, self.counts.kills == kills)
         for writer in self.writers:
             writer.log.keep = None
             writer.log.forget()
@@ -155,7 +176,7 @@ class Test:
         other = self.writers[1]
         other.write(min(other.log.now.names), 0, other.random.randbytes(5000))
         last = self.copy_in_peace()
-        expect(not self.compare(last), "the backup was wrong already")
+        expect(not self.compare(last, True), "the backup was wrong already")
         self.library.unmount()
         with open(self.library.image("V00001"), "rb") as file:
             primary = file.read()
@@ -173,13 +194,24 @@ class Test:
         self.library.start()
         found = self.compare(last)
         expect(len(found) == 2, f"a missed region was not noticed: {found}")
+        last = self.copy_in_peace(mode="streaming", more="overwrite-last=yes")
+        expect(not self.compare(last, True), "the new backup is wrong")
+        mode = writer.content(path).meta.mode ^ 0o111
+        writer.change_meta(path, lambda at: os.chmod(at, mode), mode=mode)
+        for w in self.writers:
+            w.log.keep = w.log.confirmed
+        found = self.compare([w.log.issued for w in self.writers])
+        expect(len(found) == 1, f"a missed chmod was not noticed: {found}")
+        expect(not self.one_instant([[(1.0, 2.0)], [(2.5, 3.0), (0.0, 0.5)]]),
+               "two instants were taken for one")
 
-    def copy_in_peace(self):
+    def copy_in_peace(self, mode="incremental", more=""):
         for writer in self.writers:
             writer.log.keep = writer.log.confirmed
         row = self.library.wait_job(self.library.tell(
-            f"copy VOL mode=incremental to={self.backup}")["job"])
-        expect(row["state"] == "done" and row["method"] == "incremental",
+            f"copy VOL mode={mode} to={self.backup} {more}")["job"])
+        expect(row["state"] == "done" and (mode != "incremental"
+                                           or row["method"] == mode),
                f"copy: {row}")
         return [writer.log.issued for writer in self.writers]
 
@@ -204,8 +236,9 @@ def main():
     print(f"regions: {counts.copies} copies, {counts.incremental} incremental "
           f"({counts.copied >> 10} KiB), {counts.kills} kills, "
           f"{counts.interrupted} of them while the copy ran; copies with a "
-          f"missed region: {counts.misses}; the missed region made by hand was "
-          "noticed by both comparisons")
+          f"missed region: {counts.misses}; metadata included; {test.instants} "
+          "were compared with one instant of all writers; a region and a chmod "
+          "missed by hand were noticed")
     return 1 if counts.misses else 0
 
 

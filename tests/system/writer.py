@@ -7,7 +7,7 @@ import os
 import random
 import threading
 
-from oplog import Content, OpLog
+from oplog import XATTR, Content, OpLog
 
 FOLDERS = ("d0", "d1")
 PAGE = os.sysconf("SC_PAGE_SIZE")
@@ -57,7 +57,8 @@ class Writer:
                  (self.truncate, 3), (self.rename, 4), (self.link, 2),
                  (self.unlink, 3), (self.fsync, 4), (self.fsync_folder, 1),
                  (self.write_direct, 3), (self.write_mapped, 3),
-                 (self.allocate, 1)]
+                 (self.allocate, 1), (self.set_mode, 2), (self.set_owner, 1),
+                 (self.set_time, 2), (self.set_xattr, 2)]
         names = sorted(self.log.now.names)
         if not names:
             return self.create(names)
@@ -77,9 +78,19 @@ class Writer:
             self.random.choice((1, 17, 2048, limit)) if self.random.random() <
             0.5 else self.random.randrange(1, limit))
 
+    def try_call(self, call):
+        try:
+            call()
+        except OSError as error:
+            # The kernel says so of mapped and direct writes when the daemon is
+            # gone, too: then this call tells.
+            if error.errno == errno.EIO:
+                os.statvfs(self.root)
+            raise
+
     def change(self, call, state, *touched):
         self.log.issue(state, *touched)
-        call()
+        self.try_call(call)
         self.log.confirm()
 
     def with_content(self, path, content):
@@ -174,11 +185,6 @@ class Writer:
                 with mmap.mmap(fd, size) as mapped:
                     mapped[begin:begin + len(data)] = data
                     mapped.flush()
-            except OSError as error:
-                # What msync says when the daemon is gone.
-                if error.errno == errno.EIO:
-                    raise OSError(f"{path}: {error}") from error
-                raise
             finally:
                 os.close(fd)
 
@@ -211,6 +217,36 @@ class Writer:
         self.change(lambda: os.truncate(self.at(path), size),
                     self.with_content(path, self.content(path).truncate(size)),
                     self.log.now.names[path])
+
+    # --- Metadata
+
+    def change_meta(self, path, call, **changed):
+        self.change(lambda: call(self.at(path)), self.with_content(
+            path, self.content(path).with_meta(**changed)),
+                    self.log.now.names[path])
+
+    def set_mode(self, names):
+        mode = 0o600 | self.random.randrange(0o1000)
+        self.change_meta(self.random.choice(names),
+                         lambda path: os.chmod(path, mode), mode=mode)
+
+    def set_owner(self, names):
+        uid, gid = (self.random.randrange(1, 60000) for _ in range(2))
+        self.change_meta(self.random.choice(names),
+                         lambda path: os.chown(path, uid, gid), uid=uid,
+                         gid=gid)
+
+    def set_time(self, names):
+        when = self.random.randrange(10**15, 4 * 10**18)
+        self.change_meta(self.random.choice(names),
+                         lambda path: os.utime(path, ns=(when, when)),
+                         mtime=when)
+
+    def set_xattr(self, names):
+        value = self.random.randbytes(self.random.randrange(1, 200))
+        self.change_meta(self.random.choice(names),
+                         lambda path: os.setxattr(path, XATTR, value),
+                         xattr=value)
 
     def remove_name(self, state, path):
         number = state.names.pop(path)
@@ -247,11 +283,15 @@ class Writer:
     def fsync_path(self, path, what):
         # Steps of one thread: none can come in between.
         step = self.log.touched.get(what, 0)
-        fd = os.open(self.at(path), os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            os.fsync(fd)
-        finally:
-            os.close(fd)
+
+        def call():
+            fd = os.open(self.at(path), os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                os.fsync(fd)
+            finally:
+                os.close(fd)
+
+        self.try_call(call)
         self.fsyncs += 1
         self.log.made_durable(step)
 
