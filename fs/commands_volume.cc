@@ -2,6 +2,7 @@
 // Commands about one volume.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
 #include <optional>
 
@@ -24,11 +25,22 @@ Result<Json> SyncVolumes(Service& service, const CommandLine& line,
   }
   ASSIGN_OR_RETURN(const std::shared_ptr<Volume> volume,
                    FindVolume(service, line.args[0]));
-  // A volume that is not loaded was committed when it was detached.
-  if (service.volumes().loaded(*volume)) {
+  // What a close could not commit is told once; all that was lost together.
+  const std::string prefix = fmt::format("volume {}:", volume->id());
+  const auto lost = [&service, &prefix] {
+    const std::vector<std::string> lines = service.volumes().lost();
+    return std::any_of(lines.begin(), lines.end(),
+                       [&prefix](const std::string& text) {
+                         return text.starts_with(prefix);
+                       });
+  };
+  // One that is being closed may yet do so, or lose something: it is loaded
+  // again behind that. Others were committed when they were closed.
+  if (!lost() && (service.volumes().loaded(*volume) || volume->attached())) {
     ASSIGN_OR_RETURN(VolumeUse use, service.volumes().Use(volume, stop));
     RETURN_IF_ERROR(use->Sync());
   }
+  if (lost()) RETURN_IF_ERROR(service.volumes().SyncAll());
   return Json{{"volume", volume->id()},
               {"generation", GenerationJson(volume->generation())}};
 }

@@ -199,8 +199,11 @@ void Fsync(fuse_req_t req, fuse_ino_t ino, int, fuse_file_info*) {
     const Result<VolumeInode> inode = FindInode(fs, ino);
     if (!inode.ok()) return request->Fail(inode.error());
     const Volume& volume = *inode->shown->volume;
-    // What is not loaded was committed when it was detached: no robot moves.
-    if (!fs.volumes->loaded(volume) && !volume.dirty()) return request->Ok();
+    // What is not loaded was committed when it was detached, or is lost: no
+    // robot moves.
+    if (!fs.volumes->loaded(volume) && !volume.dirty()) {
+      return ReplyStatus(request, inode->shown->volume->Fsync(inode->ino));
+    }
     WithVolume(request, inode->shown,
                [request, ino = inode->ino](VolumeUse& use) {
                  ReplyStatus(request, use->Fsync(ino));

@@ -289,7 +289,17 @@ Status Volume::Sync() {
 Status Volume::Fsync(InodeNumber ino) {
   {
     MutexLock lock(&impl_->mu_);
-    const LiveInode* inode = impl_->FindLive(ino);
+    const auto live = impl_->inodes_.find(ino);
+    LiveInode* const inode =
+        live == impl_->inodes_.end() ? nullptr : live->second.get();
+    if (inode != nullptr && inode->loss_untold) {
+      inode->loss_untold = false;
+      return Status(Errc::kDeviceError,
+                    fmt::format("volume {}: changes were lost since the file "
+                                "was opened",
+                                impl_->record_.id));
+    }
+    if (!impl_->attached_) return Status::Ok();
     const bool names = impl_->names_.count(ino) != 0;
     const bool waits = inode != nullptr && (inode->dirty || inode->in_commit);
     if (!waits && !names && impl_->broken_.ok()) return Status::Ok();

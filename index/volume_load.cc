@@ -482,10 +482,25 @@ Status Volume::Detach() {
   impl.dir_images_.clear();
   impl.dir_images_order_.clear();
   impl.base_offsets_.clear();
+  const bool loses =
+      !impl.broken_.ok() && (impl.DirtyLocked() || impl.LeftBehindLocked());
+  uint64_t lost = impl.removed_.size();
   for (auto it = impl.inodes_.begin(); it != impl.inodes_.end();) {
-    it = it->second->opens == 0 ? impl.inodes_.erase(it) : std::next(it);
+    LiveInode& inode = *it->second;
+    if (inode.dirty || inode.in_commit) ++lost;
+    if (loses && inode.opens > 0) inode.loss_untold = true;
+    it = inode.opens == 0 ? impl.inodes_.erase(it) : std::next(it);
   }
   if (impl.broken_.ok()) return status;
+  if (loses) {
+    status = Status(
+        Errc::kDeviceError,
+        fmt::format("medium {} has nothing newer than generation {}, {} {} "
+                    "changed after it: {}",
+                    impl.record_.medium, impl.committed_, lost,
+                    lost == 1 ? "file or directory" : "files and directories",
+                    impl.broken_.error().message));
+  }
   // What did not commit is gone: the catalog shows the last commit.
   ++impl.tree_version_;
   impl.names_.clear();

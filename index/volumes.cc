@@ -407,15 +407,27 @@ Status Volumes::Impl::Forget(const Volume& volume) {
 
 Status Volumes::Impl::SyncAll() {
   std::vector<VolumeUse> uses;
+  std::vector<std::string> lost;
   {
     MutexLock lock(&mu_);
-    for (const auto& entry : by_index_) {
-      VolumeSlot& slot = *entry.second;
-      if (slot.phase == SlotPhase::kLoaded)
-        uses.push_back(BeginUseLocked(slot));
+    const auto slots = by_index_;
+    for (const auto& [index, slot] : slots) {
+      // Its close commits, or loses what it had.
+      const uint64_t attempt = slot->attempt;
+      while (slot->phase == SlotPhase::kClosing && slot->attempt == attempt) {
+        changed_.Wait(&mu_);
+      }
+      if (slot->phase == SlotPhase::kLoaded) {
+        uses.push_back(BeginUseLocked(*slot));
+      }
     }
+    lost.swap(lost_);
   }
   Status first;
+  if (!lost.empty()) {
+    first =
+        Status(Errc::kDeviceError, fmt::format("{}", fmt::join(lost, "; ")));
+  }
   for (VolumeUse& use : uses) {
     const Status status =
         use->Sync().WithContext(fmt::format("volume {}", use->id()));

@@ -198,11 +198,11 @@ class Volumes {
   // known all the same, and the error says why.
   Result<std::shared_ptr<Volume>> Identify(const MediumId& id, Medium& medium);
 
-  // Commits every loaded volume; the first error, after all were tried.
+  // Commits all loaded volumes; the first error, after all. lost() comes first.
   Status SyncAll();
   // Detaches everything; parked operations get kAborted. Idempotent.
   void Shutdown();
-  // Volumes that were closed without their last changes, each with the reason.
+  // Volumes closed without their last changes, and why; SyncAll empties this.
   std::vector<std::string> lost() const;
 
  private:

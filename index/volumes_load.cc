@@ -446,13 +446,14 @@ void Volumes::Impl::Close(const SlotPtr& slot) {
     spdlog::error("volume {}: closing it failed{}: {}", volume->id(),
                   lost ? ", changes are lost" : "", status.ToString());
   }
-  ReleaseLease(slot);
-  MutexLock lock(&mu_);
   if (lost) {
+    MutexLock lock(&mu_);
     lost_.push_back(
         fmt::format("volume {}: changes since its last commit are lost: {}",
                     slot->id, status.error().message));
   }
+  ReleaseLease(slot);
+  MutexLock lock(&mu_);
   slot->close_error = Status::Ok();
   slot->phase = SlotPhase::kUnloaded;
   AdvanceLocked(slot);

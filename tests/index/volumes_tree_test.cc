@@ -100,6 +100,55 @@ TEST_F(TreeReplacedTest, ATreeThatIsReadAnewIsTold) {
   EXPECT_EQ(volumes_->change_count(), count + 1);
 }
 
+TEST_F(TreeReplacedTest, WhatWasLostIsToldOnceByTheNextSync) {
+  Start(1, 2, Options());
+  const auto volume = MakeVolume("V00001", "ALPHA");
+  const auto other = MakeVolume("V00002", "BETA");
+  InodeNumber kept = 0;
+  {
+    ASSERT_OK_AND_ASSIGN(VolumeUse use, volumes_->Use(volume));
+    ASSERT_OK(MakeAndSync(use, "kept"));
+    kept = use->Lookup(use->root(), "kept")->ino;
+    ASSERT_OK(use->Open(kept));
+    fail_at_ = static_cast<int>(CommitStep::kDataWritten);
+    EXPECT_FALSE(MakeAndSync(use, "lost").ok());
+    fail_at_ = kNoStep;
+  }
+  // The only drive goes to another volume, and what waited with the medium.
+  ASSERT_OK(volumes_->Use(other));
+  ASSERT_FALSE(volumes_->loaded(*volume));
+  const Status told = volumes_->SyncAll();
+  EXPECT_THAT(told, HasErrc(Errc::kDeviceError));
+  for (const char* part :
+       {"volume ALPHA: changes since its last commit are lost",
+        "medium V00001 has nothing newer than generation", "2 files"}) {
+    EXPECT_THAT(told, MessageHas(part));
+  }
+  EXPECT_TRUE(volumes_->lost().empty());
+  EXPECT_OK(volumes_->SyncAll());
+  // Who had a file open hears of it, once, by fsync; loaded again or not.
+  EXPECT_THAT(volume->Fsync(kept), HasErrc(Errc::kDeviceError));
+  EXPECT_OK(volume->Fsync(kept));
+  volume->Close(kept);
+  // The same with the volume loaded again before anybody asks.
+  {
+    ASSERT_OK_AND_ASSIGN(VolumeUse use, volumes_->Use(volume));
+    ASSERT_OK(use->Open(kept));
+    fail_at_ = static_cast<int>(CommitStep::kDataWritten);
+    EXPECT_FALSE(MakeAndSync(use, "lost").ok());
+    fail_at_ = kNoStep;
+  }
+  ASSERT_OK(volumes_->Use(other));
+  {
+    ASSERT_OK_AND_ASSIGN(VolumeUse use, volumes_->Use(volume));
+    EXPECT_THAT(use->Fsync(kept), HasErrc(Errc::kDeviceError));
+    EXPECT_OK(use->Fsync(kept));
+    use->Close(kept);
+  }
+  EXPECT_THAT(volumes_->SyncAll(), MessageHas("volume ALPHA"));
+  EXPECT_OK(volumes_->SyncAll());
+}
+
 TEST_F(TreeReplacedTest, WhatAFrozenVolumeLosesIsTold) {
   Start(1, 2, Options());
   const auto volume = MakeVolume("V00001", "ALPHA");

@@ -288,5 +288,46 @@ TEST_F(DataTest, ListingWhileNamesChange) {
   for (const int times : seen) EXPECT_EQ(times, 1);
 }
 
+class OneDriveDataTest : public MountFixture {
+ protected:
+  Geometry geometry() const override {
+    Geometry geometry;
+    geometry.drives = 1;
+    return geometry;
+  }
+};
+
+// As Linux does with pages that it could not write.
+TEST_F(OneDriveDataTest, FsyncAndSyncTellOnceWhatWasLost) {
+  Run("format V00001 name=ALPHA");
+  Run("format V00002 name=BETA");
+  WriteFileOrDie(At("ALPHA/file"), "old");
+  Run("sync");
+  const int fd = open(At("ALPHA/file").c_str(), O_RDWR | O_CLOEXEC);
+  ASSERT_GE(fd, 0) << errno;
+  Run("fault medium-error V00001 first=352 count=256 access=write");
+  ASSERT_EQ(pwrite(fd, "new", 3, 0), 3);
+  EXPECT_EQ(ErrnoAfter(fsync(fd)), EIO);
+  EXPECT_NE(Tell("sync ALPHA").err, 0);
+  Run("fault clear");
+  // The only drive is needed for another volume.
+  WriteFileOrDie(At("BETA/file"), "other");
+  const Answer told = Tell("sync ALPHA");
+  EXPECT_EQ(told.err, EIO);
+  const std::string message = told.json.dump();
+  EXPECT_NE(
+      message.find("volume ALPHA: changes since its last commit are lost"),
+      std::string::npos)
+      << message;
+  EXPECT_NE(message.find("medium V00001 has nothing newer"), std::string::npos)
+      << message;
+  EXPECT_EQ(Tell("sync ALPHA").err, 0);
+  EXPECT_EQ(Tell("sync").err, 0);
+  EXPECT_EQ(ErrnoAfter(fsync(fd)), EIO);
+  EXPECT_EQ(ErrnoAfter(fsync(fd)), 0);
+  close(fd);
+  EXPECT_EQ(ReadFileOrDie(At("ALPHA/file")), "old");
+}
+
 }  // namespace
 }  // namespace vellum

@@ -23,10 +23,13 @@ section "it is torn out, and another one put in: nothing is written there"
 check "tear out" ask_host tear-out
 check "insert" ask_host insert 1
 # Either it was noticed already, and nothing is accepted, or what was accepted
-# cannot be committed, which whoever asks is told.
-if cp "$work/data" "$mnt/ORIGINAL/second" 2>"$work/said" &&
-  vellum sync ORIGINAL >>"$work/said" 2>&1; then
-  fail "written to another medium: $(cat "$work/said")"
+# cannot be committed, which the next sync tells, whenever it comes: it names
+# the volume.
+if cp "$work/data" "$mnt/ORIGINAL/second" 2>"$work/said"; then
+  if vellum sync ORIGINAL >>"$work/said" 2>&1; then
+    fail "written to another medium: $(cat "$work/said")"
+  fi
+  grep -q ORIGINAL "$work/said" || fail "not said of what: $(cat "$work/said")"
 fi
 checks=$((checks + 1))
 cat "$work/said"
