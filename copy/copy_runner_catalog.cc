@@ -7,6 +7,7 @@
 #include "copy/copy_runner.h"
 #include "copy/damage_notes.h"
 #include "copy/medium_notes.h"
+#include "copy/own_generations.h"
 #include "copy/tracking.h"
 
 namespace vellum {
@@ -111,6 +112,15 @@ Status CopyRunner::Record(LoadedTarget* target, const CopySource& source,
     steps_->Log(label);
     reminder += "; " + label;
   }
+  ASSIGN_OR_RETURN(MediumNote note,
+                   ReadMediumNote(*archive.catalog, target->medium));
+  if (!note.replaced.empty()) {
+    reminder += "; " + note.replaced;
+    note.was_replaced = fmt::format("{}; job {} wrote {} anew", note.replaced,
+                                    steps_->job().id(), record.id);
+    note.replaced.clear();
+    RETURN_IF_ERROR(WriteMediumNote(archive.catalog, target->medium, note));
+  }
   steps_->job().Update([&](JobRecord* job) {
     job->message = fmt::format("{} generation {} is on {} (medium {}), {}",
                                source.identity.volume_id,
@@ -154,7 +164,9 @@ Result<std::string> CopyRunner::SettleTracking(const VolumeRecord& backup) {
 }
 
 Status CopyRunner::ReleaseOldGenerations() {
-  const uint32_t kept = steps_->context().options->generations;
+  ASSIGN_OR_RETURN(const uint32_t kept,
+                   KeptGenerations(*steps_->archive().catalog, source_record_,
+                                   steps_->context().options->generations));
   if (kept < 2 || !request_.target.empty()) return Status::Ok();
   const TargetChooser chooser(steps_->archive(), steps_->context().claims,
                               {steps_->context().options->pool_first,

@@ -79,6 +79,12 @@ Result<std::string> Look(const Archive& archive, const MediumId& id,
   }
   RETURN_IF_ERROR(
       NoteMediumContent(archive.catalog, id, content, medium.Info()));
+  ASSIGN_OR_RETURN(MediumNote seen, ReadMediumNote(*archive.catalog, id));
+  if (!seen.replaced.empty() || !seen.was_replaced.empty()) {
+    seen.replaced.clear();
+    seen.was_replaced.clear();
+    RETURN_IF_ERROR(WriteMediumNote(archive.catalog, id, seen));
+  }
   if (content == udf::MediumContent::kBlank) return std::string("blank");
   if (content == udf::MediumContent::kForeign) return std::string("foreign");
   if (trust == Trust::kMedium && known != nullptr) {
@@ -114,8 +120,9 @@ std::optional<std::string> FoundOnShelf(const Archive& archive,
 }
 
 bool IsKnown(const Archive& archive, const MediumId& id) {
-  if (archive.volumes->FindByMedium(id) != nullptr) return true;
   const Result<MediumNote> note = ReadMediumNote(*archive.catalog, id);
+  if (note.ok() && !note->unreadable.empty()) return false;
+  if (archive.volumes->FindByMedium(id) != nullptr) return true;
   return note.ok() && (note->found == "blank" || note->found == "foreign");
 }
 
@@ -168,6 +175,10 @@ Status MediaReader::Read(const MediumPlace& place) {
   Result<std::string> found =
       Look(archive_, place.id, trust_, stop_, &conflicts);
   row.found = found.ok() ? *found : found.error().ToString();
+  if (!found.ok() && conflicts.empty() && !stop_.stop_requested()) {
+    RETURN_IF_ERROR(
+        NoteUnreadable(archive_.catalog, place.id, found.error().message));
+  }
   if (!place.loaded) {
     const Status home = archive_.library->SendHome(place.id);
     // In use again: it goes home when its drive is needed.

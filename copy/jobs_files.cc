@@ -168,10 +168,9 @@ Status Jobs::Impl::CheckFileTarget(CopyRequest* request,
   for (;;) {
     MediumId medium;
     if (request->target.empty()) {
-      ASSIGN_OR_RETURN(
-          medium, chooser.Automatic(
-                      source, {},
-                      TargetChooser::PolicyOf(*request, options.generations)));
+      ASSIGN_OR_RETURN(const TargetChooser::Policy policy,
+                       chooser.PolicyOf(*request, source, options.generations));
+      ASSIGN_OR_RETURN(medium, chooser.Automatic(source, {}, policy));
     } else {
       ASSIGN_OR_RETURN(medium, chooser.Named(*request, source));
     }

@@ -93,12 +93,11 @@ Status Jobs::Impl::CheckCopy(const CopyRequest& request, JobId id,
   const TargetChooser chooser(archive, &claims,
                               {options.pool_first, options.pool_last});
   for (;;) {
-    ASSIGN_OR_RETURN(*target,
-                     request.target.empty()
-                         ? chooser.Automatic(source, {},
-                                             TargetChooser::PolicyOf(
-                                                 request, options.generations))
-                         : chooser.Named(request, source));
+    ASSIGN_OR_RETURN(const TargetChooser::Policy policy,
+                     chooser.PolicyOf(request, source, options.generations));
+    ASSIGN_OR_RETURN(*target, request.target.empty()
+                                  ? chooser.Automatic(source, {}, policy)
+                                  : chooser.Named(request, source));
     const Status claimed = claims.Claim(id, ClaimantOf(request), *target);
     if (claimed.ok()) break;
     if (!request.target.empty()) return claimed;

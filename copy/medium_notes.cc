@@ -39,6 +39,9 @@ Result<MediumNote> ReadMediumNote(const Catalog& catalog, const MediumId& id) {
     note.problem = j.value("problem", "");  // none in older catalogs
     note.write_once = j.value("write_once", false);
     note.clearing = j.value("clearing", "");
+    note.unreadable = j.value("unreadable", "");
+    note.replaced = j.value("replaced", "");
+    note.was_replaced = j.value("was_replaced", "");
     return note;
   } catch (const std::exception& e) {
     return Error{Errc::kCorruption,
@@ -48,13 +51,26 @@ Result<MediumNote> ReadMediumNote(const Catalog& catalog, const MediumId& id) {
 
 Status WriteMediumNote(Catalog* catalog, const MediumId& id,
                        const MediumNote& note) {
-  const nlohmann::json json = {
-      {"found", note.found},           {"sectors", note.sectors},
-      {"freed", note.freed},           {"problem", note.problem},
-      {"write_once", note.write_once}, {"clearing", note.clearing}};
+  const nlohmann::json json = {{"found", note.found},
+                               {"sectors", note.sectors},
+                               {"freed", note.freed},
+                               {"problem", note.problem},
+                               {"write_once", note.write_once},
+                               {"clearing", note.clearing},
+                               {"unreadable", note.unreadable},
+                               {"replaced", note.replaced},
+                               {"was_replaced", note.was_replaced}};
   CatalogBatch batch;
   batch.PutRow(kNoteTable, id, json.dump());
   return catalog->Write(batch, Sync::kYes);
+}
+
+Status NoteUnreadable(Catalog* catalog, const MediumId& id,
+                      const std::string& why) {
+  ASSIGN_OR_RETURN(MediumNote note, ReadMediumNote(*catalog, id));
+  if (note.unreadable == why) return Status::Ok();
+  note.unreadable = why;
+  return WriteMediumNote(catalog, id, note);
 }
 
 Status NoteMediumContent(Catalog* catalog, const MediumId& id,
@@ -62,13 +78,15 @@ Status NoteMediumContent(Catalog* catalog, const MediumId& id,
   const bool write_once = info.medium_class == MediumClass::kWriteOnce;
   ASSIGN_OR_RETURN(MediumNote note, ReadMediumNote(*catalog, id));
   if (note.found == ContentName(content) && note.sectors == info.sectors &&
-      note.write_once == write_once && note.problem.empty()) {
+      note.write_once == write_once && note.problem.empty() &&
+      note.unreadable.empty()) {
     return Status::Ok();
   }
   note.found = ContentName(content);
   note.sectors = info.sectors;
   note.write_once = write_once;
   note.problem.clear();
+  note.unreadable.clear();
   return WriteMediumNote(catalog, id, note);
 }
 

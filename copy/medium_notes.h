@@ -22,6 +22,13 @@ struct MediumNote {
   std::string problem;
   // What it holds was written once, or is to be; it takes nothing more.
   bool write_once = false;
+  // Why the last look at it failed. Empty: it worked, or nobody looked.
+  std::string unreadable;
+  // A copy found it blank where a backup should have been: says which one.
+  std::string replaced;
+  // The same, and a copy has made it a backup since. An inventory that reads it
+  // ends both.
+  std::string was_replaced;
   // Volume id of a backup that was given up: the pool may overwrite it.
   std::string freed;
   // Volume id of what a format with clear is wiping: it counts as displaced
@@ -34,6 +41,9 @@ Status WriteMediumNote(Catalog* catalog, const MediumId& id,
                        const MediumNote& note);
 // Keeps `freed` and `clearing`, sets the rest; no problem is known. `info` is
 // of the medium.
+// A look at the medium failed; NoteMediumContent ends that.
+Status NoteUnreadable(Catalog* catalog, const MediumId& id,
+                      const std::string& why);
 Status NoteMediumContent(Catalog* catalog, const MediumId& id,
                          udf::MediumContent content, const MediumInfo& info);
 

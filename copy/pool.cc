@@ -10,6 +10,7 @@
 
 #include "copy/damage_notes.h"
 #include "copy/medium_notes.h"
+#include "copy/own_generations.h"
 #include "copy/shelf.h"
 #include "copy/tracking.h"
 
@@ -276,10 +277,12 @@ Result<std::vector<VolumeRecord>> TargetChooser::Generations(
   return complete;
 }
 
-TargetChooser::Policy TargetChooser::PolicyOf(const CopyRequest& request,
-                                              uint32_t generations) {
+Result<TargetChooser::Policy> TargetChooser::PolicyOf(
+    const CopyRequest& request, const VolumeRecord& source,
+    uint32_t generations) const {
   Policy policy;
-  policy.generations = generations;
+  ASSIGN_OR_RETURN(policy.generations,
+                   KeptGenerations(*archive_.catalog, source, generations));
   policy.incremental = request.mode == CopyMode::kIncremental;
   policy.files = request.mode == CopyMode::kFiles;
   policy.minicopy = request.policy == CopyPolicy::kMinicopy;

@@ -91,7 +91,10 @@ class TargetChooser {
     bool files = false;
     bool minicopy = false;
   };
-  static Policy PolicyOf(const CopyRequest& request, uint32_t generations);
+  // `generations`: the library's, for volumes that have no number of their own.
+  Result<Policy> PolicyOf(const CopyRequest& request,
+                          const VolumeRecord& source,
+                          uint32_t generations) const;
   Result<MediumId> Automatic(const VolumeRecord& source,
                              const std::set<MediumId>& avoid,
                              const Policy& policy) const;

@@ -25,12 +25,12 @@ Result<MediumId> TargetLoader::Choose(const VolumeRecord& source) {
       {context.options->pool_first, context.options->pool_last});
   const JobRecord record = steps_->job().Record();
   for (;;) {
+    ASSIGN_OR_RETURN(
+        const TargetChooser::Policy policy,
+        chooser.PolicyOf(record.request, source, context.options->generations));
     ASSIGN_OR_RETURN(MediumId medium,
                      record.request.target.empty()
-                         ? chooser.Automatic(source, *avoid_,
-                                             TargetChooser::PolicyOf(
-                                                 record.request,
-                                                 context.options->generations))
+                         ? chooser.Automatic(source, *avoid_, policy)
                          : chooser.Named(record.request, source));
     const Status claimed =
         context.claims->Claim(record.id, ClaimantOf(record.request), medium);
@@ -193,12 +193,7 @@ Status TargetLoader::Check(const VolumeRecord& source, LoadedTarget* target) {
                                 "first",
                                 info.name));
     case udf::MediumContent::kBlank:
-      if (target->volume != nullptr) {
-        steps_->Log(
-            fmt::format("{} is blank, but should hold {}: it was "
-                        "replaced or erased",
-                        info.name, target->volume->id()));
-      }
+      if (target->volume != nullptr) RETURN_IF_ERROR(NoteReplaced(*target));
       break;
     case udf::MediumContent::kVellum:
       target->freed = !note.freed.empty() &&
@@ -219,6 +214,20 @@ Status TargetLoader::Check(const VolumeRecord& source, LoadedTarget* target) {
                                              source.id);
   }
   return Status::Ok();
+}
+
+Status TargetLoader::NoteReplaced(const LoadedTarget& target) {
+  const VolumeRecord record = target.volume->record();
+  const std::string text = fmt::format(
+      "medium {} is blank, but should hold {}{}{}: it was replaced or erased",
+      target.medium, record.id, record.owner_id.empty() ? "" : ", a backup of ",
+      record.owner_id);
+  steps_->Log(text);
+  Catalog* const catalog = steps_->archive().catalog;
+  ASSIGN_OR_RETURN(MediumNote note, ReadMediumNote(*catalog, target.medium));
+  note.replaced = text;
+  note.was_replaced.clear();
+  return WriteMediumNote(catalog, target.medium, note);
 }
 
 Status TargetLoader::CheckSlot(const VolumeRecord& source,

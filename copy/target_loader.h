@@ -57,6 +57,9 @@ class TargetLoader {
   Result<LoadedTarget> LoadOne(const MediumId& medium,
                                const VolumeRecord& source, bool with_source);
   Status Check(const VolumeRecord& source, LoadedTarget* target);
+  // The backup that the catalog has on the medium is not there any more: for
+  // who looks at the alerts (O16).
+  Status NoteReplaced(const LoadedTarget& target);
   Status CheckSlot(const VolumeRecord& source, LoadedTarget* target);
 
   JobSteps* const steps_;

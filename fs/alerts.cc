@@ -3,12 +3,15 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <memory>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "copy/damage_notes.h"
+#include "copy/history.h"
 #include "copy/medium_notes.h"
 #include "copy/pool_book.h"
 #include "fs/service.h"
@@ -90,6 +93,50 @@ Status AddPoolAlerts(const Service& service, Table* table) {
   return Status::Ok();
 }
 
+// Did a later job do what the failed one was to do? One that named a target
+// only if that is the same.
+bool Repeats(const JobRecord& later, const JobRecord& failed) {
+  if (later.id <= failed.id || later.state != JobState::kDone ||
+      later.kind != failed.kind ||
+      later.request.source != failed.request.source ||
+      (later.request.mode == CopyMode::kFiles) !=
+          (failed.request.mode == CopyMode::kFiles)) {
+    return false;
+  }
+  const std::string& named = failed.request.target;
+  return named.empty() || later.request.target == named ||
+         later.target_medium == failed.target_medium ||
+         later.target_volume == named || later.target_medium == named;
+}
+
+// Failed jobs, until they are repeated with success, taken out of the history,
+// or their volume is no more.
+Status AddJobAlerts(const Service& service, Table* table) {
+  const std::vector<JobRecord> jobs = service.jobs().List();
+  const auto failed = [](const JobRecord& job) {
+    // A comparison that found differences did what it was to do; the damage
+    // stands by its volume.
+    return job.state == JobState::kFailed && !job.differs;
+  };
+  if (std::none_of(jobs.begin(), jobs.end(), failed)) return Status::Ok();
+  ASSIGN_OR_RETURN(const std::vector<HistoryRow> history,
+                   ReadHistory(service.catalog()));
+  std::set<JobId> kept;
+  for (const HistoryRow& row : history) kept.insert(row.job);
+  for (const JobRecord& job : jobs) {
+    if (!failed(job)) continue;
+    if (job.kind != JobKind::kCompare && kept.count(job.id) == 0) continue;
+    if (service.volumes().Find(job.request.source) == nullptr) continue;
+    if (std::any_of(jobs.begin(), jobs.end(), [&job](const JobRecord& later) {
+          return Repeats(later, job);
+        })) {
+      continue;
+    }
+    AddAlert(table, "warning", fmt::format("job {}", job.id), job.message);
+  }
+  return Status::Ok();
+}
+
 }  // namespace
 
 Result<Table> AlertsTable(const Service& service) {
@@ -150,21 +197,30 @@ Result<Table> AlertsTable(const Service& service) {
     }
   }
   for (const MediumPlace& place : service.library().Media()) {
-    if (service.volumes().FindByMedium(place.id)) continue;
     const Result<MediumNote> note = ReadMediumNote(service.catalog(), place.id);
+    const std::string object = "medium " + place.id;
     if (!note.ok()) {
-      AddAlert(&table, "error", "medium " + place.id, note.error().message);
-    } else if (!note->problem.empty()) {
-      AddAlert(&table, "warning", "medium " + place.id, note->problem);
+      AddAlert(&table, "error", object, note.error().message);
+      continue;
+    }
+    if (!note->unreadable.empty()) {
+      AddAlert(&table, "error", object,
+               fmt::format("could not be read: {}; `vellum inventory` tries "
+                           "again",
+                           note->unreadable));
+    }
+    if (const std::string& text =
+            note->replaced.empty() ? note->was_replaced : note->replaced;
+        !text.empty()) {
+      AddAlert(&table, note->replaced.empty() ? "warning" : "error", object,
+               text + "; `vellum inventory --all` ends this alert");
+    }
+    if (!note->problem.empty() && !service.volumes().FindByMedium(place.id)) {
+      AddAlert(&table, "warning", object, note->problem);
     }
   }
   RETURN_IF_ERROR(AddPoolAlerts(service, &table));
-  for (const JobRecord& job : service.jobs().List()) {
-    if (job.state != JobState::kFailed) continue;
-    // It did what it was to do; damage that it found stands by its volume.
-    if (job.differs) continue;
-    AddAlert(&table, "warning", fmt::format("job {}", job.id), job.message);
-  }
+  RETURN_IF_ERROR(AddJobAlerts(service, &table));
   return table;
 }
 

@@ -5,6 +5,7 @@
 #include <array>
 #include <optional>
 
+#include "copy/medium_notes.h"
 #include "copy/operations.h"
 #include "copy/pool_book.h"
 #include "copy/shelf.h"
@@ -85,13 +86,19 @@ Result<Json> Move(Service& service, const CommandLine& line,
   return Json{{"from", from.value}, {"to", to.value}};
 }
 
-Json InventoryJson(const std::vector<InventoryRow>& rows) {
+Json InventoryJson(const Service& service,
+                   const std::vector<InventoryRow>& rows) {
   Json media = Json::array();
   for (const InventoryRow& row : rows) {
     Json element;  // null: not in the library
+    const Result<MediumNote> note =
+        ReadMediumNote(service.catalog(), row.medium);
     if (row.element.value != 0) element = row.element.value;
-    media.push_back(
-        {{"medium", row.medium}, {"element", element}, {"found", row.found}});
+    media.push_back({{"medium", row.medium},
+                     {"element", element},
+                     {"found", row.found},
+                     {"read", note.ok() && note->unreadable.empty() &&
+                                  note->problem.empty()}});
   }
   return media;
 }
@@ -110,7 +117,7 @@ Result<Json> TakeInventory(Service& service, const CommandLine& line,
   ASSIGN_OR_RETURN(
       const std::vector<InventoryRow> rows,
       resume ? ResumeInventory(archive, stop) : Inventory(archive, all, stop));
-  return InventoryJson(rows);
+  return InventoryJson(service, rows);
 }
 
 Result<Json> TakeReindex(Service& service, const CommandLine& line,
@@ -122,7 +129,7 @@ Result<Json> TakeReindex(Service& service, const CommandLine& line,
   RETURN_IF_ERROR(options.Finish());
   ASSIGN_OR_RETURN(const std::vector<InventoryRow> rows,
                    Reindex(ArchiveOf(service, line), mode, stop));
-  return InventoryJson(rows);
+  return InventoryJson(service, rows);
 }
 
 Result<Json> ExportVolume(Service& service, const CommandLine& line,

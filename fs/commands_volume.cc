@@ -7,6 +7,7 @@
 #include <optional>
 
 #include "copy/operations.h"
+#include "copy/own_generations.h"
 #include "fs/command_group.h"
 #include "fs/service.h"
 #include "fs/tables.h"
@@ -88,6 +89,41 @@ Result<Json> Threshold(Service& service, const CommandLine& line,
   return Json{{"volume", volume->id()}, {"threshold", *percent}};
 }
 
+// Shows, sets or ends how many complete backups of one volume are kept (A8).
+Result<Json> Generations(Service& service, const CommandLine& line,
+                         std::stop_token) {
+  OptionReader options(line);
+  options.Args(1, 2, "generations VOL [N|default]");
+  RETURN_IF_ERROR(options.Finish());
+  ASSIGN_OR_RETURN(const std::shared_ptr<Volume> volume,
+                   FindVolume(service, line.args[0]));
+  const VolumeRecord record = volume->record();
+  if (record.role == udf::Role::kBackup) {
+    return Error{
+        Errc::kInvalidArgument,
+        fmt::format("{} is a BACKUP: a PRIMARY has generations", record.id)};
+  }
+  if (line.args.size() == 2) {
+    std::optional<uint32_t> wanted;
+    if (line.args[1] != "default") {
+      const std::optional<uint64_t> number = ParseNumber(line.args[1]);
+      if (!number || *number < 1 || *number > kMaxGenerations) {
+        return InvalidCommand(fmt::format(
+            "generations: \"{}\" is neither a number from 1 to {} nor "
+            "\"default\"",
+            line.args[1], kMaxGenerations));
+      }
+      wanted = static_cast<uint32_t>(*number);
+    }
+    RETURN_IF_ERROR(
+        SetOwnGenerations(service.archive().catalog, record, wanted));
+  }
+  ASSIGN_OR_RETURN(const std::optional<uint32_t> own,
+                   OwnGenerations(service.catalog(), record));
+  return Json{{"volume", record.id},
+              {"generations", own ? Json(*own) : Json()}};
+}
+
 Result<Json> ReleaseVolume(Service& service, const CommandLine& line,
                            std::stop_token stop) {
   OptionReader options(line);
@@ -101,8 +137,9 @@ Result<Json> ReleaseVolume(Service& service, const CommandLine& line,
   return answer;
 }
 
-constexpr std::array<NamedCommand, 5> kVolumeCommands = {{
+constexpr std::array<NamedCommand, 6> kVolumeCommands = {{
     {"fsck", FsckVolume},
+    {"generations", Generations},
     {"info", Info},
     {"release", ReleaseVolume},
     {"sync", SyncVolumes},

@@ -178,11 +178,11 @@ Json MediumRow(const Service& service, const MediumId& medium,
   row["state"] = MediumState(place, record ? record->location : "");
   row["volume"] = record ? Json(record->id) : Json();
   row["role"] = record ? Json(RoleName(record->role)) : Json();
-  row["volume_state"] = nullptr;
-  if (record) {
-    row["volume_state"] = SlotStateName(record->state);
+  const std::string unusable = Unusable(service, medium);
+  if (record == nullptr || unusable == "UNREADABLE" || unusable == "REPLACED") {
+    row["volume_state"] = TextOrNull(unusable);
   } else {
-    row["volume_state"] = TextOrNull(Unusable(service, medium));
+    row["volume_state"] = SlotStateName(record->state);
   }
   row["free_bytes"] = record ? Json(FreeBytes(service, record->index)) : Json();
   row["capacity_bytes"] =
@@ -249,6 +249,8 @@ RecordMap RecordsByMedium(const Service& service) {
 std::string Unusable(const Service& service, const MediumId& medium) {
   const Result<MediumNote> note = ReadMediumNote(service.catalog(), medium);
   if (!note.ok()) return "";
+  if (!note->unreadable.empty()) return "UNREADABLE";
+  if (!note->replaced.empty()) return "REPLACED";
   if (!note->problem.empty()) return "DUPLICATE";
   return note->found == "foreign" ? "FOREIGN" : "";
 }

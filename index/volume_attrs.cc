@@ -24,7 +24,8 @@ void ChangeXattrs(const XattrChanges& changes, udf::InodeAttr* attr) {
 
 // The entry needs more room for the times that a UDF timestamp cannot hold.
 bool HasLongTimes(const AttrChange& change) {
-  for (const auto& time : {change.atime, change.mtime, change.ctime}) {
+  for (const auto& time :
+       {change.atime, change.mtime, change.ctime, change.btime}) {
     if (time && !udf::TimestampHolds(*time)) return true;
   }
   return false;
@@ -40,6 +41,7 @@ Status MakeRoom(Volume::Impl* impl, LiveInode* inode,
     if (change.atime) attr.atime = *change.atime;
     if (change.mtime) attr.mtime = *change.mtime;
     if (change.ctime) attr.ctime = *change.ctime;
+    if (change.btime) attr.btime = *change.btime;
     RETURN_IF_ERROR(udf::CheckXattrsFit(attr, inode->rec.symlink_target));
     if (!inode->rec.inline_data || attr.size <= udf::InlineCapacity(attr)) {
       return Status::Ok();

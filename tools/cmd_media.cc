@@ -116,7 +116,13 @@ int ListMedia(const Cli& cli, const std::vector<std::string>& words) {
   return cli.WithDaemon([&](const Client& client) {
     const Result<Json> result = SendAndShow(cli, client, words);
     if (!result.ok()) return cli.Fail(result.error());
-    return cli.Done(*result, [&] {
+    std::string unread;
+    for (const Json& row : *result) {
+      if (row.value("read", true)) continue;
+      if (!unread.empty()) unread += ", ";
+      unread += row.value("medium", "");
+    }
+    const int done = cli.Done(*result, [&] {
       for (const Json& row : *result) {
         const Json element = row.value("element", Json());
         cli.out() << fmt::format(
@@ -124,6 +130,9 @@ int ListMedia(const Cli& cli, const std::vector<std::string>& words) {
             row.value("medium", ""), row.value("found", ""));
       }
     });
+    if (unread.empty()) return done;
+    *cli.env.err << "vellum: not read: " << unread << '\n';
+    return static_cast<int>(kExitFailed);
   });
 }
 

@@ -81,6 +81,30 @@ void AddThreshold(CLI::App& app, Cli& cli) {
   });
 }
 
+void AddGenerations(CLI::App& app, Cli& cli) {
+  auto volume = std::make_shared<std::string>();
+  auto number = std::make_shared<std::string>();
+  CLI::App* sub = app.add_subcommand(
+      "generations", "Show or set how many backups of a primary are kept");
+  sub->add_option("VOL", *volume, "Volume id of the primary")->required();
+  sub->add_option("N", *number,
+                  "How many; \"default\": as many as library.toml says");
+  sub->callback([&cli, volume, number] {
+    cli.action = [&cli, volume, number] {
+      return cli.WithDaemon([&](const Client& client) {
+        std::vector<std::string> words = {"generations", Argument(*volume)};
+        if (!number->empty()) words.push_back(Argument(*number));
+        const Result<Json> result = client.Send(words);
+        if (!result.ok()) return cli.Fail(result.error());
+        return cli.Done(*result, [&] {
+          const Json own = result->value("generations", Json());
+          cli.out() << (own.is_null() ? "default" : own.dump()) << '\n';
+        });
+      });
+    };
+  });
+}
+
 void AddSync(CLI::App& app, Cli& cli) {
   auto volume = std::make_shared<std::string>();
   CLI::App* sub =
@@ -104,6 +128,7 @@ void AddSync(CLI::App& app, Cli& cli) {
 void AddVolumeCommands(CLI::App& app, Cli& cli) {
   AddInfo(app, cli);
   AddThreshold(app, cli);
+  AddGenerations(app, cli);
   AddSync(app, cli);
 }
 

@@ -4,6 +4,8 @@
 
 #include <gmock/gmock.h>
 
+#include "copy/history.h"
+#include "copy/medium_notes.h"
 #include "copy/shelf.h"
 #include "tests/copy/jobs_fixture.h"
 
@@ -185,6 +187,43 @@ TEST_F(PoolBookTest, O16_AnotherLabelIsNoticedWhenTheMediumIsLoaded) {
   EXPECT_TRUE(Says(job, "medium V00002 no longer holds the backup of PRIM"))
       << Story(job);
   EXPECT_TRUE(Says(job, "the PRIMARY OTHER")) << Story(job);
+}
+
+TEST_F(PoolBookTest, O16_ABlankMediumInPlaceOfABackupIsTold) {
+  Start(1, 3);
+  MakePrimary(1, "PRIM");
+  Copy(Request("PRIM"));
+  SendAllHome();
+  // A new cartridge with the old bar code.
+  MemoryMedium& backup = Content(2);
+  ASSERT_OK(backup.Discard(0, backup.Info().sectors));
+  // It breaks off behind the look at the medium: the state is told.
+  std::string seen;
+  job_options_.on_transition = [this, &seen](const JobRecord& job) {
+    if (job.state == JobState::kVerifying) {
+      seen = ReadMediumNote(*catalog_, Tag(2))->replaced;
+    }
+    return Status::Ok();
+  };
+  Reopen();
+  const JobRecord job = Copy(Request("PRIM"));
+  EXPECT_EQ(job.target_medium, Tag(2));
+  const std::string told =
+      "medium V00002 is blank, but should hold V00002, a backup of PRIM";
+  EXPECT_NE(seen.find(told), std::string::npos) << seen;
+  // It is a backup again, and the history says what happened to the old one.
+  ASSERT_OK_AND_ASSIGN(const MediumNote note,
+                       ReadMediumNote(*catalog_, Tag(2)));
+  EXPECT_EQ(note.replaced, "");
+  EXPECT_NE(note.was_replaced.find(told), std::string::npos);
+  ASSERT_OK_AND_ASSIGN(const std::vector<HistoryRow> history,
+                       ReadHistory(*catalog_, "PRIM"));
+  EXPECT_NE(history.back().message.find(told), std::string::npos)
+      << history.back().message;
+  // Somebody has looked: nothing is left to tell.
+  SendAllHome();
+  ASSERT_OK(Inventory(archive(), /*all=*/true));
+  EXPECT_EQ(ReadMediumNote(*catalog_, Tag(2))->was_replaced, "");
 }
 
 TEST_F(PoolBookTest, O15_ACopyToTheImportSlotEndsThereAndIsRemovedOnceGone) {

@@ -4,6 +4,7 @@
 
 #include <gmock/gmock.h>
 
+#include "copy/own_generations.h"
 #include "copy/pool_book.h"
 #include "tests/copy/jobs_fixture.h"
 
@@ -253,6 +254,29 @@ TEST_F(TrackingTest, A8_TheOldGenerationIsKeptUntilTheNewOneIsVerified) {
   EXPECT_EQ(job.target_medium, Tag(4));
   EXPECT_EQ(job.method, "incremental");
   EXPECT_THAT(Backups("PRIM"), UnorderedElementsAre(Tag(2), Tag(4)));
+}
+
+TEST_F(TrackingTest, A8_AVolumeMayKeepAnotherNumberThanTheLibrary) {
+  job_options_.generations = 1;
+  Start(2, 4);
+  MakePrimary(1, "PRIM");
+  const auto primary = [this] { return volumes_->Find("PRIM")->record(); };
+  ASSERT_OK(SetOwnGenerations(catalog_.get(), primary(), 2));
+  EXPECT_EQ(Copy(Request("PRIM")).target_medium, Tag(2));
+  EXPECT_EQ(Copy(Request("PRIM")).target_medium, Tag(3));
+  EXPECT_THAT(Backups("PRIM"), UnorderedElementsAre(Tag(2), Tag(3)));
+  EXPECT_EQ(Copy(Request("PRIM")).target_medium, Tag(4));
+  EXPECT_THAT(Backups("PRIM"), UnorderedElementsAre(Tag(3), Tag(4)));
+  // Over a restart, too; others keep what the library says.
+  Reopen();
+  EXPECT_EQ(*KeptGenerations(*catalog_, primary(), 1), 2u);
+  EXPECT_EQ(*KeptGenerations(*catalog_, volumes_->Find("V00003")->record(), 1),
+            1u);
+  EXPECT_EQ(Copy(Request("PRIM")).target_medium, Tag(2));
+  // The library's number again: one backup, written over each time.
+  ASSERT_OK(SetOwnGenerations(catalog_.get(), primary(), std::nullopt));
+  EXPECT_EQ(Copy(Request("PRIM")).target_medium, Tag(4));
+  EXPECT_EQ(*OwnGenerations(*catalog_, primary()), std::nullopt);
 }
 
 TEST_F(TrackingTest, A8_AFailedCopyReleasesNothing) {

@@ -394,6 +394,79 @@ TEST_F(ServiceTest, ACatalogWithoutVolumesIsAnAlert) {
   EXPECT_EQ(CatJson("alerts.json").size(), 0u);
 }
 
+TEST_F(ServiceTest, O12_AMediumThatCannotBeReadIsShownSo) {
+  Run("format V00001 name=VOL-A");
+  Run("move VOL-A 1024");
+  Run("fault medium-error V00001 first=0 count=8192");
+  Run("fault medium-error V00003 first=0 count=8192");
+  Json rows = Run("inventory all=yes");
+  EXPECT_EQ(RowOf(rows, "medium", "V00001")["read"], false) << rows.dump(1);
+  EXPECT_EQ(RowOf(rows, "medium", "V00002")["read"], true);
+  EXPECT_EQ(RowOf(CatJson("media.json"), "medium", "V00001")["volume_state"],
+            "UNREADABLE");
+  EXPECT_EQ(RowOf(CatJson("media.json"), "medium", "V00001")["volume"],
+            "VOL-A");
+  EXPECT_NE(RowOf(CatJson("alerts.json"), "object", "medium V00001")["message"]
+                .get<std::string>()
+                .find("could not be read"),
+            std::string::npos);
+  Run("fault clear");
+  Run("health clear V00001");
+  // They are looked at again, although a volume is known to be on one.
+  rows = Run("inventory");
+  EXPECT_EQ(RowOf(rows, "medium", "V00001")["read"], true) << rows.dump(1);
+  EXPECT_EQ(RowOf(CatJson("media.json"), "medium", "V00001")["volume_state"],
+            "clean");
+  for (const Json& row : CatJson("alerts.json")) {
+    EXPECT_NE(row["object"], "medium V00001") << row.dump();
+  }
+}
+
+TEST_F(ServiceTest, AFailedJobIsAnAlertUntilItIsRepeatedOrGivenUp) {
+  Run("format V00001 name=VOL-A");
+  Run("format V00002 name=VOL-B");
+  const auto copy = [this](const std::string& command) {
+    const uint64_t id = Run(command)["job"];
+    return service_->jobs().Wait(id)->state;
+  };
+  const auto alerts = [this] {
+    size_t count = 0;
+    for (const Json& row : CatJson("alerts.json")) {
+      if (row["object"].get<std::string>().rfind("job ", 0) == 0) ++count;
+    }
+    return count;
+  };
+  Run("fault medium-error V00003 first=0 count=8192 access=both");
+  EXPECT_EQ(copy("copy VOL-A to=V00003"), JobState::kFailed);
+  EXPECT_EQ(copy("copy VOL-B to=V00003"), JobState::kFailed);
+  EXPECT_EQ(alerts(), 2u);
+  Run("fault clear");
+  // Another target is no answer to a copy that named one.
+  EXPECT_EQ(copy("copy VOL-A to=V00004"), JobState::kDone);
+  EXPECT_EQ(alerts(), 2u);
+  EXPECT_EQ(copy("copy VOL-A to=V00003"), JobState::kDone);
+  EXPECT_EQ(alerts(), 1u);
+  Run("history delete 2");
+  EXPECT_EQ(alerts(), 0u);
+}
+
+TEST_F(ServiceTest, A8_GenerationsOfOneVolume) {
+  Run("format V00001 name=VOL-A");
+  Run("format V00002 name=COPY role=backup");
+  EXPECT_TRUE(Run("generations VOL-A")["generations"].is_null());
+  EXPECT_EQ(Run("generations VOL-A 3")["generations"], 3);
+  EXPECT_EQ(Run("generations VOL-A")["generations"], 3);
+  EXPECT_TRUE(Run("generations VOL-A default")["generations"].is_null());
+  for (const char* wrong : {"0", "1001", "many", "-1"}) {
+    EXPECT_THAT(service_->Execute(std::string("generations VOL-A ") + wrong),
+                HasErrc(Errc::kInvalidArgument))
+        << wrong;
+  }
+  EXPECT_THAT(service_->Execute("generations COPY 2"),
+              HasErrc(Errc::kInvalidArgument));
+  EXPECT_THAT(service_->Execute("generations NONE"), HasErrc(Errc::kNotFound));
+}
+
 TEST_F(ServiceTest, ADriveIsNoPlaceForACopy) {
   Run("format V00001 name=VOL-A");
   const auto refused = service_->Execute("copy VOL-A to=256");

@@ -100,6 +100,18 @@ TEST_F(VolumeXattrsTest, TheContentMakesRoomForLongTimes) {
   EXPECT_EQ(back, content);
 }
 
+TEST_F(VolumeXattrsTest, TheContentMakesRoomForALongCreationTime) {
+  ASSERT_OK_AND_ASSIGN(const Attr file,
+                       volume_->Create(volume_->root(), "file", NewInode()));
+  const Bytes content(1740, std::byte{7});
+  ASSERT_OK(volume_->Write(file.ino, 0, ConstByteSpan(content)));
+  AttrChange change;
+  change.btime = TimeSpec{int64_t{1} << 50, 7};
+  ASSERT_OK(volume_->SetAttr(file.ino, change));
+  ASSERT_OK(volume_->Sync());
+  EXPECT_EQ(volume_->GetAttr(file.ino)->attr.btime, *change.btime);
+}
+
 TEST_F(VolumeXattrsTest, LongTimesThatFindNoRoomChangeNothing) {
   NewInode inode;
   inode.type = udf::FileType::kFifo;

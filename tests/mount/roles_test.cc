@@ -6,6 +6,7 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdio>
 #include <set>
@@ -218,6 +219,72 @@ TEST_F(RolesTest, I8_AConvertedBackupIsUsable) {
   EXPECT_EQ(ReadFileOrDie(At("SECOND/file")), "content");
   WriteFileOrDie(At("SECOND/new"), "x");
   EXPECT_EQ(ReadControl("volumes/SECOND/role"), "primary\n");
+}
+
+// Drives that write slowly: a copy can be stopped in the middle.
+class SlowRolesTest : public MountFixture {
+ protected:
+  void SetUp() override {
+    MountFixture::SetUp();
+    if (HasFatalFailure()) return;
+    Stop();
+    const std::string path = library() + "/library.toml";
+    std::string text = ReadFileOrDie(path);
+    const std::string profile = "\nprofile = \"\"\n";
+    ASSERT_NE(text.find(profile), std::string::npos) << text;
+    text.replace(text.find(profile), profile.size(),
+                 "\nprofile = \"custom\"\nwrite_rate = 2000000\n");
+    WriteFileOrDie(path, text);
+    ASSERT_OK(Start());
+  }
+};
+
+TEST_F(SlowRolesTest, I1_ABackupWhoseCopyWasCancelledIsAnEmptyDirectory) {
+  Run("format V00001 name=PRIM");
+  WriteFileOrDie(At("PRIM/file"), std::string(6 << 20, 'p'));
+  Run("sync");
+  const uint64_t job = Run("copy PRIM to=V00002 mode=streaming")["job"];
+  const std::string name = "jobs/" + std::to_string(job);
+  ASSERT_TRUE(Eventually([&] {
+    for (const Json& row : ReadControlJson("media.json")) {
+      if (row["volume"] == "V00002" && row["volume_state"] == "incomplete") {
+        return true;
+      }
+    }
+    return false;
+  })) << ReadControl(name + "/status");
+  Run("cancel " + std::to_string(job));
+  EXPECT_EQ(WaitJob(job)["state"], "cancelled");
+  const auto expect = [this] {
+    EXPECT_EQ(ReadControlJson("volumes/V00002/info.json")["state"],
+              "incomplete");
+    struct stat st {};
+    ASSERT_EQ(stat(At("V00002").c_str(), &st), 0) << errno;
+    EXPECT_TRUE(S_ISDIR(st.st_mode));
+    EXPECT_EQ(st.st_mode & 077, 0u);
+    DIR* const dir = opendir(At("V00002").c_str());
+    ASSERT_NE(dir, nullptr) << errno;
+    std::vector<std::string> names;
+    while (const dirent* entry = readdir(dir)) {
+      names.emplace_back(entry->d_name);
+    }
+    closedir(dir);
+    std::sort(names.begin(), names.end());
+    EXPECT_EQ(names, (std::vector<std::string>{".", ".."}));
+    EXPECT_EQ(ErrnoAfter(stat(At("V00002/file").c_str(), &st)), ENOENT);
+    EXPECT_EQ(ErrnoAfter(mkdir(At("V00002/new").c_str(), 0700)), EROFS);
+    bool told = false;
+    for (const Json& row : ReadControlJson("alerts.json")) {
+      told = told || (row["object"] == "volume V00002" &&
+                      row["message"] == "the backup is incomplete");
+    }
+    EXPECT_TRUE(told);
+  };
+  expect();
+  // A new daemon, too.
+  Stop();
+  ASSERT_OK(Start());
+  expect();
 }
 
 }  // namespace

@@ -76,6 +76,8 @@ TEST_F(CliTest, CommandsAreSentAsTheGrammarSays) {
       {{"sync"}, "sync"},
       {{"sync", "V"}, "sync V"},
       {{"threshold", "V", "80"}, "threshold V 80"},
+      {{"generations", "V"}, "generations V"},
+      {{"generations", "V", "default"}, "generations V default"},
       {{"copy", "V"}, "copy V"},
       {{"copy", "-v", "V"}, "copy V"},
       {{"copy", "-1", "V"}, "copy V mode=image"},
@@ -441,6 +443,15 @@ TEST_F(CliTest, O7_InventoryPrintsWhatWasFound) {
   EXPECT_EQ(Run({"inventory", "--all"}), kExitOk);
   EXPECT_THAT(sent_, ElementsAre("inventory all=yes"));
   EXPECT_EQ(out_.str(), "1024       V00001       ORIG\n");
+}
+
+TEST_F(CliTest, O7_AnInventoryThatCouldNotReadAMediumFails) {
+  Answer(R"([{"element":1024,"medium":"V00001","found":"ORIG","read":true},
+             {"element":1025,"medium":"V00002","found":"no","read":false},
+             {"element":1026,"medium":"V00003","found":"no","read":false}])");
+  EXPECT_EQ(Run({"inventory"}), kExitFailed);
+  EXPECT_THAT(out_.str(), HasSubstr("1024       V00001       ORIG\n"));
+  EXPECT_EQ(err_.str(), "vellum: not read: V00002, V00003\n");
 }
 
 TEST_F(CliTest, I14_ReindexSaysHowFar) {
