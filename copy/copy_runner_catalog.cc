@@ -9,6 +9,7 @@
 #include "copy/medium_notes.h"
 #include "copy/own_generations.h"
 #include "copy/tracking.h"
+#include "copy/verified.h"
 
 namespace vellum {
 
@@ -100,9 +101,11 @@ Status CopyRunner::Record(LoadedTarget* target, const CopySource& source,
     }
   }
   ASSIGN_OR_RETURN(std::string reminder, SettleTracking(record));
-  if (steps_->job().Record().method == "full") {
+  const bool full = steps_->job().Record().method == "full";
+  if (full) {
     RETURN_IF_ERROR(ForgetDamage(archive.catalog, slot.medium_uuid));
   }
+  RETURN_IF_ERROR(NoteVerified(archive.catalog, record, request_.verify, full));
   const Result<MediumPlace> place = archive.library->FindMedium(target->medium);
   if (place.ok() && place->in_import_export) {
     const std::string label = fmt::format(

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Node ids of the control tree, all below 2^32:
-//   2 .vellum | 3 command | 4 jobs | 5 volumes | 16 + 2t, 17 + 2t  table t and
-//   its .json | 0x40000000 | job << 3 | file | 0x80000000 | volume << 4 | file
+//   2 .vellum | 3 command | 4 jobs | 5 volumes | 6 operator | 7 metrics |
+//   16 + 2t, 17 + 2t  table t and its .json |
+//   0x40000000 | job << 3 | file | 0x80000000 | volume << 4 | file
 // with file 0 for the directory itself, k for the k-th name below.
 #include "fs/control_tree.h"
 
@@ -13,6 +14,7 @@
 #include <optional>
 
 #include "fs/command_line.h"
+#include "fs/metrics.h"
 #include "fs/service.h"
 #include "fs/tables.h"
 #include "fs/text_table.h"
@@ -26,6 +28,7 @@ constexpr NodeId kVolumes = 5;
 // The kernel lets one write(2) at a time into a file: who has something to say
 // while a command waits for a medium needs another one.
 constexpr NodeId kOperator = 6;
+constexpr NodeId kMetrics = 7;
 constexpr NodeId kFirstTable = 16;
 constexpr NodeId kJobBit = 0x40000000;
 constexpr NodeId kVolumeBit = 0x80000000;
@@ -139,7 +142,7 @@ Result<struct stat> ControlTree::Stat(NodeId node) const {
   } else if (IsVolumeNode(node)) {
     RETURN_IF_ERROR(VolumeAt(*service_, node).status());
     if (FileOf(node) > kVolumeFiles.size()) return NoSuch("volumes/…");
-  } else if (node < kControlRoot || (node > kOperator && !IsTable(node))) {
+  } else if (node < kControlRoot || (node > kMetrics && !IsTable(node))) {
     return NoSuch(std::to_string(node));
   }
   struct stat st {};
@@ -166,6 +169,7 @@ Result<std::vector<ControlItem>> ControlTree::List(NodeId dir) const {
   if (dir == kControlRoot) {
     add("command", kCommand);
     add("operator", kOperator);
+    add("metrics", kMetrics);
     add("jobs", kJobs);
     add("volumes", kVolumes);
     for (size_t i = 0; i < kTableNames.size(); ++i) {
@@ -208,6 +212,7 @@ bool ControlTree::Accepts(NodeId node) {
 Result<std::string> ControlTree::Read(NodeId node) const {
   if (IsJobNode(node)) return ReadJobFile(node);
   if (IsVolumeNode(node)) return ReadVolumeFile(node);
+  if (node == kMetrics) return MetricsText(*service_);
   if (!IsTable(node)) return std::string();  // command: nothing before a write
   const size_t index = (node - kFirstTable) / 2;
   ASSIGN_OR_RETURN(const Table table, BuildTable(*service_, index));

@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "copy/shelf.h"
+#include "copy/verified.h"
 #include "fs/posix_acl.h"
 
 namespace vellum {
@@ -308,6 +309,7 @@ Result<std::string> Tree::FileState(const ShownVolume& shown,
   // A backup keeps the inodes where its primary has them, so the same number
   // with the same times is the same content.
   const VolumeRecord primary = shown.volume->record();
+  std::string state = "primary";
   for (const ShownVolumePtr& other : List()) {
     if (!other->backup) continue;
     const VolumeRecord record = other->volume->record();
@@ -317,11 +319,12 @@ Result<std::string> Tree::FileState(const ShownVolume& shown,
       continue;
     }
     const Result<Attr> copy = other->volume->GetAttr(ino);
-    if (copy.ok() && SameContent(copy->attr, attr.attr)) {
-      return std::string("backup");
-    }
+    if (!copy.ok() || !SameContent(copy->attr, attr.attr)) continue;
+    ASSIGN_OR_RETURN(const bool verified, IsVerified(*catalog_, record));
+    if (verified) return std::string("verified");
+    state = "backup";
   }
-  return std::string("primary");
+  return state;
 }
 
 }  // namespace vellum

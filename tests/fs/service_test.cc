@@ -11,6 +11,9 @@
 #include <csignal>
 #include <filesystem>
 #include <fstream>
+#include <regex>
+#include <set>
+#include <sstream>
 #include <string>
 #include <thread>
 
@@ -383,6 +386,45 @@ TEST_F(ServiceTest, X9_EveryTableIsThereTwice) {
   EXPECT_EQ(CatJson("drives.json").size(), 2u);
   EXPECT_EQ(CatJson("elements.json").size(), 10u);  // 1 + 6 + 1 + 2
   EXPECT_EQ(CatJson("alerts.json").size(), 0u);
+}
+
+TEST_F(ServiceTest, X9_MetricsForPrometheus) {
+  Run("format V00001 name=VOL-A");
+  Run("format V00002 name=COPY role=backup");
+  const Result<std::string> text = Cat("metrics");
+  ASSERT_OK(text);
+  // Every line is one of the format's, below the type of its metric.
+  const std::regex sample(
+      "(vellum_[a-z_]+)([{][a-z_]+=\"([^\"\\\\]|\\\\.)*\""
+      "(,[a-z_]+=\"([^\"\\\\]|\\\\.)*\")*[}])? [0-9]+");
+  std::istringstream lines(*text);
+  std::string metric;
+  std::set<std::string> seen;
+  for (std::string line; std::getline(lines, line);) {
+    std::smatch match;
+    if (line.rfind("# TYPE ", 0) == 0) {
+      metric = line.substr(7, line.find(' ', 7) - 7);
+      EXPECT_TRUE(seen.insert(metric).second) << metric;
+    } else if (line.rfind("# HELP ", 0) != 0) {
+      ASSERT_TRUE(std::regex_match(line, match, sample)) << line;
+      EXPECT_EQ(match[1], metric);
+    }
+  }
+  EXPECT_GT(seen.size(), 15u);
+  for (const char* line :
+       {"vellum_volumes{role=\"primary\"} 1\n",
+        "vellum_volumes{role=\"backup\"} 1\n",
+        "vellum_media{state=\"resident\"} ",
+        "vellum_drive_online{drive=\"256\"} 1\n", "vellum_active_jobs 0\n",
+        "vellum_alerts{severity=\"error\"} 0\n",
+        "vellum_volume_uncommitted{volume=\"VOL-A\"} 0\n"}) {
+    EXPECT_NE(text->find(line), std::string::npos) << line << *text;
+  }
+  EXPECT_NE(text->find(fmt::format(
+                "vellum_volume_free_bytes{{volume=\"VOL-A\"}} {}\n",
+                CatJson("volumes/VOL-A/info.json")["free_bytes"].dump())),
+            std::string::npos)
+      << *text;
 }
 
 TEST_F(ServiceTest, ACatalogWithoutVolumesIsAnAlert) {

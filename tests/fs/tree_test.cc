@@ -144,7 +144,21 @@ TEST_F(TreeTest, X6_StateOfAFileFollowsCommitAndCopy) {
   const Json job = Run("copy VOL-A to=V00002");
   ASSERT_OK_AND_ASSIGN(const JobRecord done, service_->jobs().Wait(job["job"]));
   ASSERT_EQ(done.state, JobState::kDone) << done.message;
+  EXPECT_EQ(StateOf(*shown, ino), "verified");
+  // Not read back, it is a backup that nobody has seen.
+  const auto copy = [this](const std::string& options) {
+    const Json again = Run("copy VOL-A to=V00002 " + options);
+    const Result<JobRecord> ended = service_->jobs().Wait(again["job"]);
+    ASSERT_OK(ended);
+    ASSERT_EQ(ended->state, JobState::kDone) << ended->message;
+  };
+  copy("overwrite-last=yes verify=no");
   EXPECT_EQ(StateOf(*shown, ino), "backup");
+  // What an incremental copy reads back is not all of it.
+  copy("mode=incremental");
+  EXPECT_EQ(StateOf(*shown, ino), "backup");
+  copy("overwrite-last=yes");
+  EXPECT_EQ(StateOf(*shown, ino), "verified");
   const ShownVolumePtr backup = tree_->FindByName(done.target_volume);
   ASSERT_TRUE(backup);
   EXPECT_EQ(StateOf(*backup, ino), "backup");

@@ -191,7 +191,7 @@ TEST_F(RolesTest, VolumeAttributesSayTheRole) {
   EXPECT_EQ(get(backup_, "user.vellum.role"), "backup");
   EXPECT_EQ(get(backup_, "user.vellum.owner"), "VOL");
   EXPECT_EQ(get(backup_ + "/file", "user.vellum.state"), "backup");
-  EXPECT_EQ(get(primary_ + "/file", "user.vellum.state"), "backup");
+  EXPECT_EQ(get(primary_ + "/file", "user.vellum.state"), "verified");
   EXPECT_EQ(
       ErrnoAfter(setxattr(primary_.c_str(), "user.vellum.role", "x", 1, 0)),
       EPERM);
