@@ -118,8 +118,19 @@ class Dumper {
   }
 
  private:
-  void VolumeLine(const VolumeRecord& record) {
+  static void AddCounts(const VolumeRecord& record, Json* json) {
     const udf::Geometry& g = record.geometry;
+    (*json)["geometry"] = {
+        g.sectors,     g.ring_first,      g.ring_sectors,     g.log_first,
+        g.log_sectors, g.partition_first, g.partition_blocks, g.bitmap_blocks,
+        g.root_block,  g.first_free_block};
+    (*json)["used_blocks"] = record.used_blocks;
+    (*json)["files"] = record.files;
+    (*json)["directories"] = record.directories;
+    (*json)["next_unique_id"] = record.next_unique_id;
+  }
+
+  void VolumeLine(const VolumeRecord& record) {
     const bool backup = record.role == udf::Role::kBackup;
     Json json = {{"volume", Text(record.id)},
                  {"medium", Text(record.medium)},
@@ -134,14 +145,8 @@ class Dumper {
     }
     json["generation"] = record.generation.number;
     json["threshold"] = record.threshold;
-    json["geometry"] = {g.sectors,          g.ring_first,    g.ring_sectors,
-                        g.log_first,        g.log_sectors,   g.partition_first,
-                        g.partition_blocks, g.bitmap_blocks, g.root_block,
-                        g.first_free_block};
-    json["used_blocks"] = record.used_blocks;
-    json["files"] = record.files;
-    json["directories"] = record.directories;
-    json["next_unique_id"] = record.next_unique_id;
+    // What a copy that broke off was to write is on no medium.
+    if (record.state != udf::SlotState::kIncomplete) AddCounts(record, &json);
     line_(json);
     if (!options_.all) return;
     line_({{"volume", Text(record.id)},

@@ -90,10 +90,8 @@ class Test:
         """One copy with its kills; the writers' steps that it may show."""
         for writer in self.writers:
             writer.log.keep = writer.log.confirmed
-        # overwrite-last: a backup's log has room for some 500 copies; then a
-        # full one is made.
-        job = self.library.tell(f"copy VOL mode=incremental to={self.backup} "
-                                "overwrite-last=yes")["job"]
+        job = self.library.tell(
+            f"copy VOL mode=incremental to={self.backup}")["job"]
         running = True
         while running and self.rng.random() < 0.7:
             time.sleep(self.rng.uniform(0, self.delay))
