@@ -2,13 +2,18 @@
 // Writes images of volumes that ended in the middle of a commit: its record is
 // durable, and of the sectors that it changes in place a part has reached the
 // medium: in keptN.img those that were written first (a process was killed), in
-// cutN.img any (power went). All files are stamped (stamps.h).
+// cutN.img any (power went), there from the end of the commit before on, while
+// the blocks of the next generation are written. All files are stamped
+// (stamps.h).
 //
-// usage: crash_images DIRECTORY COUNT SEED
+// usage: crash_images DIRECTORY COUNT SEED [reuse]
+//
+// reuse: as a control, blocks are reused as soon as they are freed.
 #include <fmt/format.h>
 
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <fstream>
 #include <map>
 #include <random>
@@ -34,11 +39,12 @@ struct Window {
 
 class Writer {
  public:
-  explicit Writer(uint64_t seed) : random_(seed) {
+  Writer(uint64_t seed, bool reuse) : random_(seed) {
     udf::FormatOptions format;
     format.volume_id = "CRASHED";
     Must(udf::FormatVolume(medium_, format).status());
     VolumeOptions options;
+    options.break_reuse = reuse;
     options.on_commit_step = [this](CommitStep step) {
       if (step == CommitStep::kRecordFlushed) {
         windows_.push_back({medium_.EventCount(), 0});
@@ -72,7 +78,9 @@ class Writer {
   // written until then is on the medium, as when only the process dies.
   std::unique_ptr<MemoryMedium> Cut(bool kept) {
     const size_t half = windows_.size() / 2;
-    const Window& window = windows_[half + Below(half)];
+    const size_t number = half + Below(half);
+    Window window = windows_[number];
+    if (!kept) window.first = windows_[number - 1].last;
     CrashOptions options;
     options.unflushed = kept ? Unflushed::kKept : Unflushed::kReordered;
     options.seed = random_();
@@ -168,14 +176,16 @@ void WriteImage(MemoryMedium& medium, const std::string& path) {
 }  // namespace vellum
 
 int main(int argc, char** argv) {
-  if (argc != 4) {
-    std::fprintf(stderr, "usage: crash_images DIRECTORY COUNT SEED\n");
+  const bool reuse = argc == 5 && std::strcmp(argv[4], "reuse") == 0;
+  if (argc != 4 && !reuse) {
+    std::fprintf(stderr, "usage: crash_images DIRECTORY COUNT SEED [reuse]\n");
     return 2;
   }
   const int count = std::atoi(argv[2]);
   for (int number = 1; number <= count; ++number) {
-    vellum::Writer writer(std::strtoull(argv[3], nullptr, 10) +
-                          static_cast<uint64_t>(number));
+    vellum::Writer writer(
+        std::strtoull(argv[3], nullptr, 10) + static_cast<uint64_t>(number),
+        reuse);
     writer.Work(40);
     for (const bool kept : {true, false}) {
       vellum::WriteImage(

@@ -66,6 +66,20 @@ echo "libudfread: $files files with their own content; of $rounds images after" 
   "a power cut, $unread have a file that waits for the replay"
 [[ $files -gt $((20 * rounds)) ]] || fail "too little was read"
 
+section "control: blocks that are reused at once"
+mkdir "$work/reused"
+"$CRASH_IMAGES" "$work/reused" "$rounds" "$seed" reuse >"$work/log" 2>&1 ||
+  fail "$(cat "$work/log")"
+foreign=0
+for image in "$work/reused"/*; do
+  "$UDF_SUMS" --stamps "$image" >/dev/null 2>"$work/errors" || true
+  ! grep -q 'its own content' "$work/errors" || foreign=$((foreign + 1))
+done
+rm -r "$work/reused"
+echo "control: $foreign of $((2 * rounds)) images show another file's content"
+[[ $foreign -gt 0 ]] || fail "VELLUM_SEED=$seed: nobody noticed reused blocks"
+checks=$((checks + 1))
+
 section "Linux, in a virtual machine"
 images=()
 for image in "$work/images"/*; do
