@@ -89,7 +89,8 @@ check "7z x" 7z x -o"$work/seven" "$plain"
 compare seven "$work/plain.expected" "$work/seen"
 
 section "Linux, in a virtual machine"
-"$top/tests/vm/boot.py" --init "$GUEST_INIT" --results "$work/linux" \
+"$top/tests/vm/boot.py" --seconds $((600 + files / 25)) \
+  --init "$GUEST_INIT" --results "$work/linux" \
   plain="$plain:2048" all="$all" || fail "the virtual machine"
 compare linux "$work/plain.expected" "$work/linux" plain
 compare linux "$work/all.expected" "$work/linux" all
