@@ -152,6 +152,11 @@ Place ReadPlace(Medium& medium, uint32_t sector_number) {
   Place place;
   Sector sector{};
   place.read = medium.Read(sector_number, sector);
+  // One sector decides which of two states of the volume counts: an error that
+  // passes must not bring the older one back.
+  if (place.read.Is(Errc::kDeviceError)) {
+    place.read = medium.Read(sector_number, sector);
+  }
   if (!place.read.ok()) {
     place.state = PlaceState::kInvalid;
     return place;

@@ -5,6 +5,7 @@
 
 #include <set>
 
+#include "media/fault_medium.h"
 #include "media/udf/codec.h"
 #include "tests/support/crash_medium.h"
 #include "tests/support/memory_medium.h"
@@ -90,6 +91,20 @@ TEST(ControlSlotTest, PlacesAreWrittenInTurn) {
     } else {
       ASSERT_OK_AND_ASSIGN(const ControlSlot before, ReadControlSlot(*damaged));
       EXPECT_EQ(before.epoch, epoch - 1);
+    }
+  }
+}
+
+TEST(ControlSlotTest, AReadErrorThatPassesDoesNotBringTheOlderOneBack) {
+  const auto plan = std::make_shared<FaultPlan>();
+  FaultMedium medium(std::make_unique<MemoryMedium>(uint64_t{8192}), plan);
+  ControlSlot slot = SampleSlot();
+  for (uint64_t epoch = 1; epoch <= 4; ++epoch) {
+    ASSERT_OK(WriteControlSlot(medium, &slot));
+    for (uint64_t n = 1; n <= 2; ++n) {
+      plan->FailNth(FaultPlan::Op::kRead, n);
+      ASSERT_OK_AND_ASSIGN(const ControlSlot read, ReadControlSlot(medium));
+      EXPECT_EQ(read.epoch, epoch) << "read " << n;
     }
   }
 }
