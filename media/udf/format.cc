@@ -78,12 +78,16 @@ Status WriteZeros(Medium& medium, SectorRange range) {
   return medium.Write(range.first, zeros);
 }
 
-// After this and a flush no reader, ours included, finds a volume.
+// After this no reader, ours included, finds a volume. The slots go first: one
+// that says COMPLETE beside descriptors that are gone would be a lie.
 Status Invalidate(Medium& medium, const Geometry& g) {
-  const SectorRange ranges[] = {
-      {kSlotASector, kSlotSectors}, {kSlotBSector, kSlotSectors},
-      {kRecognitionSector, 3},      {kAnchorSector, 1},
-      {g.sectors - 257, 1},         {g.sectors - 1, 1}};
+  RETURN_IF_ERROR(WriteZeros(medium, {kSlotASector, kSlotSectors}));
+  RETURN_IF_ERROR(WriteZeros(medium, {kSlotBSector, kSlotSectors}));
+  RETURN_IF_ERROR(medium.Flush());
+  const SectorRange ranges[] = {{kRecognitionSector, 3},
+                                {kAnchorSector, 1},
+                                {g.sectors - 257, 1},
+                                {g.sectors - 1, 1}};
   for (const SectorRange& range : ranges) {
     RETURN_IF_ERROR(WriteZeros(medium, range));
   }
@@ -327,6 +331,8 @@ Result<ControlSlot> FormatVolume(Medium& medium, const FormatOptions& options) {
     RETURN_IF_ERROR(WriteSector(
         medium, anchor, EncodeAnchor(g, static_cast<uint32_t>(anchor))));
   }
+  // Before the slot, which says that all of it is there.
+  RETURN_IF_ERROR(medium.Flush());
   RETURN_IF_ERROR(WriteControlSlot(medium, &slot));
   RETURN_IF_ERROR(medium.Flush());
   return slot;
