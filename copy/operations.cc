@@ -96,6 +96,27 @@ Result<udf::ControlSlot> WriteSlotOfPrimary(Medium& medium,
   return slot;
 }
 
+// A convert broke off between its write and the catalog: the catalog follows.
+Result<VolumeRecord> EndConvert(const Archive& archive, Taken* taken,
+                                const VolumeRecord& known,
+                                const std::string& id) {
+  RETURN_IF_ERROR(archive.catalog->ClearChangeMap(known.index));
+  // Identify takes an exclusion of its own; the lease keeps others off.
+  taken->exclusion.Release();
+  ASSIGN_OR_RETURN(
+      const std::shared_ptr<Volume> volume,
+      archive.volumes->Identify(known.medium, taken->lease.medium()));
+  if (volume == nullptr || volume->id() != id) {
+    return Error{Errc::kInvalidArgument,
+                 fmt::format("medium {} holds no backup {}, but the PRIMARY {}",
+                             known.medium, known.id,
+                             volume == nullptr ? "?" : volume->id())};
+  }
+  spdlog::info("medium {}: backup {} had become the primary {} before",
+               known.medium, known.id, id);
+  return volume->record();
+}
+
 }  // namespace
 
 Result<udf::ControlSlot> WritePrimarySlot(Medium& medium,
@@ -186,7 +207,11 @@ Result<VolumeRecord> Format(const Archive& archive,
 }
 
 Result<VolumeRecord> Convert(const Archive& archive, const std::string& backup,
-                             const std::string& new_id, std::stop_token stop) {
+                             const std::string& new_id, std::stop_token stop,
+                             bool* on_medium) {
+  bool ignored = false;
+  if (on_medium == nullptr) on_medium = &ignored;
+  *on_medium = false;
   const std::shared_ptr<Volume> volume = archive.volumes->Find(backup);
   if (volume == nullptr) {
     return Error{Errc::kNotFound, "no volume " + backup};
@@ -222,21 +247,9 @@ Result<VolumeRecord> Convert(const Archive& archive, const std::string& backup,
   Medium& medium = taken.lease.medium();
   ASSIGN_OR_RETURN(udf::ControlSlot slot, udf::ReadControlSlot(medium));
   if (slot.medium_uuid == known.medium_uuid &&
-      slot.role == udf::Role::kPrimary && slot.volume_id == id) {
-    // The daemon died between medium and catalog: the rest is done now.
-    // Identify takes an exclusion of its own; the lease keeps others off.
-    taken.exclusion.Release();
-    ASSIGN_OR_RETURN(const std::shared_ptr<Volume> primary,
-                     archive.volumes->Identify(known.medium, medium));
-    if (primary == nullptr) {
-      return Error{
-          Errc::kCorruption,
-          fmt::format("medium {} holds no volume, but its slot says {}",
-                      known.medium, id)};
-    }
-    spdlog::info("medium {}: {} had become the primary {} already",
-                 known.medium, backup, id);
-    return primary->record();
+      slot.role == udf::Role::kPrimary) {
+    *on_medium = true;
+    return EndConvert(archive, &taken, known, id);
   }
   if (slot.medium_uuid != known.medium_uuid ||
       slot.role != udf::Role::kBackup || !HoldsTree(slot.state)) {
@@ -247,7 +260,16 @@ Result<VolumeRecord> Convert(const Archive& archive, const std::string& backup,
   PrimaryIdentity identity;
   identity.volume_id = id;
   Generation held;
-  ASSIGN_OR_RETURN(slot, WriteSlotOfPrimary(medium, slot, identity, &held));
+  *on_medium = true;
+  const Result<udf::ControlSlot> converted =
+      WriteSlotOfPrimary(medium, slot, identity, &held);
+  if (!converted.ok()) {
+    // A write or flush that failed may have been done all the same.
+    const Result<udf::ControlSlot> now = udf::ReadControlSlot(medium);
+    *on_medium = !now.ok() || now->role == udf::Role::kPrimary;
+    return converted.status();
+  }
+  slot = *converted;
 
   VolumeRecord record = volume->record();
   // A crash had left the backup behind its journal: then the tree in the

@@ -48,10 +48,13 @@ Result<VolumeRecord> Format(const Archive& archive,
 
 // I8: makes a BACKUP a PRIMARY: one control slot write, O(1), one way. Default
 // name: the recorded primary's. kInvalidArgument (not a backup, incomplete),
-// kExists (name known), kBusy.
+// kExists (name known), kBusy. One that broke off after its write, before the
+// catalog knew, is ended by the next one with the same name. `*on_medium` tells
+// whether the medium says PRIMARY, or may, also after an error.
 Result<VolumeRecord> Convert(const Archive& archive, const std::string& backup,
                              const std::string& new_id,
-                             std::stop_token stop = {});
+                             std::stop_token stop = {},
+                             bool* on_medium = nullptr);
 
 // The control slot of a medium that holds a complete backup becomes that of a
 // PRIMARY, with a new lineage: one slot write.

@@ -120,8 +120,17 @@ Result<Promoted> Promote(const Archive& archive, const std::string& copy,
     }
     RETURN_IF_ERROR(Rename(archive, original, promoted.retired));
   }
-  Result<VolumeRecord> primary = Convert(archive, copy, record.owner_id, stop);
+  bool on_medium = false;
+  Result<VolumeRecord> primary =
+      Convert(archive, copy, record.owner_id, stop, &on_medium);
   if (!primary.ok()) {
+    if (on_medium) {
+      // Two volumes must not carry the name.
+      return primary.status().WithContext(fmt::format(
+          "{} is the PRIMARY {} on its medium, or may be, and what is left to "
+          "do is done when it is promoted again",
+          copy, record.owner_id));
+    }
     if (original != nullptr) {
       // Everything is as it was: the original keeps its name.
       Relabel(archive, original->record(), record.owner_id, {})

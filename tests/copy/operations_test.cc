@@ -171,6 +171,38 @@ TEST_F(JobsTest, I8_ConvertMakesABackupAPrimary) {
   EXPECT_EQ(CatalogNames(*volumes_->Find("SECOND")).size(), 13u);
 }
 
+// The power failed behind the write that converts, before the catalog knew.
+TEST_F(JobsTest, I8_AConvertThatBrokeOffIsEndedByTheNext) {
+  Start(1, 3);
+  MakePrimary(1, "PRIM");
+  Fill("PRIM", 1);
+  Copy(Request("PRIM"));
+  SendAllHome();
+  PrimaryIdentity identity;
+  identity.volume_id = "SECOND";
+  ASSERT_OK(WritePrimarySlot(Content(2), identity));
+  const auto other = Convert(archive(), "V00002", "THIRD");
+  EXPECT_THAT(other, HasErrc(Errc::kInvalidArgument));
+  EXPECT_THAT(other, MessageHas("the PRIMARY SECOND"));
+  // That made it known already.
+  ASSERT_NE(volumes_->Find("SECOND"), nullptr);
+  EXPECT_EQ(volumes_->Find("SECOND")->record().role, udf::Role::kPrimary);
+
+  Copy(Request("PRIM"));
+  SendAllHome();
+  identity.volume_id = "AGAIN";
+  ASSERT_OK(WritePrimarySlot(Content(3), identity));
+  bool on_medium = false;
+  ASSERT_OK_AND_ASSIGN(const VolumeRecord record,
+                       Convert(archive(), "V00003", "AGAIN", {}, &on_medium));
+  EXPECT_TRUE(on_medium);
+  EXPECT_EQ(record.id, "AGAIN");
+  EXPECT_EQ(record.role, udf::Role::kPrimary);
+  EXPECT_EQ(record.tree, TreeState::kValid);
+  ASSERT_OK(Write("AGAIN", "more", "z"));
+  EXPECT_EQ(CatalogNames(*volumes_->Find("AGAIN")).size(), 13u);
+}
+
 TEST_F(JobsTest, ReleaseHandsAVolumeOver) {
   Start(1, 3);
   MakePrimary(1, "PRIM");

@@ -158,6 +158,25 @@ TEST_F(RestoreTest, O17_PromoteReplacesTheOriginalOnlyWhenItIsTold) {
   EXPECT_EQ(ReadFile("PRIM-OLD1", "file"), "newer");
 }
 
+// The power failed when the copy had its new name on its medium, and the
+// original its own in the catalog.
+TEST_F(RestoreTest, O17_APromoteThatBrokeOffIsEndedByTheNext) {
+  Start(1, 4);
+  MakePrimary(1, "PRIM");
+  ASSERT_OK(Write("PRIM", "file", "content"));
+  Copy(Request("PRIM"));
+  SendAllHome();
+  PrimaryIdentity identity;
+  identity.volume_id = "PRIM";
+  ASSERT_OK(WritePrimarySlot(Content(2), identity));
+  ASSERT_OK_AND_ASSIGN(const Promoted promoted, Promote(archive(), "V00002"));
+  EXPECT_EQ(promoted.primary.id, "PRIM");
+  EXPECT_EQ(promoted.primary.medium, Tag(2));
+  EXPECT_EQ(promoted.primary.role, udf::Role::kPrimary);
+  ASSERT_OK(Write("PRIM", "more", "it is written"));
+  ASSERT_NE(volumes_->Find("PRIM-OLD1"), nullptr);
+}
+
 TEST_F(RestoreTest, O17_AnOriginalThatCannotBeReadIsReplacedAllTheSame) {
   Start(1, 4);
   MakePrimary(1, "PRIM");
