@@ -36,6 +36,8 @@ Result<MediumId> ResolveMedium(const Archive& archive,
   MediumId by_volume;
   if (const auto volume = archive.volumes->Find(name)) {
     by_volume = volume->record().medium;
+    // One that is on no medium is not meant beside a medium that is there.
+    if (!by_tag.empty() && !DisplacedFrom(by_volume).empty()) by_volume.clear();
   }
   if (!by_tag.empty() && !by_volume.empty() && by_tag != by_volume) {
     return Error{

@@ -203,6 +203,22 @@ TEST_F(JobsTest, I8_AConvertThatBrokeOffIsEndedByTheNext) {
   EXPECT_EQ(CatalogNames(*volumes_->Find("AGAIN")).size(), 13u);
 }
 
+TEST_F(JobsTest, ATagIsNoLongerTheNameOfAVolumeThatIsNowhere) {
+  Start(1, 3);
+  MakePrimary(1, "PRIM");
+  const JobRecord copy = Copy(Request("PRIM"));
+  ASSERT_EQ(copy.target_volume, "V00002");
+  SendAllHome();
+  {
+    const auto volume = volumes_->Find("V00002");
+    ASSERT_OK_AND_ASSIGN(const auto exclusion, volumes_->Exclude(volume));
+    ASSERT_OK(volumes_->Displace(volume));
+  }
+  ASSERT_OK_AND_ASSIGN(const MediumId medium,
+                       ResolveMedium(archive(), "V00002"));
+  EXPECT_EQ(medium, "V00002");
+}
+
 TEST_F(JobsTest, ReleaseHandsAVolumeOver) {
   Start(1, 3);
   MakePrimary(1, "PRIM");
