@@ -36,7 +36,9 @@ Status Volume::Impl::CheckWritableLocked() const {
         fmt::format("volume {} is a backup: only the copier writes it",
                     record_.id));
   }
-  if (!broken_.ok()) {
+  // The next load begins afresh: who asks before it is not refused, or nobody
+  // would load it.
+  if (attached_ && !broken_.ok()) {
     return Status(Errc::kReadOnly,
                   fmt::format("volume {} takes no changes until it is loaded "
                               "anew: {}",

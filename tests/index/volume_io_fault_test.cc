@@ -418,6 +418,8 @@ TEST_F(VolumeIoFaultTest, EachOperationOfTheMediumFailsOnce) {
           EXPECT_TRUE(scenario.frozen());
         }
       }
+      // It was unloaded: nothing freezes it any more.
+      EXPECT_OK(scenario.volume()->CheckWritable());
       if (n % 2 == 0) {
         // The same Volume, loaded again.
         ASSERT_OK(scenario.volume()->Attach(base_.get()));
