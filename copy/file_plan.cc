@@ -334,7 +334,10 @@ std::string IncomingName(uint64_t job) {
 }
 
 bool IsIncomingName(std::string_view name) {
-  return name.substr(0, kIncomingPrefix.size()) == kIncomingPrefix;
+  return name.size() > kIncomingPrefix.size() &&
+         name.substr(0, kIncomingPrefix.size()) == kIncomingPrefix &&
+         name.find_first_not_of("0123456789", kIncomingPrefix.size()) ==
+             std::string_view::npos;
 }
 
 }  // namespace vellum

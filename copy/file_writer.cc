@@ -95,10 +95,9 @@ Status FileWriter::RemoveLeftOvers() {
   std::vector<DirItem> left;
   RETURN_IF_ERROR(
       target_->ReadDir(target_->root(), 0, [&](const DirItem& item) {
-        const bool ours = options_.purpose == FilePurpose::kBackup
-                              ? IsIncomingName(item.name)
-                              : item.name == IncomingName(options_.job);
-        if (ours && item.type == udf::FileType::kDirectory) {
+        // Of whichever job: no two work on one volume at a time.
+        if (IsIncomingName(item.name) &&
+            item.type == udf::FileType::kDirectory) {
           left.push_back(item);
         }
         return true;

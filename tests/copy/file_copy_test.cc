@@ -218,6 +218,19 @@ TEST_P(FileCopyTest, I10_ADeadDaemonLeavesWholeFilesAndTheJobGoesOn) {
   ExpectSpoolEmpty();
 }
 
+// A job that failed on a frozen volume could not clean up behind itself.
+TEST_P(FileCopyTest, I10_WhatAnEarlierJobLeftIsRemoved) {
+  Begin();
+  ASSERT_OK(Put("ALL", "/.vellum-copy~777/0", "half a file"));
+  ASSERT_OK(Put("ALL", "/.vellum-copy~mine/0", "of a user"));
+  Copy(AllFiles("PRIM", "ALL"));
+  SendAllHome();
+  ExpectClean(2);
+  const Listing all = ListMedium(2, false);
+  EXPECT_EQ(all.count("/.vellum-copy~777"), 0u);
+  EXPECT_EQ(all.count("/.vellum-copy~mine/0"), 1u);
+}
+
 class FileCopyErrorTest : public FilesTest {};
 
 TEST_F(FileCopyErrorTest, I9_WhatCannotBeCopiedIsRefusedAndNothingMoves) {
