@@ -172,6 +172,11 @@ bool FaultyFileSystem::power() const {
   return fault_ != Fault::kNoPower;
 }
 
+bool FaultyFileSystem::faulty() const {
+  const MutexLock lock(&mu_);
+  return fault_ != Fault::kNone;
+}
+
 uint64_t FaultyFileSystem::appends_and_syncs() const {
   const MutexLock lock(&mu_);
   return operations_;

@@ -39,6 +39,8 @@ class FaultyFileSystem : public rocksdb::FileSystemWrapper {
   void FaultAt(uint64_t n, Fault fault);
   void CutPowerAt(uint64_t n) { FaultAt(n, Fault::kNoPower); }
   bool power() const;
+  // Something is wrong: what FaultAt has asked for has come.
+  bool faulty() const;
   // From now on syncs answer that all is well and make nothing durable.
   void IgnoreSyncs();
   uint64_t appends_and_syncs() const;

@@ -26,6 +26,8 @@ class LoggedLines {
 
   // How many have that text.
   long Count(const std::string& text) const { return sink_->Count(text); }
+  // All of them.
+  std::string Text() const { return sink_->Text(); }
 
  private:
   class Sink : public spdlog::sinks::base_sink<std::mutex> {
@@ -36,6 +38,13 @@ class LoggedLines {
                            [&](const std::string& line) {
                              return line.find(text) != std::string::npos;
                            });
+    }
+
+    std::string Text() {
+      const std::lock_guard<std::mutex> lock(mutex_);
+      std::string text;
+      for (const std::string& line : lines_) text += line + "\n";
+      return text;
     }
 
    protected:

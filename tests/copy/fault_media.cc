@@ -1,0 +1,218 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tests/copy/fault_media.h"
+
+#include <utility>
+
+#include "media/borrowed_medium.h"
+
+namespace vellum {
+namespace {
+
+Status PowerIsOff(const std::string& what) {
+  return Status(Errc::kOffline, what + ": power is off");
+}
+
+}  // namespace
+
+class FaultyChanger : public Changer {
+ public:
+  FaultyChanger(FaultMedia* media, std::unique_ptr<Changer> base)
+      : media_(media), base_(std::move(base)) {}
+  Result<ChangerIdentity> Identify() override { return base_->Identify(); }
+  Result<ElementMap> Elements() override { return base_->Elements(); }
+  Result<std::vector<ElementStatus>> ReadElementStatus() override {
+    if (!media_->power()) return PowerIsOff("changer").error();
+    return base_->ReadElementStatus();
+  }
+  Status MoveMedium(ElementAddress from, ElementAddress to) override {
+    if (!media_->power()) return PowerIsOff("changer");
+    return base_->MoveMedium(from, to);
+  }
+  Status InitializeElementStatus() override { return Status::Ok(); }
+
+ private:
+  FaultMedia* const media_;
+  const std::unique_ptr<Changer> base_;
+};
+
+class FaultyDrive : public Drive {
+ public:
+  FaultyDrive(FaultMedia* media, std::unique_ptr<Drive> base)
+      : media_(media), base_(std::move(base)) {}
+  ElementAddress Address() const override { return base_->Address(); }
+  Result<DriveIdentity> Identify() override { return base_->Identify(); }
+  Result<std::unique_ptr<Medium>> Open() override {
+    if (!media_->power()) return PowerIsOff("drive").error();
+    ASSIGN_OR_RETURN(std::unique_ptr<Medium> loaded, base_->Open());
+    return media_->Open(std::move(loaded));
+  }
+  Status Close() override { return base_->Close(); }
+
+ private:
+  FaultMedia* const media_;
+  const std::unique_ptr<Drive> base_;
+};
+
+// Counts, and has the power go; the faults stand below.
+class PoweredMedium : public Medium {
+ public:
+  PoweredMedium(FaultMedia* media, FaultMedia::Entry* entry,
+                std::unique_ptr<Medium> loaded, std::unique_ptr<Medium> base)
+      : media_(media),
+        entry_(entry),
+        loaded_(std::move(loaded)),
+        base_(std::move(base)) {}
+
+  MediumInfo Info() const override {
+    MediumInfo info = base_->Info();
+    info.name = loaded_->Info().name;
+    return info;
+  }
+  Status Read(uint64_t lba, ByteSpan out) override {
+    return Do(FaultPlan::Op::kRead, {lba, out.size() / kSectorSize},
+              [&] { return base_->Read(lba, out); });
+  }
+  Status Write(uint64_t lba, ConstByteSpan data) override {
+    return Do(FaultPlan::Op::kWrite, {lba, data.size() / kSectorSize},
+              [&] { return base_->Write(lba, data); });
+  }
+  Status Flush() override {
+    return Do(FaultPlan::Op::kFlush, {}, [&] { return base_->Flush(); });
+  }
+  Status Finalize() override {
+    return Do(FaultPlan::Op::kFlush, {}, [&] { return base_->Finalize(); });
+  }
+  Status Discard(uint64_t lba, uint64_t count) override {
+    return Do(FaultPlan::Op::kDiscard, {lba, count},
+              [&] { return base_->Discard(lba, count); });
+  }
+  Result<SectorRange> NextAllocated(SectorRange from) override {
+    if (!media_->power()) return PowerIsOff(Info().name).error();
+    return base_->NextAllocated(from);
+  }
+  void DropReadCache(uint64_t, uint64_t) override {}
+
+ private:
+  template <typename Call>
+  Status Do(FaultPlan::Op op, SectorRange range, const Call& call) {
+    if (!media_->power()) return PowerIsOff(Info().name);
+    if (!media_->Count(op, range, entry_)) return call();
+    // A flush that is cut has flushed nothing; of anything else, which counts
+    // as unflushed, any part may have arrived.
+    if (op != FaultPlan::Op::kFlush) {
+      call().IgnoreError("nobody hears of it any more");
+    }
+    media_->Cut();
+    return PowerIsOff(Info().name);
+  }
+
+  FaultMedia* const media_;
+  FaultMedia::Entry* const entry_;
+  const std::unique_ptr<Medium> loaded_;
+  const std::unique_ptr<Medium> base_;
+};
+
+void FaultMedia::Add(const VolumeTag& tag, const MemoryMedium& content) {
+  Entry& entry = entries_[tag];
+  entry.content = std::make_shared<CrashMedium>(content);
+  entry.plan = std::make_shared<FaultPlan>();
+}
+
+void FaultMedia::AddWriteOnce(const VolumeTag& tag, const MemoryMedium& content,
+                              WrittenState state) {
+  Add(tag, content);
+  entries_[tag].written = state;
+}
+
+FaultMedia::Entry& FaultMedia::Find(const VolumeTag& tag) {
+  return entries_.at(tag);
+}
+
+WrittenState FaultMedia::written(const VolumeTag& tag) {
+  const MutexLock lock(&mu_);
+  return Find(tag).written.value_or(WrittenState::kOpen);
+}
+
+void FaultMedia::At(uint64_t n, std::optional<Op> op, Act act) {
+  const MutexLock lock(&mu_);
+  left_ = n;
+  op_ = op;
+  act_ = act;
+  reached_ = false;
+}
+
+void FaultMedia::BadSectors(const VolumeTag& tag, SectorRange range) {
+  const MutexLock lock(&mu_);
+  Entry& entry = Find(tag);
+  entry.bad = range;
+  for (const Op op : {Op::kRead, Op::kWrite, Op::kDiscard}) {
+    entry.plan->FailRange(op, range);
+  }
+}
+
+bool FaultMedia::reached() const {
+  const MutexLock lock(&mu_);
+  return reached_;
+}
+
+void FaultMedia::Clear() {
+  const MutexLock lock(&mu_);
+  left_ = 0;
+  reached_ = false;
+  for (auto& [tag, entry] : entries_) {
+    entry.plan->Clear();
+    entry.bad = {};
+  }
+}
+
+bool FaultMedia::Count(Op op, SectorRange range, Entry* entry) {
+  const MutexLock lock(&mu_);
+  if (entry->bad.first < range.end() && range.first < entry->bad.end()) {
+    reached_ = true;
+  }
+  if (left_ == 0 || (op_ && *op_ != op)) return false;
+  if (act_ == Act::kCut && op == Op::kRead) return false;
+  if (--left_ > 0) return false;
+  reached_ = true;
+  switch (act_) {
+    case Act::kFail:
+      entry->plan->FailNth(op, 1);
+      break;
+    case Act::kGone:
+      entry->plan->SetGone(true);
+      break;
+    case Act::kCut:
+      return true;
+  }
+  return false;
+}
+
+std::unique_ptr<Changer> FaultMedia::Wrap(std::unique_ptr<Changer> changer) {
+  return std::make_unique<FaultyChanger>(this, std::move(changer));
+}
+
+std::unique_ptr<Drive> FaultMedia::Wrap(std::unique_ptr<Drive> drive) {
+  return std::make_unique<FaultyDrive>(this, std::move(drive));
+}
+
+std::unique_ptr<Medium> FaultMedia::Open(std::unique_ptr<Medium> loaded) {
+  const VolumeTag tag = loaded->Info().name;
+  Entry* const entry = &Find(tag);
+  std::unique_ptr<Medium> base = ShareMedium(entry->content);
+  {
+    const MutexLock lock(&mu_);
+    if (entry->written) {
+      base = std::make_unique<WriteOnceMedium>(
+          std::move(base), *entry->written, [this, entry](WrittenState state) {
+            const MutexLock state_lock(&mu_);
+            entry->written = state;
+            return Status::Ok();
+          });
+    }
+  }
+  base = std::make_unique<FaultMedium>(std::move(base), entry->plan);
+  return std::make_unique<PoweredMedium>(this, entry, std::move(loaded),
+                                         std::move(base));
+}
+
+}  // namespace vellum

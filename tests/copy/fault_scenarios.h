@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: Apache-2.0
+// What is done while something fails: every kind of copy, and every operation
+// on whole media, each from a start of its own.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <ostream>
+#include <string>
+#include <vector>
+
+#include "media/error.h"
+#include "tests/copy/fault_lab.h"
+
+namespace vellum {
+
+struct FaultScenario {
+  std::string name;
+  FaultLabOptions lab;
+  // Makes the start, of an open lab without volumes.
+  std::function<Status(FaultLab&)> prepare;
+  // What fails. The error of a job is that of its end.
+  std::function<Status(FaultLab&)> run;
+  // What it is run as again, after a failure; empty: `run`.
+  std::function<Status(FaultLab&)> again;
+  // What each medium may hold after it failed; those that are not named hold
+  // what they held at the start.
+  std::map<VolumeTag, Allowed> allowed;
+  // What each medium holds after it succeeded.
+  std::map<VolumeTag, FileTreeText> done;
+  // Pairs of primary and backup that are the same then, sector by sector.
+  std::map<VolumeTag, VolumeTag> equal;
+  // Write-once media: one of those that may hold anything holds this.
+  FileTreeText somewhere;
+  bool uses_spool = false;
+  // It writes a volume in use: what cannot be committed freezes that volume
+  // until it is loaded anew.
+  bool may_freeze = false;
+  // Nobody can write the new name on this medium: the catalog alone has it.
+  VolumeTag other_label;
+};
+
+std::vector<FaultScenario> FaultScenarios();
+
+inline void PrintTo(const FaultScenario& scenario, std::ostream* out) {
+  *out << scenario.name;
+}
+
+// The lab of the scenario, at its start and closed.
+Result<std::unique_ptr<FaultLab>> MakeLab(FaultScenario* scenario);
+
+}  // namespace vellum

@@ -1,0 +1,372 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tests/copy/fault_sweep.h"
+
+#include <fmt/format.h>
+
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <utility>
+
+#include "media/udf/control.h"
+#include "tests/support/logged_lines.h"
+
+namespace vellum {
+namespace {
+
+using Op = FaultPlan::Op;
+
+constexpr const char* kAnnouncement = "without an atomic commit";
+constexpr uint64_t kParts = 24;  // of a medium, for BadPart
+constexpr const char* kFrozen = "that cannot be committed";
+
+}  // namespace
+
+uint64_t FaultNumber(const char* name, uint64_t otherwise) {
+  const char* const value = std::getenv(name);
+  return value == nullptr ? otherwise : std::strtoull(value, nullptr, 10);
+}
+
+// --- Watchdog
+// ---------------------------------------------------------------------
+
+Watchdog::Watchdog() {
+  thread_ = std::thread([this] {
+    MutexLock lock(&mu_);
+    uint64_t seen = turn_;
+    auto since = std::chrono::steady_clock::now();
+    while (!ended_) {
+      cv_.WaitFor(&mu_, std::chrono::seconds(5));
+      const auto now = std::chrono::steady_clock::now();
+      if (turn_ != seen) {
+        seen = turn_;
+        since = now;
+      } else if (now - since > std::chrono::seconds(60)) {
+        fmt::print(stderr, "hangs: {}\n", what_);
+        std::abort();
+      }
+    }
+  });
+}
+
+Watchdog::~Watchdog() {
+  {
+    const MutexLock lock(&mu_);
+    ended_ = true;
+    cv_.NotifyAll();
+  }
+  thread_.join();
+}
+
+void Watchdog::Watch(const std::string& what) {
+  const MutexLock lock(&mu_);
+  what_ = what;
+  ++turn_;
+}
+
+// --- Kinds of faults
+// --------------------------------------------------------------
+
+FaultKind MediumFails(FaultPlan::Op op) {
+  FaultKind kind;
+  constexpr const char* kNames[] = {"read", "write", "flush", "discard"};
+  kind.name = kNames[static_cast<size_t>(op)];
+  kind.arm = [op](FaultLab& lab, uint64_t n) {
+    lab.media().At(n, op, FaultMedia::Act::kFail);
+  };
+  kind.reached = [](FaultLab& lab) { return lab.media().reached(); };
+  kind.may_be_masked = op == Op::kRead;
+  return kind;
+}
+
+FaultKind MediumGoes() {
+  FaultKind kind;
+  kind.name = "medium gone";
+  kind.arm = [](FaultLab& lab, uint64_t n) {
+    lab.media().At(n, std::nullopt, FaultMedia::Act::kGone);
+  };
+  kind.reached = [](FaultLab& lab) { return lab.media().reached(); };
+  return kind;
+}
+
+FaultKind SpoolFails() {
+  FaultKind kind;
+  kind.name = "spool";
+  kind.arm = [](FaultLab& lab, uint64_t n) {
+    lab.spool_disk().At(n, SpoolFaults::Act::kFail);
+  };
+  kind.reached = [](FaultLab& lab) { return lab.spool_disk().reached(); };
+  return kind;
+}
+
+FaultKind SpoolFills() {
+  FaultKind kind = SpoolFails();
+  kind.name = "spool full";
+  kind.arm = [](FaultLab& lab, uint64_t n) {
+    lab.spool_disk().At(n, SpoolFaults::Act::kFull);
+  };
+  return kind;
+}
+
+FaultKind CatalogFails(FaultyFileSystem::Fault fault) {
+  FaultKind kind;
+  kind.name =
+      fault == FaultyFileSystem::Fault::kFull ? "catalog full" : "catalog sync";
+  kind.arm = [fault](FaultLab& lab, uint64_t n) {
+    lab.catalog_disk().FaultAt(n, fault);
+  };
+  kind.reached = [](FaultLab& lab) { return lab.catalog_disk().faulty(); };
+  kind.of_catalog = true;
+  return kind;
+}
+
+FaultKind BadPart() {
+  FaultKind kind;
+  kind.name = "bad sectors";
+  kind.arm = [](FaultLab& lab, uint64_t n) {
+    // The media one after the other; finer where the structure is.
+    const std::vector<VolumeTag> tags = lab.tags();
+    const uint64_t medium = (n - 1) / kParts;
+    if (medium >= tags.size()) return;
+    const uint64_t part = (n - 1) % kParts;
+    const uint64_t sectors = lab.content(tags[medium]).Info().sectors;
+    const uint64_t size = part < 8 ? 32 : sectors / 16;
+    const uint64_t first = part < 8 ? 16 + part * 32 : (part - 8) * size;
+    lab.media().BadSectors(tags[medium], {first, size});
+  };
+  kind.reached = [](FaultLab& lab) { return lab.media().reached(); };
+  return kind;
+}
+
+FaultKind PowerGoesIn(const std::string& where) {
+  FaultKind kind;
+  kind.name = where;
+  kind.arm = [where](FaultLab& lab, uint64_t n) {
+    if (where == "medium") {
+      lab.media().At(n, std::nullopt, FaultMedia::Act::kCut);
+    } else if (where == "catalog") {
+      lab.catalog_disk().CutPowerAt(n);
+    } else {
+      lab.spool_disk().At(n, SpoolFaults::Act::kCut);
+    }
+  };
+  kind.reached = [](FaultLab& lab) { return !lab.power(); };
+  return kind;
+}
+
+// --- The sweep
+// --------------------------------------------------------------------
+
+FaultSweep::FaultSweep(FaultScenario scenario, bool quiet)
+    : scenario_(std::move(scenario)), quiet_(quiet) {
+  watchdog_.Watch(scenario_.name + ": start");
+  Result<std::unique_ptr<FaultLab>> lab = MakeLab(&scenario_);
+  if (lab.ok()) {
+    lab_ = std::move(*lab);
+  } else {
+    Violated("no start: " + lab.error().ToString());
+  }
+}
+
+void FaultSweep::Violated(const std::string& what) {
+  violations_.push_back(where_ + ": " + what);
+  if (quiet_) return;
+  fmt::print("VIOLATION {}: {}\n", where_, what);
+  std::fflush(stdout);
+}
+
+void FaultSweep::Expect(const std::string& wrong) {
+  if (!wrong.empty()) Violated(wrong);
+}
+
+uint64_t FaultSweep::FailEverywhere(const FaultKind& kind) {
+  uint64_t sites = 0;
+  for (uint64_t n = First(); lab_ != nullptr && !TooMany(); n += step_) {
+    if (!FailOnce(kind, n)) {
+      // Parts that nobody touches lie between others.
+      if (kind.name != "bad sectors" || n >= kParts * lab_->tags().size())
+        break;
+      continue;
+    }
+    ++sites;
+  }
+  return sites;
+}
+
+uint64_t FaultSweep::CutEverywhere(const FaultKind& kind) {
+  const bool all = FaultNumber("VELLUM_DEATHS", 1) > 1;
+  uint64_t sites = 0;
+  for (uint64_t n = First(); lab_ != nullptr && !TooMany(); n += step_) {
+    bool reached = false;
+    for (uint64_t death = 0; death < 4; ++death) {
+      if (!all && death != (n / step_ + n) % 4) continue;
+      if (!CutOnce(kind, n, static_cast<LabDeath>(death))) break;
+      reached = true;
+    }
+    if (!reached) break;
+    ++sites;
+  }
+  return sites;
+}
+
+bool FaultSweep::FailOnce(const FaultKind& kind, uint64_t n) {
+  where_ = fmt::format("{}, {} {}", scenario_.name, kind.name, n);
+  watchdog_.Watch(where_);
+  const LoggedLines daemon_log;
+  lab_->GoToStart();
+  if (const Status opened = lab_->Open(); !opened.ok()) {
+    Violated("open: " + opened.ToString());
+    lab_->Close();
+    return false;
+  }
+  kind.arm(*lab_, n);
+  const Status status = scenario_.run(*lab_);
+  const bool reached = kind.reached(*lab_);
+  lab_->Heal();
+  if (!reached) {
+    if (!status.ok()) Violated("without a fault: " + status.ToString());
+    lab_->Close();
+    return false;
+  }
+  ++runs_;
+  const std::string log = lab_->log();
+  if (status.ok()) {
+    ++masked_;
+    // What a job logs is in the daemon's log, too.
+    if (!kind.may_be_masked && daemon_log.Count("injected") == 0) {
+      Violated("the fault was swallowed");
+    }
+  } else if (!lab_->NamesSomething(status.error().message)) {
+    Violated("names nothing: " + status.ToString());
+  }
+  // Half of them in the session in which it failed, whatever the step.
+  bool anew = kind.of_catalog || (n * 0x9E3779B97F4A7C15) >> 63 == 0;
+  if (!kind.of_catalog) {
+    const std::string leak = lab_->FindLeaks();
+    if (scenario_.may_freeze && leak.find(kFrozen) != std::string::npos) {
+      anew = true;
+    } else {
+      Expect(leak);
+    }
+  }
+  if (anew) {
+    lab_->Close();
+    need_announcement_.clear();
+    CheckMedia(log);
+    for (const VolumeTag& tag : need_announcement_) {
+      if (log.find(kAnnouncement) == std::string::npos) {
+        Violated(tag + " is INCOMPLETE, and nobody announced it");
+      }
+    }
+    if (const Status opened = lab_->Open(); !opened.ok()) {
+      Violated("open: " + opened.ToString());
+      lab_->Close();
+      return true;
+    }
+    lab_->FinishAll().IgnoreError("what was taken up is run again below");
+  }
+  RunAgain();
+  if (!quiet_ && !violations_.empty() &&
+      violations_.back().rfind(where_, 0) == 0) {
+    fmt::print("  it had said: {}\n{}", status.ToString(), daemon_log.Text());
+  }
+  return true;
+}
+
+bool FaultSweep::CutOnce(const FaultKind& kind, uint64_t n, LabDeath death) {
+  where_ = fmt::format("seed {}, {}, power cut in {} {}, death {}", seed_,
+                       scenario_.name, kind.name, n, static_cast<int>(death));
+  watchdog_.Watch(where_);
+  const LoggedLines daemon_log;
+  lab_->GoToStart();
+  if (const Status opened = lab_->Open(); !opened.ok()) {
+    Violated("open: " + opened.ToString());
+    lab_->Close();
+    return false;
+  }
+  kind.arm(*lab_, n);
+  const Status status = scenario_.run(*lab_);
+  if (!kind.reached(*lab_)) {
+    if (!status.ok()) Violated("without a cut: " + status.ToString());
+    lab_->Close();
+    return false;
+  }
+  ++runs_;
+  lab_->Die(death, seed_ * 1000 + n);
+  need_announcement_.clear();
+  CheckMedia("");
+  Status opened = lab_->Open();
+  if (opened.Is(Errc::kCorruption) &&
+      opened.error().message.find("MANIFEST") != std::string::npos) {
+    // The database cannot be opened when a page is missing in the middle of
+    // what it had not synced: the README says that it may be deleted then. Who
+    // announced what is forgotten with the jobs.
+    ++rebuilt_;
+    lab_->Close();
+    need_announcement_.clear();
+    opened = lab_->RebuildCatalog();
+  }
+  if (!opened.ok()) {
+    Violated("open: " + opened.ToString());
+    lab_->Close();
+    return true;
+  }
+  const size_t taken_up = lab_->jobs().List().size();
+  const Status resumed = lab_->FinishAll();
+  if (taken_up > 0) ++resumed_;
+  if (!resumed.ok() && scenario_.somewhere.empty()) {
+    Violated("taken up: " + resumed.ToString() + "\n" + lab_->log());
+  }
+  for (const VolumeTag& tag : need_announcement_) {
+    if (lab_->log().find(kAnnouncement) == std::string::npos) {
+      Violated(tag + " was INCOMPLETE, and nobody had announced it");
+    }
+  }
+  RunAgain();
+  return true;
+}
+
+void FaultSweep::CheckMedia(const std::string&) {
+  for (const VolumeTag& tag : lab_->tags()) {
+    bool announcement = false;
+    Expect(lab_->CheckMedium(tag, scenario_.allowed[tag], &announcement));
+    if (announcement) need_announcement_.push_back(tag);
+  }
+}
+
+void FaultSweep::RunAgain() {
+  const Status status =
+      scenario_.again ? scenario_.again(*lab_) : scenario_.run(*lab_);
+  if (!status.ok()) {
+    Violated("again: " + status.ToString() + "\n" + lab_->log());
+  }
+  Expect(lab_->FindLeaks());
+  if (status.ok()) Expect(lab_->CompareCatalog(scenario_.other_label));
+  lab_->Close();
+  if (status.ok()) CheckDone();
+}
+
+void FaultSweep::CheckDone() {
+  bool announcement = false;
+  for (const auto& [tag, tree] : scenario_.done) {
+    Allowed exactly;
+    exactly.trees = {tree};
+    Expect(lab_->CheckMedium(tag, exactly, &announcement));
+  }
+  for (const auto& [primary, backup] : scenario_.equal) {
+    Expect(lab_->CompareSectors(primary, backup));
+  }
+  if (!scenario_.somewhere.empty()) {
+    Allowed exactly;
+    exactly.trees = {scenario_.somewhere};
+    bool found = false;
+    for (const VolumeTag& tag : lab_->tags()) {
+      if (scenario_.done.count(tag) != 0) continue;
+      found = found || lab_->CheckMedium(tag, exactly, &announcement).empty();
+    }
+    if (!found) Violated("no medium holds the copy");
+  }
+  Expect(lab_->CheckHome());
+}
+
+}  // namespace vellum

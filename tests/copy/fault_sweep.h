@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: Apache-2.0
+// One scenario, run again and again, each time with another fault or power cut,
+// and what must be so afterwards.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "media/mutex.h"
+#include "tests/copy/fault_scenarios.h"
+
+namespace vellum {
+
+// A number from the environment.
+uint64_t FaultNumber(const char* name, uint64_t otherwise);
+
+// Ends the program when what it watches takes longer than a minute: nothing
+// else would say what hangs.
+class Watchdog {
+ public:
+  Watchdog();
+  ~Watchdog();
+  void Watch(const std::string& what);
+
+ private:
+  Mutex mu_;
+  CondVar cv_;
+  std::string what_ GUARDED_BY(mu_);
+  uint64_t turn_ GUARDED_BY(mu_) = 0;
+  bool ended_ GUARDED_BY(mu_) = false;
+  std::thread thread_;
+};
+
+// Unless the environment wants others, every so manieth operation fails.
+inline constexpr uint64_t kFaultStep = 4;
+
+// One kind of fault.
+struct FaultKind {
+  std::string name;  // "read", "catalog: disk full", …
+  // At the `n`th operation from now on.
+  std::function<void(FaultLab&, uint64_t n)> arm;
+  std::function<bool(FaultLab&)> reached;
+  bool of_catalog = false;    // it takes nothing more in this session
+  bool may_be_masked = true;  // by redundancy, without a word
+};
+FaultKind MediumFails(FaultPlan::Op op);
+FaultKind MediumGoes();
+// Once; or from then on: a full disk.
+FaultKind SpoolFails();
+FaultKind SpoolFills();
+FaultKind CatalogFails(FaultyFileSystem::Fault fault);
+// The `n`th of the parts of which all media consist cannot be read or written.
+FaultKind BadPart();
+FaultKind PowerGoesIn(const std::string& where);  // medium, catalog, spool
+
+class FaultSweep {
+ public:
+  // `quiet`: violations are wanted, and not printed.
+  explicit FaultSweep(FaultScenario scenario, bool quiet = false);
+
+  // At every operation (every `step`th), until one is not reached. Answers how
+  // many there are.
+  uint64_t FailEverywhere(const FaultKind& kind);
+  uint64_t CutEverywhere(const FaultKind& kind);
+
+  uint64_t runs() const { return runs_; }      // that failed or were cut
+  uint64_t masked() const { return masked_; }  // succeeded all the same
+  uint64_t resumed() const { return resumed_; }
+  // After how many cuts the catalog had to be made anew.
+  uint64_t rebuilt() const { return rebuilt_; }
+  const std::vector<std::string>& violations() const { return violations_; }
+
+ private:
+  bool FailOnce(const FaultKind& kind, uint64_t n);
+  bool CutOnce(const FaultKind& kind, uint64_t n, LabDeath death);
+  void CheckMedia(const std::string& log);
+  // Runs it again, without faults, to its end.
+  void RunAgain();
+  void CheckDone();
+  void Violated(const std::string& what);
+  // Notes what is not empty.
+  void Expect(const std::string& wrong);
+  uint64_t First() const { return 1 + seed_ % step_; }
+  bool TooMany() const { return violations_.size() >= 8; }
+
+  FaultScenario scenario_;
+  const bool quiet_;
+  std::unique_ptr<FaultLab> lab_;
+  Watchdog watchdog_;
+  const uint64_t seed_ = FaultNumber("VELLUM_SEED", 1);
+  const uint64_t step_ = FaultNumber("VELLUM_FAULT_STEP", kFaultStep);
+  std::string where_;
+  std::vector<std::string> violations_;
+  std::vector<VolumeTag> need_announcement_;
+  uint64_t runs_ = 0, masked_ = 0, resumed_ = 0, rebuilt_ = 0;
+};
+
+}  // namespace vellum

@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: Apache-2.0
+// Every operation of every kind of copy, and of what works on whole media,
+// fails once (label fault): each read, write, flush and discard of the media,
+// each append and sync of the catalog, each call that the spool makes; media
+// that are gone from one operation on, bad sectors, full disks. Afterwards
+// nothing is lost or leaked, and the same runs to its end.
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+
+#include <cctype>
+
+#include "tests/copy/fault_sweep.h"
+
+namespace vellum {
+namespace {
+
+std::string TestName(const testing::TestParamInfo<FaultScenario>& info) {
+  std::string name;
+  bool up = true;
+  for (const char c : info.param.name) {
+    if (std::isalnum(static_cast<unsigned char>(c)) == 0) {
+      up = true;
+      continue;
+    }
+    name += up ? static_cast<char>(std::toupper(c)) : c;
+    up = false;
+  }
+  return name;
+}
+
+class JobFaultTest : public testing::TestWithParam<FaultScenario> {};
+
+TEST_P(JobFaultTest, EveryOperationFails) {
+  using Op = FaultPlan::Op;
+  using Fault = FaultyFileSystem::Fault;
+  FaultSweep sweep(GetParam());
+  uint64_t medium = 0;
+  for (const Op op : {Op::kRead, Op::kWrite, Op::kFlush, Op::kDiscard}) {
+    medium += sweep.FailEverywhere(MediumFails(op));
+  }
+  const uint64_t gone = sweep.FailEverywhere(MediumGoes());
+  const uint64_t bad = sweep.FailEverywhere(BadPart());
+  const uint64_t catalog =
+      sweep.FailEverywhere(CatalogFails(Fault::kFailedSync));
+  sweep.FailEverywhere(CatalogFails(Fault::kFull));
+  const uint64_t spool = sweep.FailEverywhere(SpoolFails());
+  sweep.FailEverywhere(SpoolFills());
+  fmt::print(
+      "fault sites: {}: {} medium (gone at {}, {} bad parts), {} catalog, {} "
+      "spool; {} failures, {} masked, {} violations\n",
+      GetParam().name, medium, gone, bad, catalog, spool, sweep.runs(),
+      sweep.masked(), sweep.violations().size());
+  EXPECT_GT(medium, 0u);
+  EXPECT_GT(gone, 0u);
+  EXPECT_GT(bad, 0u);
+  EXPECT_GT(sweep.runs(), sweep.masked());
+  if (GetParam().uses_spool) {
+    EXPECT_GT(spool, 0u);
+  }
+  EXPECT_EQ(sweep.violations().size(), 0u) << sweep.violations()[0];
+}
+
+INSTANTIATE_TEST_SUITE_P(All, JobFaultTest, testing::ValuesIn(FaultScenarios()),
+                         TestName);
+
+// The negative controls: what the sweeps must notice.
+FaultScenario ScenarioCalled(const std::string& name) {
+  for (const FaultScenario& scenario : FaultScenarios()) {
+    if (scenario.name == name) return scenario;
+  }
+  ADD_FAILURE() << "no scenario " << name;
+  return {};
+}
+
+TEST(FaultSweepTest, AnErrorThatIsSwallowedIsNoticed) {
+  FaultScenario scenario = ScenarioCalled("format");
+  const auto run = scenario.run;
+  scenario.run = [run](FaultLab& lab) {
+    run(lab).IgnoreError("the test is about this");
+    return Status::Ok();
+  };
+  FaultSweep sweep(scenario, /*quiet=*/true);
+  EXPECT_GT(sweep.FailEverywhere(MediumFails(FaultPlan::Op::kWrite)), 0u);
+  ASSERT_FALSE(sweep.violations().empty());
+  EXPECT_NE(sweep.violations()[0].find("swallowed"), std::string::npos);
+}
+
+TEST(FaultSweepTest, AnErrorThatNamesNothingIsNoticed) {
+  FaultScenario scenario = ScenarioCalled("compare");
+  const auto run = scenario.run;
+  scenario.run = [run](FaultLab& lab) {
+    return run(lab).ok() ? Status::Ok() : Status(Errc::kDeviceError, "error");
+  };
+  FaultSweep sweep(scenario, /*quiet=*/true);
+  EXPECT_GT(sweep.FailEverywhere(MediumGoes()), 0u);
+  ASSERT_FALSE(sweep.violations().empty());
+  EXPECT_NE(sweep.violations()[0].find("names nothing"), std::string::npos);
+}
+
+TEST(FaultSweepTest, ABackupThatIsGivenUpUnannouncedIsNoticed) {
+  // This one announces it, but may not do it at all.
+  FaultScenario scenario = ScenarioCalled("image copy over one of two");
+  scenario.allowed["V00002"].announced = false;
+  FaultSweep sweep(scenario, /*quiet=*/true);
+  EXPECT_GT(sweep.CutEverywhere(PowerGoesIn("medium")), 0u);
+  ASSERT_FALSE(sweep.violations().empty());
+  EXPECT_NE(sweep.violations()[0].find("INCOMPLETE"), std::string::npos);
+}
+
+TEST(FaultSweepTest, AnotherContentIsNoticed) {
+  FaultScenario scenario = ScenarioCalled("incremental copy");
+  scenario.done["V00002"]["/d/c"][69'999] ^= 1;
+  FaultSweep sweep(scenario, /*quiet=*/true);
+  sweep.CutEverywhere(PowerGoesIn("medium"));
+  ASSERT_FALSE(sweep.violations().empty());
+  EXPECT_NE(sweep.violations()[0].find("/d/c differs"), std::string::npos);
+}
+
+class JobPowerTest : public testing::TestWithParam<FaultScenario> {};
+
+TEST_P(JobPowerTest, X2_PowerGoesAtEveryOperation) {
+  FaultSweep sweep(GetParam());
+  const uint64_t medium = sweep.CutEverywhere(PowerGoesIn("medium"));
+  const uint64_t catalog = sweep.CutEverywhere(PowerGoesIn("catalog"));
+  const uint64_t spool = sweep.CutEverywhere(PowerGoesIn("spool"));
+  fmt::print(
+      "power cuts: seed {}, {}: {} medium, {} catalog, {} spool; {} cuts, {} "
+      "with jobs that were taken up, {} with a catalog made anew, {} "
+      "violations\n",
+      FaultNumber("VELLUM_SEED", 1), GetParam().name, medium, catalog, spool,
+      sweep.runs(), sweep.resumed(), sweep.rebuilt(),
+      sweep.violations().size());
+  // Rare, or what the sync of the catalog promises is worth nothing.
+  EXPECT_LE(sweep.rebuilt(), 1 + sweep.runs() / 50);
+  EXPECT_EQ(sweep.violations().size(), 0u) << sweep.violations()[0];
+}
+
+INSTANTIATE_TEST_SUITE_P(All, JobPowerTest, testing::ValuesIn(FaultScenarios()),
+                         TestName);
+
+}  // namespace
+}  // namespace vellum
