@@ -361,25 +361,6 @@ Status ScsiMedium::Flush() {
                 fmt::format("{}: flush: {}", name_, done.error().message));
 }
 
-Status ScsiMedium::Discard(uint64_t lba, uint64_t count) {
-  const MediumInfo info = Info();
-  RETURN_IF_ERROR(CheckSectorRange(info, "discard", lba, count));
-  if (count == 0) return Status::Ok();
-  if (facts_.medium_class != MediumClass::kRewritable) {
-    return Status(Errc::kNotSupported,
-                  name_ + ": discard: the medium is written once");
-  }
-  RETURN_IF_ERROR(CheckWritable(info, "discard"));
-  const Bytes zeros(std::min(count, 4 * piece_sectors_) * kSectorSize);
-  for (const uint64_t end = lba + count; lba < end;) {
-    const uint64_t n =
-        std::min<uint64_t>(end - lba, zeros.size() / kSectorSize);
-    RETURN_IF_ERROR(Write(lba, ConstByteSpan(zeros).first(n * kSectorSize)));
-    lba += n;
-  }
-  return Status::Ok();
-}
-
 Result<SectorRange> ScsiMedium::NextAllocated(SectorRange from) {
   RETURN_IF_ERROR(
       CheckSectorRange(Info(), "search for data", from.first, from.count));

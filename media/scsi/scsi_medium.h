@@ -60,7 +60,8 @@ class ScsiMedium : public Medium {
   Status Read(uint64_t lba, ByteSpan out) override;
   Status Write(uint64_t lba, ConstByteSpan data) override;
   Status Flush() override;
-  // Writes zeros. kNotSupported on write-once media.
+  // Has the drive write zeros (WRITE SAME) where it can, else sends them;
+  // with `verify_writes` always that. kNotSupported on write-once media.
   Status Discard(uint64_t lba, uint64_t count) override;
   Result<SectorRange> NextAllocated(SectorRange from) override;
   void DropReadCache(uint64_t lba, uint64_t count) override;
@@ -112,6 +113,10 @@ class ScsiMedium : public Medium {
   Status WriteChecked(SectorRange range, ConstByteSpan data);
   Status WriteAndVerify(SectorRange range, bool compare, ConstByteSpan data,
                         Sense* sense);
+  // Up to where the drive has filled it with zeros: the begin where it cannot.
+  // REQUIRES: whole blocks.
+  Result<uint64_t> Fill(SectorRange range);
+  Status WriteZeros(uint64_t lba, uint64_t end);
   Status CloseDisc(uint8_t function);
   // Sectors that were written of a disc that was blank; of others all.
   uint64_t Written() const;
@@ -136,6 +141,7 @@ class ScsiMedium : public Medium {
   std::atomic<bool> has_cache_{true};
   std::atomic<bool> takes_fua_{true};
   std::atomic<bool> takes_verify_{true};
+  std::atomic<bool> takes_write_same_{true};
   // Index into the lengths of commands that are tried.
   std::atomic<size_t> read_length_{0};
   std::atomic<size_t> write_length_{0};

@@ -8,6 +8,7 @@
 #include <chrono>
 #include <cstring>
 
+#include "media/medium_range.h"
 #include "media/scsi/block_commands.h"
 #include "media/scsi/scsi_medium.h"
 
@@ -17,6 +18,13 @@ namespace {
 
 // The drive writes, waits for the medium to come round again, and reads.
 constexpr std::chrono::seconds kVerifiedTimeout{240};
+
+// What one WRITE SAME fills, 32 MiB: a slow drive, and a daemon that is to
+// end, wait for no more than that.
+constexpr uint64_t kFillSectors = 16384;
+constexpr std::chrono::seconds kFillTimeout{240};
+constexpr uint8_t kWriteSame10 = 0x41;
+constexpr uint8_t kWriteSame16 = 0x93;
 
 }  // namespace
 
@@ -138,6 +146,76 @@ Status ScsiMedium::WriteAndVerify(SectorRange range, bool compare,
                         blocks.first, blocks.end() - 1),
             command, Repeat::kOnlyUnchanged, sense)
       .status();
+}
+
+Status ScsiMedium::Discard(uint64_t lba, uint64_t count) {
+  const MediumInfo info = Info();
+  RETURN_IF_ERROR(CheckSectorRange(info, "discard", lba, count));
+  if (count == 0) return Status::Ok();
+  if (facts_.medium_class != MediumClass::kRewritable) {
+    return Status(Errc::kNotSupported,
+                  name_ + ": discard: the medium is written once");
+  }
+  RETURN_IF_ERROR(CheckWritable(info, "discard"));
+  const uint64_t end = lba + count;
+  if (!verify_writes_) {
+    const uint64_t unit = sectors_per_block_;
+    const uint64_t first = (lba + unit - 1) / unit * unit;
+    const uint64_t filled = end / unit * unit;
+    if (first < filled) {
+      ASSIGN_OR_RETURN(const uint64_t reached, Fill({first, filled - first}));
+      if (reached > first) {
+        RETURN_IF_ERROR(WriteZeros(lba, first));
+        lba = reached;
+      }
+    }
+  }
+  return WriteZeros(lba, end);
+}
+
+Result<uint64_t> ScsiMedium::Fill(SectorRange range) {
+  const Bytes zeros(kSectorSize * sectors_per_block_ / blocks_per_sector_);
+  uint64_t at = range.first;
+  while (at < range.end() && takes_write_same_) {
+    RETURN_IF_ERROR(CheckUsable("discard", /*changes=*/true));
+    const SectorRange part{at, std::min(range.end() - at, kFillSectors)};
+    const SectorRange blocks = BlocksOf(part);
+    const bool is_long = blocks.end() > UINT32_MAX || blocks.count > UINT16_MAX;
+    Command command;
+    command.cdb = BlockCdb(is_long ? kWriteSame16 : kWriteSame10,
+                           is_long ? 16 : 10, 0, blocks.first, blocks.count);
+    command.out = zeros;
+    command.timeout = kFillTimeout;
+    Sense sense;
+    const Status status =
+        device_
+            ->Run(
+                fmt::format("WRITE SAME({}) of blocks {} to {}",
+                            is_long ? 16 : 10, blocks.first, blocks.end() - 1),
+                command, Repeat::kOnlyUnchanged, &sense)
+            .status();
+    if (!status.ok()) {
+      if (!IsUnknownCommand(sense) && !IsUnknownField(sense)) {
+        return Failed("discard", part, status.error(), sense).error();
+      }
+      takes_write_same_ = false;
+      break;
+    }
+    at = part.end();
+  }
+  return at;
+}
+
+Status ScsiMedium::WriteZeros(uint64_t lba, uint64_t end) {
+  if (lba >= end) return Status::Ok();
+  const Bytes zeros(std::min(end - lba, 4 * piece_sectors_) * kSectorSize);
+  while (lba < end) {
+    const uint64_t n =
+        std::min<uint64_t>(end - lba, zeros.size() / kSectorSize);
+    RETURN_IF_ERROR(Write(lba, ConstByteSpan(zeros).first(n * kSectorSize)));
+    lba += n;
+  }
+  return Status::Ok();
 }
 
 const char* ScsiMedium::WriteCheckMethod() const {

@@ -24,6 +24,7 @@ namespace {
 constexpr uint8_t kRead10 = 0x28, kRead12 = 0xA8, kRead16 = 0x88;
 constexpr uint8_t kWrite10 = 0x2A, kWrite12 = 0xAA, kWrite16 = 0x8A;
 constexpr uint8_t kVerify10 = 0x2F, kSynchronize = 0x35;
+constexpr uint8_t kWriteSame10 = 0x41, kWriteSame16 = 0x93;
 
 scsi::Patience Impatient() {
   scsi::Patience patience;
@@ -242,6 +243,49 @@ TEST_F(ScsiMediumTest, WriteProtectionThatComesLaterIsReported) {
   Load();
   cartridge_->write_protected = true;
   EXPECT_THAT(medium_->Write(0, Filled(1, 1)), HasErrc(Errc::kWriteProtected));
+}
+
+TEST_F(ScsiMediumTest, DiscardHasTheDriveWriteZeros) {
+  for (const uint32_t block_size : {512u, 2048u, 4096u}) {
+    SCOPED_TRACE(block_size);
+    Load({}, block_size);
+    ASSERT_OK(medium_->Write(0, Filled(4096, 7)));
+    ASSERT_OK(medium_->Discard(3, 4000));  // 2000 blocks of 4096, two halves
+    ASSERT_OK(medium_->Flush());
+    EXPECT_GE(disk_.Count(kWriteSame10), 1u);
+    EXPECT_EQ(OnCartridge(2), std::byte{7});
+    EXPECT_EQ(OnCartridge(4003), std::byte{7});
+    EXPECT_EQ(ReadBack(3, 4000), Filled(4000, 0));
+    for (const ScsiDiskCommand& command : Sent(kWriteSame10)) {
+      EXPECT_EQ(command.bytes, block_size);
+    }
+  }
+}
+
+TEST_F(ScsiMediumTest, DiscardSendsZerosWhereTheDriveWritesNone) {
+  ScsiDiskOptions options;
+  options.unknown = {kWriteSame10, kWriteSame16};
+  Load(options);
+  ASSERT_OK(medium_->Write(0, Filled(4096, 7)));
+  ASSERT_OK(medium_->Discard(1, 4095));
+  ASSERT_OK(medium_->Discard(1, 10));
+  EXPECT_EQ(disk_.Count(kWriteSame10), 1u);  // it is not asked again
+  EXPECT_EQ(ReadBack(0, 1), Filled(1, 7));
+  EXPECT_EQ(ReadBack(1, 4095), Filled(4095, 0));
+}
+
+TEST_F(ScsiMediumTest, AFailedWriteOfZerosIsReported) {
+  Load();
+  disk_.FailNext(kWriteSame10, 3, 0x0C, 0x00);
+  const Status status = medium_->Discard(0, 4096);
+  EXPECT_THAT(status, HasErrc(Errc::kDeviceError));
+  EXPECT_THAT(status, MessageHas("3/0C/00"));
+}
+
+TEST_F(ScsiMediumTest, WritesThatAreVerifiedAreNotLeftToTheDrive) {
+  Load({}, NewCartridge(2048), /*verify_writes=*/true);
+  ASSERT_OK(medium_->Discard(0, 64));
+  EXPECT_EQ(disk_.Count(kWriteSame10), 0u);
 }
 
 TEST_F(ScsiMediumTest, AnotherMediumIsNeverWritten) {

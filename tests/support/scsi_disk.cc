@@ -34,6 +34,7 @@ class ScsiDisk::State {
   Result<Reply> Inquire(const Command& command) REQUIRES(mu);
   Result<Reply> TestReady(const Command& command) REQUIRES(mu);
   Result<Reply> Transfer(const Command& command) REQUIRES(mu);
+  Result<Reply> WriteSame(const Command& command) REQUIRES(mu);
   Result<Reply> Optical(const Command& command) REQUIRES(mu);
   Result<Reply> Capacity(const Command& command) REQUIRES(mu);
   void FlushCache() REQUIRES(mu);
@@ -259,6 +260,22 @@ Result<Reply> ScsiDisk::State::Transfer(const Command& command) {
   return reply;
 }
 
+Result<Reply> ScsiDisk::State::WriteSame(const Command& command) {
+  const Range range = RangeOf(command.cdb);
+  const uint32_t size = inside->block_size;
+  if (command.out.size() != size) return Check(5, 0x24, 0x00)(command);
+  if (range.block + range.blocks > inside->blocks()) {
+    return Check(5, 0x21, 0x00)(command);
+  }
+  if (inside->write_protected) return Check(7, 0x27, 0x00)(command);
+  for (uint64_t i = 0; i < range.blocks; ++i) {
+    cache[range.block + i] = {command.out.begin(), command.out.end()};
+  }
+  Reply reply;
+  reply.transferred = size;
+  return reply;
+}
+
 Result<Reply> ScsiDisk::State::Answer(const Command& command) {
   const uint8_t code = command.cdb[0];
   if (options.unknown.count(code) != 0) return Check(5, 0x20, 0x00)(command);
@@ -292,6 +309,9 @@ Result<Reply> ScsiDisk::State::Answer(const Command& command) {
   if (IsRead(code) || IsWrite(code) || IsVerify(code)) return Transfer(command);
   const bool optical = options.device_type == 5;
   switch (code) {
+    case 0x41:
+    case 0x93:
+      return optical ? Check(5, 0x20, 0x00)(command) : WriteSame(command);
     case 0x25:
       return Capacity(command);
     case 0x9E:
