@@ -292,7 +292,7 @@ Result<std::vector<InventoryRow>> ReadAllMedia(const Archive& archive,
 // What the catalog and the element status say together.
 Result<std::vector<InventoryRow>> CompareElements(const Archive& archive,
                                                   const std::stop_token& stop) {
-  RETURN_IF_ERROR(archive.library->RefreshElements(stop));
+  RETURN_IF_ERROR(archive.library->Rescan(stop));
   std::vector<InventoryRow> rows;
   for (const MediumPlace& place : MediaByHome(archive)) {
     InventoryRow row{place.id, place.home, "not known"};
@@ -327,7 +327,7 @@ Result<std::string> ReadLabel(const Archive& archive, const MediumId& medium,
 Result<std::vector<InventoryRow>> Inventory(const Archive& archive, bool all,
                                             std::stop_token stop) {
   // What was put in, taken out or mended by hand.
-  RETURN_IF_ERROR(archive.library->RefreshElements(stop));
+  RETURN_IF_ERROR(archive.library->Rescan(stop));
   return all ? ReadAllMedia(archive, Trust::kCatalog, stop)
              : ReadUnknownMedia(archive, stop);
 }
@@ -341,7 +341,7 @@ Result<std::vector<InventoryRow>> ResumeInventory(const Archive& archive,
                  "no inventory of all media was broken off: there is nothing "
                  "to resume"};
   }
-  RETURN_IF_ERROR(archive.library->RefreshElements(stop));
+  RETURN_IF_ERROR(archive.library->Rescan(stop));
   return ReadTheRest(archive, *reset ? Trust::kMedium : Trust::kCatalog, stop);
 }
 
@@ -349,7 +349,7 @@ Result<std::vector<InventoryRow>> Reindex(const Archive& archive,
                                           ReindexMode mode,
                                           std::stop_token stop) {
   if (mode == ReindexMode::kSync) return CompareElements(archive, stop);
-  RETURN_IF_ERROR(archive.library->RefreshElements(stop));
+  RETURN_IF_ERROR(archive.library->Rescan(stop));
   return mode == ReindexMode::kReset
              ? ReadAllMedia(archive, Trust::kMedium, stop)
              : ReadUnknownMedia(archive, stop);

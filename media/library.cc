@@ -510,9 +510,15 @@ Status Library::RefreshElements(std::stop_token stop) {
   return status;
 }
 
-Status Library::Rescan() {
-  RETURN_IF_ERROR(RefreshElements());
+Status Library::Rescan(std::stop_token stop) {
+  RETURN_IF_ERROR(RefreshElements(stop));
   Impl& impl = *impl_;
+  const std::stop_callback wake(stop, [&impl] {
+    MutexLock lock(&impl.mu);
+    impl.state_cv.NotifyAll();
+  });
+  const Status given_up(Errc::kInterrupted,
+                        "asking the drives: the wait was given up");
   std::vector<std::shared_ptr<Impl::TaskResult>> asked;
   MutexLock lock(&impl.mu);
   if (impl.shutting_down) return Status::Ok();
@@ -520,7 +526,10 @@ Status Library::Rescan() {
     const Impl::DriveSlot& slot = *impl.drives[i];
     if (slot.disabled) continue;
     // It may just be asked by itself, and that may have begun too early.
-    while (!slot.online && slot.working) impl.state_cv.Wait(&impl.mu);
+    while (!slot.online && slot.working) {
+      if (stop.stop_requested()) return given_up;
+      impl.state_cv.Wait(&impl.mu);
+    }
     if (slot.online || impl.LeasedLocked(i)) continue;
     Impl::Task task;
     task.kind = Impl::Task::Kind::kRecover;
@@ -530,7 +539,10 @@ Status Library::Rescan() {
   }
   // One that is not back is shown offline, with the reason.
   for (const auto& result : asked) {
-    while (!result->done) impl.state_cv.Wait(&impl.mu);
+    while (!result->done) {
+      if (stop.stop_requested()) return given_up;
+      impl.state_cv.Wait(&impl.mu);
+    }
   }
   return Status::Ok();
 }

@@ -234,7 +234,7 @@ class Library {
   // way; kInterrupted when `stop` is requested meanwhile.
   Status RefreshElements(std::stop_token stop = {});
   // The same; drives that are offline are asked whether they are back.
-  Status Rescan();
+  Status Rescan(std::stop_token stop = {});
 
   // Fails what waits with kAborted, waits until all leases are dropped, sends
   // idle media home. Idempotent.
