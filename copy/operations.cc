@@ -175,6 +175,7 @@ Result<VolumeRecord> Format(const Archive& archive,
                       : request.threshold == 0           ? 100
                                                          : request.threshold;
   options.clear = request.clear;
+  options.wipe = request.wipe;
   options.root_uid = request.root_uid;
   options.root_gid = request.root_gid;
   if (old != nullptr) RETURN_IF_ERROR(BeginClearing(archive, old));

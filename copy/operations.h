@@ -35,6 +35,7 @@ struct FormatRequest {
   udf::Role role = udf::Role::kPrimary;
   uint32_t threshold = 0;  // 0: 100 for a primary, 99 for a backup
   bool clear = false;
+  bool wipe = true;  // with clear: nothing that was on the medium stays
   uint32_t root_uid = 0, root_gid = 0;
 };
 // Makes a volume and makes it known. Broken off, it leaves a volume that was on

@@ -23,7 +23,7 @@ Result<Json> Format(Service& service, const CommandLine& line,
   OptionReader options(line);
   options.Args(1, 1,
                "format ELEMENT|TAG name=VOL [role=primary|backup] "
-               "[threshold=P] [clear=yes] [uid=N] [gid=N]");
+               "[threshold=P] [clear=yes] [wipe=no] [uid=N] [gid=N]");
   const std::optional<std::string> name = options.AnyText("name");
   request.role = options.Choice("role", {"primary", "backup"}, 0) == 0
                      ? udf::Role::kPrimary
@@ -31,6 +31,7 @@ Result<Json> Format(Service& service, const CommandLine& line,
   request.threshold =
       static_cast<uint32_t>(options.Number("threshold", 0, 1, 100));
   request.clear = options.Flag("clear", false);
+  request.wipe = options.Flag("wipe", true);
   request.root_uid =
       static_cast<uint32_t>(options.Number("uid", 0, 0, UINT32_MAX - 1));
   request.root_gid =

@@ -21,6 +21,7 @@ struct FormatArguments {
   std::string role = "primary";
   std::optional<unsigned> threshold;
   bool clear = false;
+  bool no_wipe = false;
 };
 
 int FormatMedium(const Cli& cli, const FormatArguments& arguments) {
@@ -31,6 +32,7 @@ int FormatMedium(const Cli& cli, const FormatArguments& arguments) {
     words.push_back(Option("threshold", std::to_string(*arguments.threshold)));
   }
   if (arguments.clear) words.push_back("clear=yes");
+  if (arguments.no_wipe) words.push_back("wipe=no");
   // The volume's root directory belongs to whoever formats it.
   words.push_back(Option("uid", std::to_string(::getuid())));
   words.push_back(Option("gid", std::to_string(::getgid())));
@@ -60,6 +62,8 @@ void AddFormat(CLI::App& app, Cli& cli) {
       ->type_name("P");
   sub->add_flag("--clear", arguments->clear,
                 "Also when the medium holds data, which is lost");
+  sub->add_flag("--no-wipe", arguments->no_wipe,
+                "With --clear: quicker; what was there stays in free blocks");
   sub->callback([&cli, arguments] {
     cli.action = [&cli, arguments] { return FormatMedium(cli, *arguments); };
   });

@@ -301,7 +301,14 @@ Result<ControlSlot> FormatVolume(Medium& medium, const FormatOptions& options) {
   ASSIGN_OR_RETURN(const bool holds_data, HoldsData(medium, options));
   if (holds_data) {
     RETURN_IF_ERROR(Invalidate(medium, g));
-    RETURN_IF_ERROR(medium.Discard(0, info.sectors));
+    // Without a wipe, what is to be zero all the same: the places of
+    // descriptors and slots. Ring and log are cleared with the content.
+    RETURN_IF_ERROR(
+        medium.Discard(0, options.wipe ? info.sectors : uint64_t{kRingSector}));
+    if (!options.wipe) {
+      RETURN_IF_ERROR(
+          medium.Discard(info.sectors - kTailSectors, kTailSectors));
+    }
   }
   description.format_uuid = NewUuid();
   description.logical_volume_id = options.volume_id;

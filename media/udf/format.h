@@ -16,6 +16,7 @@ struct FormatOptions {
   Role role = Role::kPrimary;
   uint32_t threshold = 100;  // primary 1..100; a backup always has 99 (I5)
   bool clear = false;        // needed when the medium holds any data (I15)
+  bool wipe = true;          // of what it held, free blocks keep nothing
   uint32_t root_mode = 0755;
   uint32_t root_uid = 0;
   uint32_t root_gid = 0;

@@ -128,6 +128,50 @@ TEST_F(JobsTest, I8_AConvertThatBrokeOffIsDoneWhenItIsRepeated) {
   EXPECT_EQ(ReadFile("SECOND", "more"), "it is written");
 }
 
+TEST_F(JobsTest, I15_ClearingLeavesNothingUnlessAskedTo) {
+  Start(1, 2);
+  MakePrimary(1, "PRIM");
+  const std::string secret = Bytes0(77, 64 * 1024);
+  const auto holds_secret = [&] {
+    Bytes all(8192 * kSectorSize);
+    Content(1).Peek(0, all);
+    const auto text = std::as_bytes(std::span(secret)).first(kSectorSize);
+    return std::search(all.begin(), all.end(), text.begin(), text.end()) !=
+           all.end();
+  };
+  ASSERT_OK(Write("PRIM", "secret", secret));
+  SendAllHome();
+  ASSERT_TRUE(holds_secret());
+  FormatRequest request;
+  request.medium = Tag(1);
+  request.volume_id = "PRIM";
+  request.clear = true;
+  request.wipe = false;
+  ASSERT_OK(Format(archive(), request));
+  EXPECT_TRUE(holds_secret());
+  // A volume like any other.
+  Fill("PRIM", 3);
+  SendAllHome();
+  ASSERT_OK_AND_ASSIGN(const udf::FsckReport report,
+                       Fsck(archive(), "PRIM", {}));
+  EXPECT_TRUE(report.clean());
+  request.wipe = true;
+  ASSERT_OK(Format(archive(), request));
+  EXPECT_FALSE(holds_secret());
+}
+
+TEST_F(JobsTest, ADriveThatIsBackIsFoundByReindex) {
+  Start(1, 2);
+  MakePrimary(1, "PRIM");
+  SendAllHome();
+  fake_->Unplug({256}, true);
+  EXPECT_FALSE(Write("PRIM", "new", "y").ok());
+  ASSERT_FALSE(library_->Drives()[0].online);
+  fake_->Unplug({256}, false);
+  EXPECT_OK(Reindex(archive(), ReindexMode::kSync));
+  EXPECT_TRUE(library_->Drives()[0].online);
+}
+
 TEST_F(JobsTest, I8_ConvertMakesABackupAPrimary) {
   Start(1, 4);
   MakePrimary(1, "PRIM");
