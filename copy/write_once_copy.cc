@@ -88,6 +88,10 @@ Status WriteOnceCopy::CheckTarget() const {
   return Status::Ok();
 }
 
+uint64_t WriteOnceCopy::LastRegion() const {
+  return source_->map->regions() - 1;
+}
+
 RegionSet WriteOnceCopy::AllRegions() const {
   RegionSet all;
   all.InsertRange(0, source_->map->regions());
@@ -168,17 +172,37 @@ Status WriteOnceCopy::Write() {
 
 Status WriteOnceCopy::Consume(RegionChunk& chunk) {
   hashes_.insert(hashes_.end(), chunk.hashes.begin(), chunk.hashes.end());
-  RETURN_IF_ERROR(target_->Write(chunk.sectors.first, chunk.data));
+  const uint64_t end = source_->map->geometry().sectors;
+  ConstByteSpan now = chunk.data;
+  if (chunk.sectors.end() == end) {
+    const uint64_t kept = end - LastRegion() * kRegionSectors;
+    now = now.first(now.size() - kept * kSectorSize);
+    last_.assign(chunk.data.end() - static_cast<ptrdiff_t>(kept * kSectorSize),
+                 chunk.data.end());
+  }
+  if (!now.empty()) {
+    RETURN_IF_ERROR(target_->Write(chunk.sectors.first, now));
+  }
   hooks_.counters->regions_done += chunk.regions;
   hooks_.counters->bytes_copied += chunk.sectors.count * kSectorSize;
   return Status::Ok();
 }
 
 Status WriteOnceCopy::Verify() {
-  if (!options_.verify) return Status::Ok();
+  if (!options_.verify || LastRegion() == 0) return Status::Ok();
   hooks_.counters->Begin(source_->map->regions());
+  RegionSet written;
+  written.InsertRange(0, LastRegion());
+  const Status compared = CompareRegions(written);
+  if (!compared.Is(Errc::kNotSupported)) return compared;
+  unread_ = true;
+  hooks_.log(compared.error().message + ": it is closed before it is verified");
+  return Status::Ok();
+}
+
+Status WriteOnceCopy::CompareRegions(const RegionSet& regions) {
   return PumpRegions(
-      AllRegions(), source_->map->geometry().sectors, hooks_.stop,
+      regions, source_->map->geometry().sectors, hooks_.stop,
       [this](RegionChunk* chunk) { return ReadBack(chunk); },
       [this](RegionChunk& chunk) { return Compare(chunk); });
 }
@@ -192,8 +216,8 @@ Status WriteOnceCopy::ReadBack(RegionChunk* chunk) {
 
 Status WriteOnceCopy::Compare(RegionChunk& chunk) {
   for (uint64_t i = 0; i < chunk.regions; ++i) {
-    if (chunk.hashes[i] == hashes_[chunk.index + i]) continue;
     const uint64_t region = chunk.first_region + i;
+    if (chunk.hashes[i] == hashes_[region]) continue;
     return Status(
         Errc::kCorruption,
         fmt::format("verify of {}: region {} (from sector {}) reads "
@@ -205,6 +229,18 @@ Status WriteOnceCopy::Compare(RegionChunk& chunk) {
   return Status::Ok();
 }
 
-Status WriteOnceCopy::Commit() { return target_->Finalize(); }
+Status WriteOnceCopy::Commit() {
+  RETURN_IF_ERROR(target_->Write(LastRegion() * kRegionSectors, last_));
+  RETURN_IF_ERROR(target_->Flush());
+  if (options_.verify && !unread_) {
+    RegionSet last;
+    last.Insert(LastRegion());
+    RETURN_IF_ERROR(CompareRegions(last));
+  }
+  RETURN_IF_ERROR(target_->Finalize());
+  if (!options_.verify || !unread_) return Status::Ok();
+  hooks_.counters->Begin(source_->map->regions());
+  return CompareRegions(AllRegions());
+}
 
 }  // namespace vellum

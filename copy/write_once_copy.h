@@ -1,11 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 // WriteOnceCopy: writes a whole generation onto a blank write-once medium:
-// every sector once, from 0 to the end of the volume, and then the medium is
-// closed for ever. What a backup has to say about itself (control slot, control
-// log) is written where it stands, with the rest; it is made before the first
-// sector is written. A copy that breaks off leaves a medium that can never be
-// used again: the backup on it lacks its last sector, the anchor at its end,
-// and by that everybody sees that it is incomplete (udf::ReadControlSlot).
+// every sector once, from 0 to the end of the volume, the last region only when
+// what is before it was read back, and then the medium is closed for ever. A
+// drive that reads a disc only when it is closed has it read back behind that:
+// then a disc that does not keep what was written says COMPLETE, the job that
+// made it failed, and a comparison or fsck finds it. What a backup has to say
+// about itself (control slot, control log) is written where it stands, with the
+// rest; it is made before the first sector is written. A copy that breaks off
+// leaves a medium that can never be used again: the backup on it lacks its last
+// sector, the anchor at its end, and by that everybody sees that it is
+// incomplete (udf::ReadControlSlot).
 //
 // Thread-safety: one thread at a time. REQUIRES: an exclusive lease.
 #pragma once
@@ -40,11 +44,12 @@ class WriteOnceCopy {
   Status CheckTarget() const;
   // Makes the slot and the log, in memory.
   Status Prepare(const CopyNote& note);
-  // The first write spoils the medium for everything else.
+  // All but the last region. The first write spoils the medium for everything
+  // else.
   Status Write();
   // Does nothing when options.verify is off.
   Status Verify();
-  // Closes the medium.
+  // Writes the last region and closes the medium; reads back what was not yet.
   Status Commit();
 
   // What is, or will be, on the medium: COMPLETE.
@@ -57,7 +62,9 @@ class WriteOnceCopy {
   Status Consume(RegionChunk& chunk);
   Status ReadBack(RegionChunk* chunk);
   Status Compare(RegionChunk& chunk);
+  Status CompareRegions(const RegionSet& regions);
   RegionSet AllRegions() const;
+  uint64_t LastRegion() const;
 
   Medium* const target_;
   const TargetContent found_;
@@ -69,6 +76,8 @@ class WriteOnceCopy {
   std::shared_ptr<PrivateArea> private_;
   uint64_t filled_ = 0;           // regions of the source that were read
   std::vector<uint64_t> hashes_;  // one for each region of the volume
+  Bytes last_;                    // what the last region gets
+  bool unread_ = false;           // the drive reads only what is closed
 };
 
 }  // namespace vellum

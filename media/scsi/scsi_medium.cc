@@ -210,7 +210,19 @@ Status ScsiMedium::VerifyOnMedium(SectorRange range) {
     takes_verify_ = false;
     return Status::Ok();
   }
-  return Failed("verify", range, done.error(), sense);
+  return ReadFailed("verify", range, done.error(), sense);
+}
+
+Status ScsiMedium::ReadFailed(const char* operation, SectorRange range,
+                              const Error& error, const Sense& sense) {
+  const bool is_open = facts_.blank && !finalized_;
+  if (!is_open || !sense.Is(kIllegalRequest, 0x21, 0x00)) {
+    return Failed(operation, range, error, sense);
+  }
+  return Status(Errc::kNotSupported,
+                fmt::format("{}: the drive reads no disc before it is closed "
+                            "({})",
+                            name_, error.message));
 }
 
 Status ScsiMedium::ReadPiece(uint64_t lba, ByteSpan out) {
@@ -231,7 +243,7 @@ Status ScsiMedium::ReadPiece(uint64_t lba, ByteSpan out) {
     if (status.ok()) return status;
     if (!IsUnknownField(sense)) {
       MarkUncached(range);
-      return Failed("read", range, status.error(), sense);
+      return ReadFailed("read", range, status.error(), sense);
     }
     takes_fua_ = false;
   }
@@ -246,7 +258,7 @@ Status ScsiMedium::ReadPiece(uint64_t lba, ByteSpan out) {
       Transfer(Direction::kRead, range, false, out, {}, &sense);
   if (status.ok()) return status;
   if (uncached) MarkUncached(range);
-  return Failed("read", range, status.error(), sense);
+  return ReadFailed("read", range, status.error(), sense);
 }
 
 Status ScsiMedium::Read(uint64_t lba, ByteSpan out) {

@@ -22,7 +22,8 @@
 //
 // Write-once discs: what was not yet written reads as zeros. Writes follow one
 // another from sector 0, Finalize closes the disc; after a failed write nothing
-// more can be written.
+// more can be written. Reads of a disc that is not closed are kNotSupported on
+// drives that refuse them (5/21/00).
 //
 // Another medium: once the device tells that its medium may have been changed,
 // or is away, every call fails with kNoMedium, for ever. After a reset of the
@@ -102,6 +103,8 @@ class ScsiMedium : public Medium {
   // What a failed command means for this medium, and its message.
   Status Failed(const char* operation, SectorRange range, const Error& error,
                 const Sense& sense);
+  Status ReadFailed(const char* operation, SectorRange range,
+                    const Error& error, const Sense& sense);
 
   Status WriteOnce(uint64_t lba, ConstByteSpan data);
   Status WritePieces(uint64_t lba, ConstByteSpan data);

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "copy/write_once_copy.h"
+#include "media/borrowed_medium.h"
 #include "media/fault_medium.h"
 #include "media/write_once_medium.h"
 #include "tests/copy/engine_fixture.h"
@@ -124,6 +125,55 @@ TEST_F(WriteOnceCopyTest, WhatReadsBackDifferentlyIsNoticed) {
   const std::byte wrong{1};
   disc_->Poke(udf::kSlotBSector * kSectorSize + 100, {&wrong, 1});
   EXPECT_THAT(copy.Verify(), HasErrc(Errc::kCorruption));
+  // Nobody takes it for a backup.
+  const Result<udf::ControlSlot> slot = udf::ReadControlSlot(*Load());
+  if (slot.ok()) {
+    EXPECT_NE(slot->state, udf::SlotState::kComplete);
+  }
+}
+
+// A drive that reads nothing before the disc is closed.
+class UnreadableUntilClosed : public BorrowedMedium {
+ public:
+  using BorrowedMedium::BorrowedMedium;
+  Status Read(uint64_t lba, ByteSpan out) override {
+    if (Info().write_protected || !written_) {
+      return BorrowedMedium::Read(lba, out);
+    }
+    return Status(Errc::kNotSupported, "not before it is closed");
+  }
+  Status Write(uint64_t lba, ConstByteSpan data) override {
+    written_ = true;
+    return BorrowedMedium::Write(lba, data);
+  }
+
+ private:
+  std::atomic<bool> written_ = false;
+};
+
+TEST_F(WriteOnceCopyTest, ADiscIsReadBackBehindItsClosingWhereItMust) {
+  const Pinned pinned = MakePrimary(8192);
+  const auto target = Load();
+  UnreadableUntilClosed unreadable(target.get());
+  ASSERT_OK(Run(&unreadable, pinned.source));
+  EXPECT_EQ(counters_.bytes_verified, 8192 * kSectorSize);
+  ExpectBackup(Load().get(), pinned);
+
+  // And what is wrong then is still told.
+  disc_ = std::make_shared<MemoryMedium>(9000);
+  written_ = WrittenState::kBlank;
+  const auto bad = Load();
+  UnreadableUntilClosed once(bad.get());
+  ASSERT_OK_AND_ASSIGN(TargetContent found, ProbeTarget(once));
+  WriteOnceCopyOptions options;
+  options.volume_id = "BACKUP";
+  WriteOnceCopy copy(&once, std::move(found), &pinned.source, options, Hooks());
+  ASSERT_OK(copy.Prepare({}));
+  ASSERT_OK(copy.Write());
+  const std::byte wrong{1};
+  disc_->Poke(udf::kSlotBSector * kSectorSize + 100, {&wrong, 1});
+  ASSERT_OK(copy.Verify());
+  EXPECT_THAT(copy.Commit(), HasErrc(Errc::kCorruption));
 }
 
 }  // namespace
