@@ -85,6 +85,9 @@ class CopyFaultTest : public EngineTest,
         ++(is_new ? new_count : old_count);
       }
     }
+    fmt::print("{} power cuts at {} events: {} old, {} new generations\n",
+               old_count + new_count, medium.EventCount(), old_count,
+               new_count);
     EXPECT_GT(old_count, 0u);
     EXPECT_GT(new_count, 0u);
   }
@@ -202,6 +205,8 @@ TEST_P(CopyFaultTest, BrokenFullCopyIsNeverTakenForAVolume) {
           << weather.name << " event " << k;
     }
   }
+  fmt::print("{} power cuts of full copies: {} incomplete, {} complete\n",
+             incomplete + complete, incomplete, complete);
   EXPECT_GT(incomplete, 0u);
   EXPECT_GT(complete, 0u);
 }
@@ -238,6 +243,8 @@ TEST_P(CopyFaultTest, I3_TheOwnerIsOnTheMediumBeforeAnyData) {
       }
     }
   }
+  fmt::print("{} power cuts of copies to blank media: {} blank, {} named\n",
+             without + with, without, with);
   EXPECT_GT(without, 0u);
   EXPECT_GT(with, 0u);
 }

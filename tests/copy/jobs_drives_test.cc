@@ -208,6 +208,43 @@ TEST_P(TwoStreamsTest, DoNotDeadlock) {
   ExpectAllHome();
 }
 
+// The same with jobs of every kind that needs two media at once.
+TEST_P(TwoStreamsTest, RestoresComparesAndCopiesDoNotDeadlock) {
+  StartWithReader(GetParam());
+  Fill("OTHER", 31);
+  const std::pair<const char*, int> targets[] = {{"PRIM", 2}, {"OTHER", 3}};
+  for (const auto& [volume, medium] : targets) {
+    CopyRequest request = Request(volume, CopyMode::kStreaming);
+    request.target = Tag(medium);
+    Copy(request);
+  }
+  for (int round = 0; round < 3; ++round) {
+    if (round == 1) SendAllHome();
+    if (round == 2) {
+      ReadFile("PRIM", "file1");
+      ReadFile("OTHER", "file1");
+    }
+    fake_->HoldMoves(true);
+    CopyRequest copy = Request("OTHER", CopyMode::kStreaming);
+    copy.target = Tag(3);
+    ASSERT_OK_AND_ASSIGN(const JobId restored,
+                         jobs_->SubmitRestore("PRIM", Tag(2)));
+    ASSERT_OK_AND_ASSIGN(const JobId compared,
+                         jobs_->SubmitCompare("OTHER", Tag(3)));
+    ASSERT_OK_AND_ASSIGN(const JobId copied, jobs_->Submit(copy));
+    fake_->AwaitHeldMove();
+    fake_->HoldMoves(false);
+    for (const JobId id : {restored, compared, copied}) {
+      const JobRecord job =
+          Await(id, [](const JobRecord& j) { return JobEnded(j.state); });
+      EXPECT_EQ(job.state, JobState::kDone) << Story(job);
+    }
+  }
+  EXPECT_EQ(ReadFile("PRIM", "file3").size(), 1000u + 3 * 45'000);
+  SendAllHome();
+  ExpectAllHome();
+}
+
 INSTANTIATE_TEST_SUITE_P(Drives, TwoStreamsTest,
                          testing::Values(uint16_t{2}, uint16_t{3}));
 
