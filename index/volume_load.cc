@@ -494,7 +494,7 @@ Status Volume::Detach() {
   if (impl.broken_.ok()) return status;
   if (loses) {
     status = Status(
-        Errc::kDeviceError,
+        impl.broken_.error().code,
         fmt::format("medium {} has nothing newer than generation {}, {} {} "
                     "changed after it: {}",
                     impl.record_.medium, impl.committed_, lost,
