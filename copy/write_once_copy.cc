@@ -193,16 +193,23 @@ Status WriteOnceCopy::Verify() {
   hooks_.counters->Begin(source_->map->regions());
   RegionSet written;
   written.InsertRange(0, LastRegion());
-  const Status compared = CompareRegions(written);
-  if (!compared.Is(Errc::kNotSupported)) return compared;
+  // A drive that reads no open disc refuses its begin; one that refuses only
+  // what lies behind has lost it.
+  Bytes begin(kRegionSize);
+  target_->DropReadCache(0, kRegionSectors);
+  const Status read = target_->Read(0, begin);
+  if (!read.Is(Errc::kNotSupported)) {
+    return CompareRegions(written, hooks_.stop);
+  }
   unread_ = true;
-  hooks_.log(compared.error().message + ": it is closed before it is verified");
+  hooks_.log(read.error().message + ": it is closed before it is verified");
   return Status::Ok();
 }
 
-Status WriteOnceCopy::CompareRegions(const RegionSet& regions) {
+Status WriteOnceCopy::CompareRegions(const RegionSet& regions,
+                                     const std::stop_token& stop) {
   return PumpRegions(
-      regions, source_->map->geometry().sectors, hooks_.stop,
+      regions, source_->map->geometry().sectors, stop,
       [this](RegionChunk* chunk) { return ReadBack(chunk); },
       [this](RegionChunk& chunk) { return Compare(chunk); });
 }
@@ -235,12 +242,13 @@ Status WriteOnceCopy::Commit() {
   if (options_.verify && !unread_) {
     RegionSet last;
     last.Insert(LastRegion());
-    RETURN_IF_ERROR(CompareRegions(last));
+    RETURN_IF_ERROR(CompareRegions(last, {}));
   }
   RETURN_IF_ERROR(target_->Finalize());
   if (!options_.verify || !unread_) return Status::Ok();
   hooks_.counters->Begin(source_->map->regions());
-  return CompareRegions(AllRegions());
+  // Not to be cancelled: what is on the disc cannot be taken back.
+  return CompareRegions(AllRegions(), {});
 }
 
 }  // namespace vellum

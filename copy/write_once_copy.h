@@ -62,7 +62,7 @@ class WriteOnceCopy {
   Status Consume(RegionChunk& chunk);
   Status ReadBack(RegionChunk* chunk);
   Status Compare(RegionChunk& chunk);
-  Status CompareRegions(const RegionSet& regions);
+  Status CompareRegions(const RegionSet& regions, const std::stop_token& stop);
   RegionSet AllRegions() const;
   uint64_t LastRegion() const;
 

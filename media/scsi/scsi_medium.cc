@@ -315,8 +315,9 @@ Status ScsiMedium::CloseDisc(uint8_t function) {
   Sense sense;
   const Result<size_t> done = device_->Run("CLOSE TRACK SESSION", command,
                                            Repeat::kOnlyUnchanged, &sense);
-  if (done.ok()) return Status::Ok();
-  return Failed("close", {0, 1}, done.error(), sense);
+  if (!done.ok()) return Failed("close", {0, 1}, done.error(), sense);
+  // Some drives answer at once and are not ready while they close.
+  return device_->WaitReady(kCloseTimeout).WithContext(name_ + ": close");
 }
 
 Status ScsiMedium::Finalize() {
@@ -334,7 +335,12 @@ Status ScsiMedium::Finalize() {
     complete = ReadDiscComplete(*device_);
   }
   if (!complete.ok()) return complete.status().WithContext(name_);
-  if (*complete) return Status::Ok();
+  if (*complete) {
+    // A disc that became another one by being closed (6/28/00) is still ours:
+    // removal is prevented.
+    device_->TakeMediumChanged();
+    return Status::Ok();
+  }
   return Status(Errc::kDeviceError,
                 name_ +
                     ": finalize: the drive does not call the disc "

@@ -19,9 +19,9 @@ namespace {
 // The drive writes, waits for the medium to come round again, and reads.
 constexpr std::chrono::seconds kVerifiedTimeout{240};
 
-// What one WRITE SAME fills, 32 MiB: a slow drive, and a daemon that is to
-// end, wait for no more than that.
-constexpr uint64_t kFillSectors = 16384;
+// What one WRITE SAME fills, 16 MiB: a slow drive, and a daemon that is to
+// end, wait for no more than that, and 512-byte blocks fit WRITE SAME(10).
+constexpr uint64_t kFillSectors = 8192;
 constexpr std::chrono::seconds kFillTimeout{240};
 constexpr uint8_t kWriteSame10 = 0x41;
 constexpr uint8_t kWriteSame16 = 0x93;

@@ -87,7 +87,8 @@ TEST_F(WriteOnceCopyTest, RewritableMediumIsForTheOtherEngine) {
 TEST_F(WriteOnceCopyTest, BrokenOffCopyIsNeverComplete) {
   const Pinned pinned = MakePrimary(8192);
   const uint64_t chunk = kChunkMaxRegions * kRegionSectors;
-  for (uint64_t broken = 1; broken <= 8192 / chunk; ++broken) {
+  // The last one is that of the last region.
+  for (uint64_t broken = 1; broken <= 8192 / chunk + 1; ++broken) {
     disc_ = std::make_shared<MemoryMedium>(9000);
     written_ = WrittenState::kBlank;
     const auto plan = std::make_shared<FaultPlan>();
@@ -150,6 +151,35 @@ class UnreadableUntilClosed : public BorrowedMedium {
  private:
   std::atomic<bool> written_ = false;
 };
+
+// A drive that lost the end of what was written refuses only that.
+class WithoutEnd : public BorrowedMedium {
+ public:
+  using BorrowedMedium::BorrowedMedium;
+  Status Read(uint64_t lba, ByteSpan out) override {
+    if (lba + out.size() / kSectorSize <= 4096) {
+      return BorrowedMedium::Read(lba, out);
+    }
+    return Status(Errc::kNotSupported, "nothing is recorded there");
+  }
+};
+
+TEST_F(WriteOnceCopyTest, ALostEndIsNoDriveThatReadsNothing) {
+  const Pinned pinned = MakePrimary(8192);
+  const auto target = Load();
+  ASSERT_OK_AND_ASSIGN(TargetContent found, ProbeTarget(*target));
+  WithoutEnd cut(target.get());
+  WriteOnceCopyOptions options;
+  options.volume_id = "BACKUP";
+  WriteOnceCopy copy(&cut, std::move(found), &pinned.source, options, Hooks());
+  ASSERT_OK(copy.Prepare({}));
+  ASSERT_OK(copy.Write());
+  EXPECT_THAT(copy.Verify(), HasErrc(Errc::kNotSupported));
+  const Result<udf::ControlSlot> slot = udf::ReadControlSlot(*Load());
+  if (slot.ok()) {
+    EXPECT_NE(slot->state, udf::SlotState::kComplete);
+  }
+}
 
 TEST_F(WriteOnceCopyTest, ADiscIsReadBackBehindItsClosingWhereItMust) {
   const Pinned pinned = MakePrimary(8192);
