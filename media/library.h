@@ -219,8 +219,9 @@ class Library {
 
   // Takes a drive out of use, or back. Who uses its medium is asked to give it
   // up, and is waited for; then it goes home. Meanwhile, and for as long as the
-  // drive is offline, nothing is loaded into it. kNotFound; kInterrupted when
-  // `stop` is requested first: the drive is offline all the same.
+  // drive is offline, nothing is loaded into it. Before it is back it is asked
+  // who it is: kOffline when it does not answer or is another one, and it stays
+  // offline. kNotFound; kInterrupted when `stop` is requested first.
   Status SetDriveOnline(ElementAddress drive, bool online,
                         std::stop_token stop = {});
   // An offline library loads and moves nothing: requests fail with kOffline,

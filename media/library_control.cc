@@ -84,6 +84,38 @@ bool Library::online() const {
   return !impl_->offline;
 }
 
+Status Library::Impl::AskDriveLocked(size_t index,
+                                     const std::stop_token& given) {
+  DriveSlot& slot = *drives[index];
+  const auto given_up = [&slot] {
+    return Status(Errc::kInterrupted,
+                  fmt::format("drive {} is asked whether it is there",
+                              slot.address.value));
+  };
+  // It may just be asked, or be put aside.
+  while (!slot.online && slot.working) {
+    if (given.stop_requested()) return given_up();
+    state_cv.Wait(&mu);
+  }
+  if (slot.online || shutting_down) return Status::Ok();
+  if (LeasedLocked(index)) {  // it was never emptied
+    slot.online = true;
+    slot.problem.clear();
+    ChangedLocked();
+    return Status::Ok();
+  }
+  const auto result = std::make_shared<TaskResult>();
+  Task task;
+  task.kind = Task::Kind::kRecover;
+  task.result = result;
+  GiveTaskLocked(index, std::move(task));
+  while (!result->done) {
+    if (given.stop_requested()) return given_up();
+    state_cv.Wait(&mu);
+  }
+  return result->status;
+}
+
 Status Library::SetDriveOnline(ElementAddress drive, bool online,
                                std::stop_token stop) {
   Impl& impl = *impl_;
@@ -99,10 +131,10 @@ Status Library::SetDriveOnline(ElementAddress drive, bool online,
   Impl::DriveSlot& slot = *impl.drives[*index];
   MutexLock lock(&impl.mu);
   slot.disabled = !online;
-  slot.online = online;
-  slot.problem = online ? "" : "taken offline by command";
+  if (online) return impl.AskDriveLocked(*index, stop);
+  slot.online = false;
+  slot.problem = "taken offline by command";
   impl.ChangedLocked();
-  if (online) return Status::Ok();
   const MediumId medium = impl.MediumInLocked(slot);
   // Who wants it waits until it is home, and gets another drive.
   const bool ours = !medium.empty() && impl.in_transit.insert(medium).second;

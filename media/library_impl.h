@@ -205,6 +205,10 @@ struct Library::Impl {
 
   // Something that a thread may wait for has changed.
   void ChangedLocked() REQUIRES(mu);
+  // Whether the drive that was taken offline is there, and still the same one.
+  // The caller wakes state_cv when `given` is requested.
+  Status AskDriveLocked(size_t index, const std::stop_token& given)
+      REQUIRES(mu);
   bool LeasedLocked(size_t drive) const REQUIRES(mu);
   // Only until a cancelled request is forgotten.
   bool EndingLocked(size_t drive) const REQUIRES(mu);

@@ -114,6 +114,22 @@ TEST_F(LibraryRecoveryTest, ADriveThatIsBackIsUsedAgainWithoutBeingAskedTo) {
   EXPECT_OK(ReadOf(Take(Shared("V00001"))));
 }
 
+TEST_F(LibraryRecoveryTest, ACommandBringsNoOtherDriveOnline) {
+  library_options_.retry_drives = hours(1);
+  Open(Drives(1));
+  ASSERT_OK(library_->SetDriveOnline({256}, false));
+  fake_->Replace({256}, "ANOTHER");
+  const Status refused = library_->SetDriveOnline({256}, true);
+  EXPECT_THAT(refused, HasErrc(Errc::kOffline));
+  EXPECT_THAT(refused, MessageHas("ANOTHER"));
+  EXPECT_FALSE(library_->Drives()[0].online);
+  fake_->Replace({256}, "F256");
+  ASSERT_OK(library_->SetDriveOnline({256}, true));
+  EXPECT_TRUE(library_->Drives()[0].online);
+  EXPECT_EQ(library_->Drives()[0].problem, "");
+  EXPECT_OK(ReadOf(Take(Shared("V00001"))));
+}
+
 TEST_F(LibraryRecoveryTest, AnotherDriveInItsPlaceIsNotUsed) {
   library_options_.retry_drives = hours(1);
   Open(Drives(1));
