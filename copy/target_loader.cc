@@ -154,6 +154,24 @@ Result<LoadedTarget> TargetLoader::LoadOne(const MediumId& medium,
   return fits;
 }
 
+// A medium whose tag cannot be read, or was changed, is told by its label.
+Status TargetLoader::CheckNotElsewhere(const LoadedTarget& target) const {
+  const udf::ControlSlot& slot = *target.content.slot;
+  for (const auto& volume : steps_->archive().volumes->List()) {
+    const VolumeRecord known = volume->record();
+    if (known.medium_uuid != slot.medium_uuid ||
+        known.medium == target.medium || !DisplacedFrom(known.medium).empty()) {
+      continue;
+    }
+    return Status(
+        Errc::kExists,
+        fmt::format("{} holds {}, which the catalog has on medium {}: its "
+                    "volume tag cannot be read, or is another one now",
+                    target.content.info.name, known.id, known.medium));
+  }
+  return Status::Ok();
+}
+
 Status TargetLoader::Check(const VolumeRecord& source, LoadedTarget* target) {
   const MediumInfo& info = target->content.info;
   const bool once = info.medium_class == MediumClass::kWriteOnce;
@@ -200,6 +218,7 @@ Status TargetLoader::Check(const VolumeRecord& source, LoadedTarget* target) {
                       note.freed == target->content.slot->volume_id &&
                       target->content.slot->role == udf::Role::kBackup;
       RETURN_IF_ERROR(CheckSlot(source, target));
+      RETURN_IF_ERROR(CheckNotElsewhere(*target));
       break;
   }
   if (target->volume_id.empty()) {

@@ -57,6 +57,7 @@ class TargetLoader {
   Result<LoadedTarget> LoadOne(const MediumId& medium,
                                const VolumeRecord& source, bool with_source);
   Status Check(const VolumeRecord& source, LoadedTarget* target);
+  Status CheckNotElsewhere(const LoadedTarget& target) const;
   // The backup that the catalog has on the medium is not there any more: for
   // who looks at the alerts (O16).
   Status NoteReplaced(const LoadedTarget& target);
