@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "copy/jobs_impl.h"
+#include "copy/newest_backup.h"
 #include "copy/shelf.h"
 
 namespace vellum {
@@ -54,28 +55,6 @@ Status CheckFileOptions(const CopyRequest& request) {
                   "copies of whole volumes, not for mode=files");
   }
   return Status::Ok();
-}
-
-// Of the backups in the library the one that was copied last, however it was
-// made.
-Result<VolumeRecord> NewestForFiles(const Archive& archive,
-                                    const VolumeRecord& primary) {
-  std::optional<VolumeRecord> best;
-  for (const auto& volume : archive.volumes->List()) {
-    VolumeRecord record = volume->record();
-    const bool usable = record.role == udf::Role::kBackup &&
-                        record.owner_uuid == primary.medium_uuid &&
-                        (record.state == udf::SlotState::kComplete ||
-                         record.state == udf::SlotState::kFiles);
-    if (!usable || !CheckNotExported(record).ok() ||
-        !CheckLoadable(*archive.library, record.medium).ok()) {
-      continue;
-    }
-    if (!best || best->copied < record.copied) best = std::move(record);
-  }
-  if (best) return *best;
-  return Error{Errc::kNotFound,
-               fmt::format("no backup of {} is in the library", primary.id)};
 }
 
 // The one that is named: of whatever primary.

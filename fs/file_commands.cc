@@ -10,6 +10,7 @@
 #include "copy/file_plan.h"
 #include "copy/file_selection.h"
 #include "copy/job.h"
+#include "copy/newest_backup.h"
 #include "fs/command_group.h"
 #include "fs/service.h"
 
@@ -95,12 +96,17 @@ Result<Json> RestoreFiles(Service& service, const CommandLine& line) {
       if (colon != std::string::npos) files.below = "/" + to.substr(colon + 1);
     }
   }
-  if (target != line.args[0] && from.empty()) {
-    return InvalidCommand(fmt::format(
-        "restore: from which backup of {}? from=BACKUP says so", line.args[0]));
+  // None is named: that of the volume that the files are of, not the target's.
+  std::string backup = from;
+  if (backup.empty() && target != line.args[0]) {
+    ASSIGN_OR_RETURN(const std::shared_ptr<Volume> owner,
+                     FindVolume(service, line.args[0]));
+    ASSIGN_OR_RETURN(const VolumeRecord newest,
+                     NewestForFiles(service.archive(), owner->record()));
+    backup = newest.id;
   }
   ASSIGN_OR_RETURN(const JobId job, service.jobs().SubmitFileRestore(
-                                        target, from, std::move(files)));
+                                        target, backup, std::move(files)));
   const Result<JobRecord> record = service.jobs().Get(job);
   return Json{{"job", job},
               {"from", record.ok() ? Json(record->request.target) : Json()}};
