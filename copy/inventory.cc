@@ -175,7 +175,9 @@ Status MediaReader::Read(const MediumPlace& place) {
   Result<std::string> found =
       Look(archive_, place.id, trust_, stop_, &conflicts);
   row.found = found.ok() ? *found : found.error().ToString();
-  if (!found.ok() && conflicts.empty() && !stop_.stop_requested()) {
+  // Drives or a library that are offline say nothing of the medium.
+  if (!found.ok() && conflicts.empty() && !stop_.stop_requested() &&
+      found.error().code != Errc::kOffline) {
     RETURN_IF_ERROR(
         NoteUnreadable(archive_.catalog, place.id, found.error().message));
   }
@@ -243,6 +245,14 @@ std::vector<InventoryRow> MediaReader::Rows() const {
 Result<std::vector<InventoryRow>> ReadMedia(
     const Archive& archive, const std::vector<MediumPlace>& media, Trust trust,
     const std::stop_token& stop) {
+  if (!media.empty() && !archive.library->online()) {
+    return Error{Errc::kOffline,
+                 "the library is offline (`vellum library online` ends that): "
+                 "no medium is read"};
+  }
+  if (!media.empty() && archive.library->OnlineDrives() == 0) {
+    return Error{Errc::kOffline, "no drive is online: no medium is read"};
+  }
   if (archive.meter != nullptr) archive.meter->Begin("media", media.size());
   MediaReader reader(archive, trust, stop);
   for (const MediumPlace& place : media) {

@@ -165,6 +165,13 @@ Result<VolumeRecord> Format(const Archive& archive,
                              "clear=yes) formats it all the same",
                              medium, old->id())};
   }
+  if (const size_t open = old == nullptr ? 0 : old->open_files(); open > 0) {
+    return Error{
+        Errc::kBusy,
+        fmt::format("medium {} cannot be formatted: {} of the files of {} {} "
+                    "open",
+                    medium, open, old->id(), open == 1 ? "is" : "are")};
+  }
   ASSIGN_OR_RETURN(const Taken taken,
                    Take(archive, medium, old, LeaseMode::kExclusive,
                         "format " + request.volume_id, stop));

@@ -191,7 +191,7 @@ Result<std::vector<ImportRow>> Import(const Archive& archive,
     }
     rows.push_back(row.ok() ? std::move(*row)
                             : ImportRow{place.id, place.element, place.element,
-                                        row.error().ToString()});
+                                        row.error().ToString(), true});
   }
   return rows;
 }

@@ -44,6 +44,7 @@ struct ImportRow {
   MediumId medium;
   ElementAddress from, to;
   std::string found;  // volume id, "blank", "foreign"; or the error
+  bool failed = false;
 };
 // Moves the medium `what` (element, volume tag or volume id; empty: every one
 // in an import/export element, and exported ones that are back in a slot) to a

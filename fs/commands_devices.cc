@@ -7,6 +7,7 @@
 #include <optional>
 
 #include "copy/operations.h"
+#include "copy/shelf.h"
 #include "fs/command_group.h"
 #include "fs/service.h"
 #include "media/health_flags.h"
@@ -157,6 +158,9 @@ Result<Json> LoadByHand(Service& service, const CommandLine& line,
                    ResolveMedium(service.archive(), line.args[0]));
   ASSIGN_OR_RETURN(const MediumPlace place,
                    service.library().FindMedium(medium));
+  if (const auto volume = service.volumes().FindByMedium(medium)) {
+    RETURN_IF_ERROR(CheckNotExported(volume->record()));
+  }
   if (place.loaded) {
     return Error{Errc::kExists, fmt::format("load: {} is in drive {}", medium,
                                             place.element.value)};
@@ -169,6 +173,12 @@ Result<Json> LoadByHand(Service& service, const CommandLine& line,
         fmt::format("load: element {} is no drive", drive.value));
   }
   RETURN_IF_ERROR(service.library().Move(place.element, drive, stop));
+  // In the drive; it is loaded when the drive has opened it.
+  std::vector<LeaseRequest> requests(1);
+  requests.front().medium = medium;
+  requests.front().owner = "load";
+  RETURN_IF_ERROR(
+      service.library().AcquireAndWait(std::move(requests), stop).status());
   return Json{{"medium", medium}, {"drive", drive.value}};
 }
 

@@ -162,7 +162,8 @@ Result<Json> ImportMedia(Service& service, const CommandLine& line,
     media.push_back({{"medium", row.medium},
                      {"from", row.from.value},
                      {"element", row.to.value},
-                     {"found", row.found}});
+                     {"found", row.found},
+                     {"imported", !row.failed}});
   }
   return media;
 }

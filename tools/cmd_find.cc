@@ -131,13 +131,21 @@ int Import(const Cli& cli, const std::string& what) {
     if (!what.empty()) words.push_back(Argument(what));
     const Result<Json> result = SendAndShow(cli, client, words);
     if (!result.ok()) return cli.Fail(result.error());
-    return cli.Done(*result, [&] {
+    const int done = cli.Done(*result, [&] {
       for (const Json& row : *result) {
         cli.out() << fmt::format("{:<10} {:<12} {}\n", CellText(row, "element"),
                                  CellText(row, "medium"),
                                  CellText(row, "found"));
       }
     });
+    std::string left;
+    for (const Json& row : *result) {
+      if (row.value("imported", true)) continue;
+      left += (left.empty() ? "" : ", ") + row.value("medium", "");
+    }
+    if (left.empty()) return done;
+    *cli.env.err << "vellum: not imported: " << left << '\n';
+    return static_cast<int>(kExitFailed);
   });
 }
 
