@@ -95,7 +95,7 @@ TEST_F(FileCommandsTest, I9_ConditionsAreOptionsAndMistakesAreNamed) {
            {"copy PRIM / mode=files whole=yes", "unknown option \"whole\""},
            {"copy PRIM / mode=image", "usage"},
            {"copy PRIM / mode=files to=PRIM", "themselves"},
-           {"restore PRIM /top mode=files to=OTHER", "from which backup"}}) {
+           {"restore PRIM /top mode=files to=OTHER", "no volume OTHER"}}) {
     EXPECT_THAT(service_->Execute(command), MessageHas(error)) << command;
   }
 }

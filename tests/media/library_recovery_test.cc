@@ -92,6 +92,7 @@ TEST_F(LibraryRecoveryTest, ADriveThatDoesNotAnswerIsPutAsideUntilARescan) {
   EXPECT_THAT(refused, MessageHas("drive 256"));
   EXPECT_FALSE(library_->Drives()[0].online);
   EXPECT_THAT(library_->Drives()[0].problem, testing::HasSubstr("256"));
+  Settle();  // the lease is given up
 
   ASSERT_OK(library_->Rescan());
   EXPECT_FALSE(library_->Drives()[0].online) << "it is away still";

@@ -88,7 +88,7 @@ mv "$lib/media/V00002.img" "$work/"
 check "mount" vellum mount "$lib" "$mnt"
 vellum reindex --sync >"$work/sync"
 grep -q 'V00002.*CODE' "$work/sync" || fail "$(cat "$work/sync")"
-check "reindex --reset" vellum reindex --reset
+refuses 1 "not read: V00002" vellum reindex --reset
 check "names" test -e "$mnt/CODE/media/library.h"
 errno_is ENOMEDIUM open "$mnt/CODE/media/library.h"
 check "unmount" vellum unmount "$mnt"
