@@ -16,6 +16,15 @@ constexpr uint32_t kWholeUnit = 0xFFFFFFFF;
 // How far an ICB may go to join a zone before a new one is begun: 64 MiB.
 constexpr uint32_t kZoneReach = 1024;
 
+// Files from 1 MiB on begin at a region: the gaps are a few percent of them.
+constexpr uint32_t kAlignedRun = 512;
+constexpr uint32_t kPageBlocks = 4096 / kSectorSize;
+
+uint32_t AlignmentOf(uint32_t want) {
+  if (want >= kAlignedRun) return kUnit;
+  return want >= kPageBlocks ? kPageBlocks : 1;
+}
+
 uint64_t EndOf(BlockRun run) { return uint64_t{run.block} + run.count; }
 
 // Calls visit(run) for the runs of ones in the mask of a unit.
@@ -76,14 +85,29 @@ uint64_t Allocator::active() const { return active_; }
 
 std::optional<BlockRun> Allocator::TryAllocate(const FreeMap& from,
                                                uint32_t want, uint32_t min,
-                                               uint32_t near) {
+                                               uint32_t near, uint32_t align) {
   const auto take = [this](uint32_t block, uint32_t count) {
     RemoveFree(block, count);
     return BlockRun{block, count};
   };
-  const uint32_t here = from.RunAt(near, want);
-  if (here >= min) return take(near, here);
+  // Blocks from `block` to the next one that is aligned on the medium.
+  const auto gap = [this, align](uint32_t block) {
+    return static_cast<uint32_t>(-geometry_.Sector(block) % align);
+  };
+  const uint32_t at = near + gap(near);
+  const uint32_t here = at < total_blocks() ? from.RunAt(at, want) : 0;
+  if (here >= min) return take(at, here);
   if (from.Longest() >= want) {
+    // What fits as it stands, then what has room for the gap as well, then
+    // anything.
+    for (const uint32_t first : {near, 0u}) {
+      for (const uint32_t room : {want, want + align - 1}) {
+        const std::optional<uint32_t> found = from.Find(first, room);
+        if (found && from.RunAt(*found + gap(*found), want) == want) {
+          return take(*found + gap(*found), want);
+        }
+      }
+    }
     std::optional<uint32_t> found = from.Find(near, want);
     if (!found) found = from.Find(0, want);
     VELLUM_CHECK(found.has_value());
@@ -98,14 +122,15 @@ std::optional<BlockRun> Allocator::Allocate(uint32_t want, uint32_t min,
                                             uint32_t near, bool follow) {
   VELLUM_CHECK(min > 0 && min <= want);
   if (near >= total_blocks()) near = 0;
+  const uint32_t align = follow ? 1 : AlignmentOf(want);
   if (units_ && !(follow && free_.RunAt(near, min) == min)) {
-    const auto run = TryAllocate(units_->clean(), want, min, near);
+    const auto run = TryAllocate(units_->clean(), want, min, near, align);
     if (run) return run;
   }
-  std::optional<BlockRun> run = TryAllocate(free_, want, min, near);
+  std::optional<BlockRun> run = TryAllocate(free_, want, min, near, align);
   if (!run && zone_free_ > 0) {
     DissolveZones();
-    run = TryAllocate(free_, want, min, near);
+    run = TryAllocate(free_, want, min, near, align);
   }
   return run;
 }
@@ -229,7 +254,7 @@ std::optional<uint32_t> Allocator::AllocateIcb(uint32_t near_icb) {
     MakeZone(*fresh);
     return TakeFromZone(zones_.find(*fresh));
   }
-  const std::optional<BlockRun> run = TryAllocate(free_, 1, 1, near_icb);
+  const std::optional<BlockRun> run = TryAllocate(free_, 1, 1, near_icb, 1);
   if (!run) return std::nullopt;
   return run->block;
 }

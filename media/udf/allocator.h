@@ -71,6 +71,10 @@ class Allocator {
   // `min` blocks are free there (even when `want` are not: it continues what
   // ends at `near`), else the first run of `want` behind it, else the first one
   // before it, else the largest run. nullopt when no run of `min` exists.
+  // Runs of 1 MiB and more begin at a region if possible, others of at least
+  // 4 KiB at a multiple of that on the medium, but for what begins at `near`
+  // with `follow`: else half a page of the host, or a region, is touched at
+  // either end of what a program takes for whole ones.
   // REQUIRES: 0 < min <= want. Logarithmic time.
   // With atomic units: of units that are not shared if there are any; `follow`
   // (a file goes on at `near`) makes `near` come first all the same.
@@ -169,7 +173,8 @@ class Allocator {
   bool IsTaken(BlockRun run) const;
   void MakeFree(BlockRun run);
   std::optional<BlockRun> TryAllocate(const FreeMap& from, uint32_t want,
-                                      uint32_t min, uint32_t near);
+                                      uint32_t min, uint32_t near,
+                                      uint32_t align);
   void AddFree(uint32_t block, uint32_t count);
   void RemoveFree(uint32_t block, uint32_t count);
   uint32_t UnitMask(uint32_t unit, uint64_t first, uint64_t end) const;

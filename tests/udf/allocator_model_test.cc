@@ -59,10 +59,28 @@ class Model {
   }
   std::optional<BlockRun> Allocate(uint32_t want, uint32_t min,
                                    uint32_t near) const {
-    if (RunAt(near, want) >= min) return BlockRun{near, RunAt(near, want)};
-    for (uint32_t i = 0; i < size(); ++i) {
-      const uint32_t b = i < size() - near ? near + i : i - (size() - near);
-      if (RunAt(b, want) == want) return BlockRun{b, want};
+    // The partition begins at a page.
+    const uint32_t align = want >= 2 ? 2 : 1;
+    const auto up = [align](uint32_t b) {
+      return (b + align - 1) / align * align;
+    };
+    const auto find = [this](uint32_t from, uint32_t count) {
+      while (from < size() && RunAt(from, count) < count) ++from;
+      return from;
+    };
+    const uint32_t at = up(near);
+    if (at < size() && RunAt(at, want) >= min) {
+      return BlockRun{at, RunAt(at, want)};
+    }
+    for (const uint32_t from : {near, 0u}) {
+      for (const uint32_t room : {want, want + align - 1}) {
+        const uint32_t b = up(find(from, room));
+        if (b < size() && RunAt(b, want) == want) return BlockRun{b, want};
+      }
+    }
+    for (const uint32_t from : {near, 0u}) {
+      const uint32_t b = find(from, want);
+      if (b < size()) return BlockRun{b, want};
     }
     const uint32_t longest = Longest();
     if (longest < min) return std::nullopt;

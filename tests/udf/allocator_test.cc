@@ -58,6 +58,24 @@ TEST(AllocatorTest, AllocateTakesNearThenFirstFitThenLargest) {
   EXPECT_EQ(allocator.Allocate(2, 1, 1u << 30), Run({10, 2}));
 }
 
+TEST(AllocatorTest, RunsBeginAtPagesAndLongOnesAtRegions) {
+  Allocator allocator = MakeAllocator(8192);
+  UseAt(allocator, {0, 5});
+  using Run = std::optional<BlockRun>;
+  EXPECT_EQ(allocator.Allocate(1, 1, 0), Run({5, 1}));
+  allocator.Unreserve({5, 1});
+  EXPECT_EQ(allocator.Allocate(2, 2, 0), Run({6, 2}));
+  EXPECT_EQ(allocator.Allocate(511, 32, 9), Run({10, 511}));
+  EXPECT_EQ(allocator.Allocate(512, 32, 521), Run({544, 512}));
+  EXPECT_EQ(allocator.Allocate(600, 32, 0), Run({1056, 600}));
+  // What goes on goes on where it is.
+  EXPECT_EQ(allocator.Allocate(4, 4, 1657, true), Run({1657, 4}));
+  EXPECT_EQ(allocator.Allocate(600, 32, 1661, true), Run({1661, 600}));
+  // The gaps are not lost.
+  EXPECT_EQ(allocator.Allocate(1, 1, 5), Run({5, 1}));
+  EXPECT_EQ(allocator.Allocate(22, 22, 521), Run({522, 22}));
+}
+
 TEST(AllocatorTest, AllocateAtIsAllOrNothing) {
   Allocator allocator = MakeAllocator(4096);
   EXPECT_TRUE(allocator.AllocateAt(50, 10));
