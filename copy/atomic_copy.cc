@@ -120,7 +120,7 @@ Status AtomicCopy::Consume(RegionChunk& chunk) {
     }
   }
   for (const SectorRange& run : runs) {
-    RETURN_IF_ERROR(target_->Write(
+    RETURN_IF_ERROR(target_->WriteStream(
         run.first, ConstByteSpan(chunk.data)
                        .subspan((run.first - range.first) * kSectorSize,
                                 run.count * kSectorSize)));

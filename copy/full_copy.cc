@@ -184,7 +184,7 @@ Status FullCopy::Consume(RegionChunk& chunk) {
     if (zero) {
       RETURN_IF_ERROR(target_->Discard(first, count));
     } else {
-      RETURN_IF_ERROR(target_->Write(
+      RETURN_IF_ERROR(target_->WriteStream(
           first, ConstByteSpan(chunk.data)
                      .subspan(i * kRegionSize, count * kSectorSize)));
     }

@@ -33,6 +33,11 @@ class MeteredMedium : public BorrowedMedium {
     if (meter_ != nullptr) meter_->Add(data.size());
     return status;
   }
+  Status WriteStream(uint64_t lba, ConstByteSpan data) override {
+    const Status status = BorrowedMedium::WriteStream(lba, data);
+    if (meter_ != nullptr) meter_->Add(data.size());
+    return status;
+  }
 
  private:
   WorkMeter* const meter_;

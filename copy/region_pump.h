@@ -21,7 +21,7 @@ struct RegionChunk {
   uint64_t regions = 0;
   uint64_t index = 0;   // of the first region among all that are pumped
   SectorRange sectors;  // of the regions, cut at the end of the volume
-  Bytes data;           // of `sectors`
+  AlignedBytes data;    // of `sectors`
   std::vector<uint64_t> hashes;  // one a region, when it was hashed
 
   // The bytes of the i-th region of the chunk.

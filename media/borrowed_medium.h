@@ -23,6 +23,9 @@ class BorrowedMedium : public Medium {
   Status Write(uint64_t lba, ConstByteSpan data) override {
     return base_->Write(lba, data);
   }
+  Status WriteStream(uint64_t lba, ConstByteSpan data) override {
+    return base_->WriteStream(lba, data);
+  }
   Status Flush() override { return base_->Flush(); }
   Status Discard(uint64_t lba, uint64_t count) override {
     return base_->Discard(lba, count);

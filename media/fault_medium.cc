@@ -100,12 +100,21 @@ Status FaultMedium::Read(uint64_t lba, ByteSpan out) {
 }
 
 Status FaultMedium::Write(uint64_t lba, ConstByteSpan data) {
+  return WriteBy(&Medium::Write, lba, data);
+}
+
+Status FaultMedium::WriteStream(uint64_t lba, ConstByteSpan data) {
+  return WriteBy(&Medium::WriteStream, lba, data);
+}
+
+Status FaultMedium::WriteBy(Writer write, uint64_t lba, ConstByteSpan data) {
   RETURN_IF_ERROR(CheckTransfer(base_->Info(), "write", lba, data.size()));
   const auto fault =
       plan_->Next(FaultPlan::Op::kWrite, {lba, data.size() / kSectorSize});
-  if (!fault) return base_->Write(lba, data);
+  Medium& base = *base_;
+  if (!fault) return (base.*write)(lba, data);
   if (fault->done > 0) {
-    RETURN_IF_ERROR(base_->Write(lba, data.first(fault->done * kSectorSize)));
+    RETURN_IF_ERROR((base.*write)(lba, data.first(fault->done * kSectorSize)));
   }
   return Failed("write", *fault);
 }

@@ -79,6 +79,7 @@ class FaultMedium : public Medium {
   MediumInfo Info() const override { return base_->Info(); }
   Status Read(uint64_t lba, ByteSpan out) override;
   Status Write(uint64_t lba, ConstByteSpan data) override;
+  Status WriteStream(uint64_t lba, ConstByteSpan data) override;
   Status Flush() override;
   Status Discard(uint64_t lba, uint64_t count) override;
   Status Finalize() override;
@@ -87,6 +88,8 @@ class FaultMedium : public Medium {
   uint64_t HostFreeBytes() const override { return base_->HostFreeBytes(); }
 
  private:
+  using Writer = Status (Medium::*)(uint64_t lba, ConstByteSpan data);
+  Status WriteBy(Writer write, uint64_t lba, ConstByteSpan data);
   Status Failed(const char* operation, const FaultPlan::Fault& fault) const;
 
   const std::unique_ptr<Medium> base_;

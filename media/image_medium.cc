@@ -26,6 +26,9 @@ namespace vellum {
 
 namespace {
 
+// Shorter writes are not worth the wait for the disk.
+constexpr size_t kUncachedBytes = 64 << 10;
+
 // Everything but a full disk is a device error to the user of a medium: an
 // EINVAL of the host file system is no mistake of the caller.
 Error IoError(const MediumInfo& info, const char* operation, uint64_t sector,
@@ -107,6 +110,17 @@ Status LockImage(int fd, const std::string& path,
   return Status::Ok();
 }
 
+// The file behind `fd` once more, around the page cache; invalid where the file
+// system cannot. Through /proc, as the name may have changed hands.
+UniqueFd OpenUncached(int fd) {
+  return UniqueFd(open(fmt::format("/proc/self/fd/{}", fd).c_str(),
+                       O_WRONLY | O_DIRECT | O_CLOEXEC));
+}
+
+bool IsAligned(ConstByteSpan data) {
+  return reinterpret_cast<uintptr_t>(data.data()) % kMemoryAlignment == 0;
+}
+
 }  // namespace
 
 Result<std::unique_ptr<ImageMedium>> ImageMedium::Open(
@@ -147,8 +161,11 @@ Result<std::unique_ptr<ImageMedium>> ImageMedium::Open(
   info.atomic_sectors = options.atomic_sectors;
   info.write_protected = write_protected;
   info.name = options.name.empty() ? path : options.name;
+  // A device has been opened for ourselves alone (O_EXCL).
+  UniqueFd uncached;
+  if (!device && !write_protected) uncached = OpenUncached(fd.get());
   return std::unique_ptr<ImageMedium>(
-      new ImageMedium(std::move(fd), std::move(info)));
+      new ImageMedium(std::move(fd), std::move(uncached), std::move(info)));
 }
 
 Status ImageMedium::Read(uint64_t lba, ByteSpan out) {
@@ -174,14 +191,32 @@ Status ImageMedium::Read(uint64_t lba, ByteSpan out) {
 }
 
 Status ImageMedium::Write(uint64_t lba, ConstByteSpan data) {
+  return WriteTo(fd_.get(), lba, data);
+}
+
+Status ImageMedium::WriteStream(uint64_t lba, ConstByteSpan data) {
+  // The kernel keeps what is written around its cache and what is in it apart
+  // from each other: pages of the range are written and dropped.
+  const bool around = uncached_.valid() && !refuses_uncached_.load() &&
+                      data.size() >= kUncachedBytes && IsAligned(data);
+  return WriteTo(around ? uncached_.get() : fd_.get(), lba, data);
+}
+
+Status ImageMedium::WriteTo(int fd, uint64_t lba, ConstByteSpan data) {
   RETURN_IF_ERROR(CheckTransfer(info_, "write", lba, data.size()));
   RETURN_IF_ERROR(CheckWritable(info_, "write"));
   uint64_t offset = lba * kSectorSize;
   while (!data.empty()) {
     const ssize_t n =
-        pwrite(fd_.get(), data.data(), data.size(), static_cast<off_t>(offset));
+        pwrite(fd, data.data(), data.size(), static_cast<off_t>(offset));
     if (n < 0) {
       if (errno == EINTR) continue;
+      if (errno == EINVAL && fd == uncached_.get()) {
+        // Larger blocks than ours, or a short write that ends within one.
+        refuses_uncached_.store(true);
+        fd = fd_.get();
+        continue;
+      }
       return IoError(info_, "write", offset / kSectorSize, errno);
     }
     data = data.subspan(static_cast<size_t>(n));

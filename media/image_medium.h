@@ -43,6 +43,8 @@ class ImageMedium : public Medium {
   MediumInfo Info() const override { return info_; }
   Status Read(uint64_t lba, ByteSpan out) override;
   Status Write(uint64_t lba, ConstByteSpan data) override;
+  // O_DIRECT where the file system has it and the memory is aligned for it.
+  Status WriteStream(uint64_t lba, ConstByteSpan data) override;
   Status Flush() override;
   Status Discard(uint64_t lba, uint64_t count) override;
   Result<SectorRange> NextAllocated(SectorRange from) override;
@@ -52,11 +54,18 @@ class ImageMedium : public Medium {
   int DirectFd() const override { return fd_.get(); }
 
  private:
-  ImageMedium(UniqueFd fd, MediumInfo info)
-      : fd_(std::move(fd)), info_(std::move(info)) {}
+  ImageMedium(UniqueFd fd, UniqueFd uncached, MediumInfo info)
+      : fd_(std::move(fd)),
+        uncached_(std::move(uncached)),
+        info_(std::move(info)) {}
+
+  Status WriteTo(int fd, uint64_t lba, ConstByteSpan data);
 
   const UniqueFd fd_;
+  // The same file with O_DIRECT; invalid where that is not to be had.
+  const UniqueFd uncached_;
   const MediumInfo info_;
+  std::atomic<bool> refuses_uncached_{false};
   // The kernel forgets pages whose write-back failed: a later fdatasync would
   // report success for data that is gone.
   std::atomic<bool> flush_failed_{false};

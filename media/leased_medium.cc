@@ -19,6 +19,10 @@ Status LeasedMedium::Write(uint64_t lba, ConstByteSpan data) {
   return Seen(base_->Write(lba, data));
 }
 
+Status LeasedMedium::WriteStream(uint64_t lba, ConstByteSpan data) {
+  return Seen(base_->WriteStream(lba, data));
+}
+
 Status LeasedMedium::Flush() { return Seen(base_->Flush()); }
 
 Status LeasedMedium::Discard(uint64_t lba, uint64_t count) {

@@ -53,6 +53,13 @@ class Medium {
   // nothing more after an error: kInvalidArgument, kWriteProtected.
   virtual Status Write(uint64_t lba, ConstByteSpan data) = 0;
 
+  // Write for long runs of data that nobody reads soon, such as copies: may go
+  // around caches. Fastest for data in memory of AlignedBytes (types.h), 1 MiB
+  // or so at a time. Otherwise as Write in everything.
+  virtual Status WriteStream(uint64_t lba, ConstByteSpan data) {
+    return Write(lba, data);
+  }
+
   // Makes every write that returned before the call durable. After an error
   // nothing may be assumed about any write since the last success, and it must
   // not be retried (format: a failed flush freezes the volume). kNoSpace when

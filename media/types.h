@@ -5,6 +5,7 @@
 #include <compare>
 #include <cstddef>
 #include <cstdint>
+#include <new>
 #include <span>
 #include <string>
 #include <vector>
@@ -20,6 +21,27 @@ inline constexpr uint32_t kRegionSize = kSectorSize * kRegionSectors;
 using ByteSpan = std::span<std::byte>;
 using ConstByteSpan = std::span<const std::byte>;
 using Bytes = std::vector<std::byte>;
+
+// Bytes in memory that can go to a disk without a copy (O_DIRECT): its address
+// is a multiple of kMemoryAlignment.
+inline constexpr size_t kMemoryAlignment = 4096;
+template <typename T>
+struct AlignedAllocator {
+  using value_type = T;
+  AlignedAllocator() = default;
+  template <typename U>
+  // NOLINTNEXTLINE(google-explicit-constructor): as allocators convert
+  AlignedAllocator(const AlignedAllocator<U>&) {}
+  T* allocate(size_t count) {
+    return static_cast<T*>(
+        ::operator new (count * sizeof(T), std::align_val_t{kMemoryAlignment}));
+  }
+  void deallocate(T* at, size_t) {
+    ::operator delete (at, std::align_val_t{kMemoryAlignment});
+  }
+  bool operator==(const AlignedAllocator&) const = default;
+};
+using AlignedBytes = std::vector<std::byte, AlignedAllocator<std::byte>>;
 
 // SMC-3 table 9: the four kinds of element of a medium changer.
 enum class ElementType : uint8_t {

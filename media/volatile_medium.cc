@@ -102,10 +102,18 @@ Status VolatileMedium::Read(uint64_t lba, ByteSpan out) {
 }
 
 Status VolatileMedium::Write(uint64_t lba, ConstByteSpan data) {
+  return WriteBy(&Medium::Write, lba, data);
+}
+
+Status VolatileMedium::WriteStream(uint64_t lba, ConstByteSpan data) {
+  return WriteBy(&Medium::WriteStream, lba, data);
+}
+
+Status VolatileMedium::WriteBy(Writer write, uint64_t lba, ConstByteSpan data) {
   RETURN_IF_ERROR(CheckTransfer(base_->Info(), "write", lba, data.size()));
   RETURN_IF_ERROR(Begin(true));
   Status status = Remember(lba, data.size() / kSectorSize);
-  if (status.ok()) status = base_->Write(lba, data);
+  if (status.ok()) status = ((*base_).*write)(lba, data);
   End();
   return status;
 }

@@ -29,6 +29,7 @@ class VolatileMedium : public Medium {
   MediumInfo Info() const override { return base_->Info(); }
   Status Read(uint64_t lba, ByteSpan out) override;
   Status Write(uint64_t lba, ConstByteSpan data) override;
+  Status WriteStream(uint64_t lba, ConstByteSpan data) override;
   Status Flush() override;
   Status Discard(uint64_t lba, uint64_t count) override;
   Status Finalize() override;
@@ -42,6 +43,8 @@ class VolatileMedium : public Medium {
     Bytes data;
     uint64_t number = 0;  // of the change
   };
+  using Writer = Status (Medium::*)(uint64_t lba, ConstByteSpan data);
+  Status WriteBy(Writer write, uint64_t lba, ConstByteSpan data);
   Status Begin(bool changes);  // kNoMedium without power
   void End();
   // Remembers what the range holds. Part of an operation.

@@ -57,6 +57,27 @@ TEST_P(MediumContract, ReadsBackWhatWasWritten) {
       std::equal(part.begin(), part.end(), whole.begin() + 50 * kSectorSize));
 }
 
+TEST_P(MediumContract, StreamedDataReadsBackBesideWrittenData) {
+  const Bytes plain = Pattern(7, 512);
+  const AlignedBytes aligned(plain.begin(), plain.end());
+  const ConstByteSpan data(aligned);
+  ASSERT_OK(medium().Write(90, Filled(20, 1)));
+  ASSERT_OK(medium().WriteStream(100, data));
+  ASSERT_OK(medium().Write(200, Filled(1, 2)));
+  EXPECT_EQ(ReadBack(medium(), 90, 10), Filled(10, 1));
+  EXPECT_EQ(ReadBack(medium(), 200, 1), Filled(1, 2));
+  // Over what was written, at an odd sector, and of any memory.
+  ASSERT_OK(medium().WriteStream(101, data.subspan(kSectorSize)));
+  EXPECT_EQ(ReadBack(medium(), 100, 512), plain);
+  ASSERT_OK(medium().WriteStream(99, data.first(kSectorSize)));
+  EXPECT_EQ(ReadBack(medium(), 100, 512), plain);
+  ASSERT_OK(medium().Flush());
+  EXPECT_EQ(ReadBack(medium(), 100, 512), plain);
+  const uint64_t sectors = medium().Info().sectors;
+  EXPECT_THAT(medium().WriteStream(sectors - 511, data),
+              HasErrc(Errc::kInvalidArgument));
+}
+
 TEST_P(MediumContract, OverwritesOnlyTheGivenRange) {
   ASSERT_OK(medium().Write(10, Filled(3, 1)));
   ASSERT_OK(medium().Write(11, Filled(1, 2)));

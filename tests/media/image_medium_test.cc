@@ -4,11 +4,15 @@
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <linux/magic.h>
 #include <sys/file.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include <chrono>
+#include <vector>
 
 #include "media/borrowed_medium.h"
 #include "media/virtual_library.h"
@@ -35,6 +39,22 @@ class ImageMediumTest : public testing::Test {
     struct stat st {};
     EXPECT_EQ(stat(path_.c_str(), &st), 0);
     return static_cast<uint64_t>(st.st_blocks) * 512;
+  }
+
+  // Of the file, what the page cache has.
+  uint64_t CachedBytes() {
+    const int fd = open(path_.c_str(), O_RDONLY);
+    EXPECT_GE(fd, 0);
+    constexpr size_t kBytes = kSectors * kSectorSize;
+    void* const at = mmap(nullptr, kBytes, PROT_READ, MAP_SHARED, fd, 0);
+    EXPECT_NE(at, MAP_FAILED);
+    std::vector<unsigned char> pages(kBytes / 4096);
+    EXPECT_EQ(mincore(at, kBytes, pages.data()), 0);
+    munmap(at, kBytes);
+    close(fd);
+    uint64_t cached = 0;
+    for (const unsigned char page : pages) cached += (page & 1) * 4096;
+    return cached;
   }
 
   TempDir dir_;
@@ -77,6 +97,21 @@ TEST_F(ImageMediumTest, DirectFdReadsTheSameBytes) {
   ASSERT_EQ(pread(medium->DirectFd(), &byte, 1, 3 * kSectorSize), 1);
   EXPECT_EQ(byte, 7);
   EXPECT_EQ(BorrowedMedium(medium.get()).DirectFd(), medium->DirectFd());
+}
+
+TEST_F(ImageMediumTest, StreamedDataStaysOutOfThePageCache) {
+  ASSERT_OK_AND_ASSIGN(auto medium, Open());
+  const AlignedBytes data(512 * kSectorSize, std::byte{7});
+  ASSERT_OK(medium->Write(0, data));
+  EXPECT_EQ(CachedBytes(), data.size());
+  ASSERT_OK(medium->WriteStream(0, data));
+  struct statfs fs {};
+  ASSERT_EQ(statfs(path_.c_str(), &fs), 0);
+  // A file system in memory has its files nowhere else.
+  const bool in_memory = fs.f_type == TMPFS_MAGIC;
+  EXPECT_EQ(CachedBytes(), in_memory ? data.size() : 0);
+  EXPECT_EQ(ReadFileOrDie(path_).substr(0, data.size()),
+            std::string(data.size(), 7));
 }
 
 TEST_F(ImageMediumTest, DiscardGivesTheSpaceBack) {

@@ -129,6 +129,8 @@ class Read(DataRow):
         Target("cold, disk", ("disk", "cold"), ("vellum", "cold")),
         Target("warm, page cache of the disk", ("disk", "warm"),
                ("vellum", "warm"), at_least=0.9),
+        Target("warm, passthrough", ("passthrough", "warm"),
+               ("vellum", "warm")),
     )
 
     def fill(self, system, size):
