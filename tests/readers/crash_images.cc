@@ -8,7 +8,8 @@
 //
 // usage: crash_images DIRECTORY COUNT SEED [reuse]
 //
-// reuse: as a control, blocks are reused as soon as they are freed.
+// reuse: as a control, blocks are reused as soon as they are freed, and each
+// image is cut where some file shows another one's content.
 #include <fmt/format.h>
 
 #include <cstdio>
@@ -17,8 +18,11 @@
 #include <fstream>
 #include <map>
 #include <random>
+#include <set>
 
+#include "media/udf/reader.h"
 #include "tests/index/volume_fixture.h"
+#include "tests/readers/stamps.h"
 #include "tests/support/crash_medium.h"
 
 namespace vellum {
@@ -172,6 +176,54 @@ void WriteImage(MemoryMedium& medium, const std::string& path) {
   if (!out) Must(Status(Errc::kDeviceError, path + " cannot be written"));
 }
 
+// Whether some file below the directory shows what is not its own.
+bool ShowsForeignContent(const udf::Reader& reader, uint32_t directory,
+                         std::set<uint32_t>* seen) {
+  if (!seen->insert(directory).second) return false;
+  const Result<udf::FileEntry> entry = reader.ReadEntry(directory);
+  if (!entry.ok()) return false;
+  const Result<std::vector<udf::DirEntry>> names = reader.ReadDirectory(*entry);
+  if (!names.ok()) return false;
+  for (const udf::DirEntry& name : *names) {
+    const Result<udf::FileEntry> child = reader.ReadEntry(name.fid.icb_block);
+    if (!child.ok()) continue;
+    if (child->attr.type == udf::FileType::kDirectory) {
+      if (ShowsForeignContent(reader, name.fid.icb_block, seen)) return true;
+      continue;
+    }
+    Bytes content(child->attr.size);
+    const Result<size_t> got = reader.ReadFile(*child, 0, content);
+    if (!got.ok() || *got != content.size()) continue;
+    StampCheck stamps(name.fid.name);
+    stamps.Update(reinterpret_cast<const unsigned char*>(content.data()),
+                  content.size());
+    if (!stamps.ok()) return true;
+  }
+  return false;
+}
+
+bool ShowsForeignContent(MemoryMedium& medium) {
+  const Result<std::unique_ptr<udf::Reader>> reader =
+      udf::Reader::Open(&medium);
+  if (!reader.ok()) return false;
+  std::set<uint32_t> seen;
+  return ShowsForeignContent(**reader, (*reader)->root_block(), &seen);
+}
+
+// A cut that shows it; the writer goes on until there is one.
+std::unique_ptr<MemoryMedium> CutThatShows(Writer* writer, bool kept) {
+  constexpr int kLengths = 20, kTries = 100;
+  for (int length = 0; length < kLengths; ++length) {
+    for (int i = 0; i < kTries; ++i) {
+      std::unique_ptr<MemoryMedium> image = writer->Cut(kept);
+      if (ShowsForeignContent(*image)) return image;
+    }
+    writer->Work(40);
+  }
+  Must(Status(Errc::kInternal, "reused blocks show nothing"));
+  return nullptr;
+}
+
 }  // namespace
 }  // namespace vellum
 
@@ -189,7 +241,7 @@ int main(int argc, char** argv) {
     writer.Work(40);
     for (const bool kept : {true, false}) {
       vellum::WriteImage(
-          *writer.Cut(kept),
+          reuse ? *vellum::CutThatShows(&writer, kept) : *writer.Cut(kept),
           fmt::format("{}/{}{}.img", argv[1], kept ? "kept" : "cut", number));
     }
   }
