@@ -5,6 +5,8 @@
 usage: corpus.py make DIR COUNT [--all]    a new tree, COUNT small files in it
        corpus.py scatter FILE PIECES       rewrites every other 4 KiB in place,
                                            with the bytes that it has
+       corpus.py part TREE COPY NAME...    copies these folders of the tree;
+       corpus.py without TREE COPY NAME... all but these
 
 Without --all there is only what 7-Zip can read: no symbolic links, special or
 sparse files. Everything depends on nothing but the arguments.
@@ -14,6 +16,7 @@ import os
 import random
 import socket
 import stat
+import subprocess
 import sys
 
 NS = 10**9
@@ -137,13 +140,15 @@ class Corpus:
         self.many()
 
     def many(self):
-        """Half of them in one directory, the others in hundreds."""
+        """Up to 5,000 in one directory, the others in hundreds. (For each name
+        Linux looks through the whole directory.)"""
         wide = self.directory(b"wide")
-        for number in range(self.count // 2):
+        together = min(self.count // 2, 5000)
+        for number in range(together):
             self.file(os.path.join(wide, b"file number %d" % number),
                       self.random.randrange(64))
         self.directory(b"many")
-        for number in range(self.count - self.count // 2):
+        for number in range(self.count - together):
             if number % 100 == 0:
                 directory = self.directory(b"many", b"%d" % (number // 100))
             size = self.random.choice([0, 20, 300, 1800, 3000, 9000])
@@ -209,7 +214,25 @@ def scatter(path, pieces):
     os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
 
 
+def copy_part(tree, copy, names, without):
+    """These folders of the tree, or what there is without them; and what the
+    root of the tree has for attributes. The tree is read once only: that changes
+    access times."""
+    status = os.stat(tree)
+    wanted = [name for name in os.listdir(tree) if (name in names) != without]
+    subprocess.run(["cp", "-a", *(os.path.join(tree, name) for name in wanted),
+                    copy], check=True)
+    for path in (tree, copy):
+        os.chown(path, status.st_uid, status.st_gid)
+        os.chmod(path, stat.S_IMODE(status.st_mode))
+        os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+
 def main():
+    if sys.argv[1:2] in (["part"], ["without"]) and len(sys.argv) > 4:
+        copy_part(sys.argv[2], sys.argv[3], sys.argv[4:],
+                  sys.argv[1] == "without")
+        return
     arguments = [a for a in sys.argv[1:] if a != "--all"]
     if len(arguments) != 3 or arguments[0] not in ("make", "scatter"):
         sys.exit(__doc__)
