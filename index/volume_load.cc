@@ -8,6 +8,7 @@
 #include "index/volume_impl.h"
 #include "media/borrowed_medium.h"
 #include "media/udf/format.h"
+#include "media/udf/slot_places.h"
 
 namespace vellum {
 namespace {
@@ -36,6 +37,30 @@ Result<Found> Recover(Medium* medium, const udf::Geometry& geometry,
   RETURN_IF_ERROR(view->Read(udf::kLvidSector, lvid));
   found.lvid_crc = udf::Crc32c(lvid);
   return found;
+}
+
+// Answers why the volume takes no changes: a control slot that cannot be
+// written means that a later one, and with it commits, could be overlooked.
+Result<std::optional<Error>> CheckSlots(Medium* medium, const std::string& id,
+                                        udf::ControlSlot* slot) {
+  const MediumInfo info = medium->Info();
+  std::string repaired;
+  const bool writable =
+      !info.write_protected && info.atomic_sectors <= kRegionSectors;
+  const Status status = writable
+                            ? udf::RepairSlotPlaces(*medium, slot, &repaired)
+                            : udf::CheckSlotPlaces(*medium);
+  if (!repaired.empty()) {
+    spdlog::warn("volume {}: {}; it was written anew", id, repaired);
+  }
+  if (status.ok()) return std::optional<Error>();
+  if (!status.Is(Errc::kDeviceError)) return status;
+  spdlog::error("volume {}: {}", id, status.error().message);
+  return std::optional<Error>(
+      Error{Errc::kReadOnly,
+            fmt::format("volume {} takes no changes, copy it to another "
+                        "medium: {}",
+                        id, status.error().message)});
 }
 
 }  // namespace
@@ -137,6 +162,8 @@ Status Volume::Impl::AttachPrimary(Medium* medium, udf::ControlSlot slot) {
                               "that the catalog knows",
                               record.id, medium->Info().name));
   }
+  ASSIGN_OR_RETURN(std::optional<Error> bad_slot,
+                   CheckSlots(medium, record.id, &slot));
   std::optional<Error> reason;
   if (medium->Info().write_protected) {
     reason = Error{
@@ -150,6 +177,8 @@ Status Volume::Impl::AttachPrimary(Medium* medium, udf::ControlSlot slot) {
                     "sectors, more than {}: it can be read here, "
                     "not written",
                     record.id, medium->Info().atomic_sectors, kRegionSectors)};
+  } else if (bad_slot) {
+    reason = std::move(bad_slot);
   }
   const bool read_only = reason.has_value();
   ASSIGN_OR_RETURN(Found found,
@@ -179,6 +208,11 @@ Status Volume::Impl::AttachPrimary(Medium* medium, udf::ControlSlot slot) {
       RETURN_IF_ERROR(Scan(view, record));
       RETURN_IF_ERROR(udf::WriteControlSlot(*medium, &renewed));
       RETURN_IF_ERROR(medium->Flush());
+      if (ClosedState() == OpenState()) {
+        // No first commit will do it: both slots have to know the lineage.
+        RETURN_IF_ERROR(udf::WriteControlSlot(*medium, &renewed));
+        RETURN_IF_ERROR(medium->Flush());
+      }
       slot = renewed;
     } else {
       // The slot cannot take a new lineage: keep what it says and mistrust the
@@ -351,7 +385,9 @@ Status Volume::Impl::AttachBackup(Medium* medium, udf::ControlSlot slot) {
   }
   ASSIGN_OR_RETURN(const udf::VolumeDescription description,
                    udf::ReadDescription(*medium));
-  const bool read_only = medium->Info().write_protected;
+  ASSIGN_OR_RETURN(const std::optional<Error> bad_slot,
+                   CheckSlots(medium, record.id, &slot));
+  const bool read_only = medium->Info().write_protected || bad_slot.has_value();
   ASSIGN_OR_RETURN(Found found,
                    Recover(medium, description.geometry, slot, read_only));
   if (found.replay.outcome == udf::ReplayOutcome::kForeign) {

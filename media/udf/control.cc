@@ -35,6 +35,7 @@
 #include "media/udf/codec.h"
 #include "media/udf/counters.h"
 #include "media/udf/format.h"
+#include "media/udf/slot_places.h"
 #include "media/udf/tag.h"
 
 namespace vellum::udf {
@@ -190,6 +191,26 @@ std::array<Place, 2> ReadPlaces(Medium& medium) {
   return {ReadPlace(medium, kPlaces[0]), ReadPlace(medium, kPlaces[1])};
 }
 
+// A slot that was written where nothing could be read before may be lost there:
+// the other one would go on to count, and what is written after it would be
+// taken for something older, or for another system's.
+Status CheckReadsBack(Medium& medium, size_t place, const ControlSlot& slot) {
+  RETURN_IF_ERROR(medium.Flush());
+  medium.DropReadCache(kPlaces[place], 1);
+  const Place now = ReadPlace(medium, kPlaces[place]);
+  if (now.state == PlaceState::kValid && now.slot.epoch == slot.epoch) {
+    return Status::Ok();
+  }
+  if (!now.read.ok() && !now.read.Is(Errc::kDeviceError)) return now.read;
+  return Status(
+      Errc::kDeviceError,
+      fmt::format("{}: the control slot of volume {} cannot be written: "
+                  "sector {} does not read back{}{}",
+                  medium.Info().name, slot.volume_id, kPlaces[place],
+                  now.read.ok() ? "" : ": ",
+                  now.read.ok() ? "" : now.read.error().message));
+}
+
 Bytes RandomBytes(size_t count) {
   Bytes bytes(count);
   size_t done = 0;
@@ -280,7 +301,39 @@ Status WriteControlSlot(Medium& medium, ControlSlot* slot) {
   RETURN_IF_ERROR(medium.Write(kPlaces[older], EncodeSlot(next))
                       .WithContext(fmt::format("control slot of volume {}",
                                                slot->volume_id)));
+  if (!places[older].read.ok()) {
+    RETURN_IF_ERROR(CheckReadsBack(medium, older, next));
+  }
   slot->epoch = next.epoch;
+  return Status::Ok();
+}
+
+Status CheckSlotPlaces(Medium& medium) {
+  const MediumInfo info = medium.Info();
+  if (info.medium_class == MediumClass::kWriteOnce) return Status::Ok();
+  const std::array<Place, 2> places = ReadPlaces(medium);
+  RETURN_IF_ERROR(FatalReadError(places));
+  for (size_t i = 0; i < places.size(); ++i) {
+    if (places[i].read.ok()) continue;
+    return Status(Errc::kDeviceError,
+                  fmt::format("{}: the control slot at sector {} cannot be "
+                              "read, the one at sector {} counts and may be "
+                              "older: {}",
+                              info.name, kPlaces[i], kPlaces[1 - i],
+                              places[i].read.error().message));
+  }
+  return Status::Ok();
+}
+
+Status RepairSlotPlaces(Medium& medium, ControlSlot* slot,
+                        std::string* repaired) {
+  repaired->clear();
+  const Status checked = CheckSlotPlaces(medium);
+  if (!checked.Is(Errc::kDeviceError)) return checked;
+  // It goes to the place that is not valid.
+  RETURN_IF_ERROR(WriteControlSlot(medium, slot));
+  RETURN_IF_ERROR(medium.Flush());
+  *repaired = checked.error().message;
   return Status::Ok();
 }
 

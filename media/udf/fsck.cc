@@ -17,6 +17,7 @@
 #include "media/udf/journal.h"
 #include "media/udf/reader.h"
 #include "media/udf/sector_io.h"
+#include "media/udf/slot_places.h"
 #include "media/udf/tag.h"
 
 namespace vellum::udf {
@@ -127,6 +128,7 @@ void VolumeCheck::CheckSlot() {
     findings_.Add(kSlotASector, "the backup is incomplete");
   }
   findings_.AddIfError(kSlotASector, CheckVolumeId(slot->volume_id));
+  findings_.AddIfError(kSlotASector, CheckSlotPlaces(*medium_));
 }
 
 void VolumeCheck::Replay() {
