@@ -9,6 +9,7 @@
 
 #include "copy/clearing.h"
 #include "copy/inventory_progress.h"
+#include "copy/library_catalog.h"
 #include "copy/medium_notes.h"
 #include "copy/operations.h"
 #include "copy/shelf.h"
@@ -122,7 +123,11 @@ std::optional<std::string> FoundOnShelf(const Archive& archive,
 bool IsKnown(const Archive& archive, const MediumId& id) {
   const Result<MediumNote> note = ReadMediumNote(*archive.catalog, id);
   if (note.ok() && !note->unreadable.empty()) return false;
-  if (archive.volumes->FindByMedium(id) != nullptr) return true;
+  if (const auto volume = archive.volumes->FindByMedium(id)) {
+    const VolumeRecord record = volume->record();
+    return record.tree == TreeState::kValid ||
+           record.state == udf::SlotState::kIncomplete;
+  }
   return note.ok() && (note->found == "blank" || note->found == "foreign");
 }
 
@@ -289,6 +294,7 @@ Result<std::vector<InventoryRow>> ReadTheRest(const Archive& archive,
   ASSIGN_OR_RETURN(std::vector<InventoryRow> rows,
                    ReadMedia(archive, media, trust, stop));
   RETURN_IF_ERROR(EndInventory(archive.catalog));
+  if (trust == Trust::kMedium) RETURN_IF_ERROR(ForgetSalvage(archive.catalog));
   return rows;
 }
 

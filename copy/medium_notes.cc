@@ -4,6 +4,9 @@
 #include <fmt/format.h>
 
 #include <nlohmann/json.hpp>
+#include <vector>
+
+#include "copy/freed_media.h"
 
 namespace vellum {
 namespace {
@@ -88,6 +91,22 @@ Status NoteMediumContent(Catalog* catalog, const MediumId& id,
   note.problem.clear();
   note.unreadable.clear();
   return WriteMediumNote(catalog, id, note);
+}
+
+Status ForgetFreedMedia(Catalog* catalog) {
+  std::vector<MediumId> media;
+  RETURN_IF_ERROR(catalog->ForEachRow(
+      kNoteTable, [&media](std::string_view key, std::string_view) {
+        media.emplace_back(key);
+        return true;
+      }));
+  for (const MediumId& id : media) {
+    ASSIGN_OR_RETURN(MediumNote note, ReadMediumNote(*catalog, id));
+    if (note.freed.empty()) continue;
+    note.freed.clear();
+    RETURN_IF_ERROR(WriteMediumNote(catalog, id, note));
+  }
+  return Status::Ok();
 }
 
 }  // namespace vellum

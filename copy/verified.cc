@@ -31,6 +31,16 @@ Status NoteVerified(Catalog* catalog, const VolumeRecord& backup, bool verified,
   return catalog->Write(batch, Sync::kYes);
 }
 
+Status ForgetVerified(Catalog* catalog) {
+  CatalogBatch batch;
+  RETURN_IF_ERROR(catalog->ForEachRow(
+      kVerifiedTable, [&batch](std::string_view key, std::string_view) {
+        batch.DeleteRow(kVerifiedTable, key);
+        return true;
+      }));
+  return catalog->Write(batch, Sync::kYes);
+}
+
 Result<bool> IsVerified(const Catalog& catalog, const VolumeRecord& backup) {
   const Result<std::string> row =
       catalog.GetRow(kVerifiedTable, backup.medium_uuid);

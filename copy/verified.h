@@ -16,6 +16,8 @@ namespace vellum {
 // only if it was so before.
 Status NoteVerified(Catalog* catalog, const VolumeRecord& backup, bool verified,
                     bool whole);
+// No backup counts as read back any more.
+Status ForgetVerified(Catalog* catalog);
 // Was its present generation read back, and has nothing been found wrong since?
 Result<bool> IsVerified(const Catalog& catalog, const VolumeRecord& backup);
 

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 #include <utility>
@@ -12,6 +13,7 @@
 
 #include "copy/damage_notes.h"
 #include "copy/history.h"
+#include "copy/library_catalog.h"
 #include "copy/medium_notes.h"
 #include "copy/pool_book.h"
 #include "fs/service.h"
@@ -162,6 +164,9 @@ Result<Table> AlertsTable(const Service& service) {
   if (!catalog.ok()) {
     AddAlert(&table, "error", "catalog", catalog.error().message);
   }
+  ASSIGN_OR_RETURN(const std::optional<std::string> salvage,
+                   SalvageNote(service.catalog()));
+  if (salvage) AddAlert(&table, "error", "catalog", *salvage);
   const std::vector<std::shared_ptr<Volume>> volumes = service.volumes().List();
   if (volumes.empty()) {
     AddAlert(&table, "warning", "catalog",

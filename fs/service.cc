@@ -8,6 +8,7 @@
 #include <tuple>
 #include <utility>
 
+#include "copy/library_catalog.h"
 #include "copy/medium_notes.h"
 #include "fs/commands.h"
 #include "media/library_devices.h"
@@ -38,19 +39,9 @@ Result<std::unique_ptr<Service>> Service::Open(const ServiceOptions& options,
 
   Catalog::Options catalog_options;
   catalog_options.cache_bytes = options.catalog_cache_bytes;
-  Result<std::unique_ptr<Catalog>> catalog =
-      Catalog::Open(config.directory + "/catalog", catalog_options);
-  if (!catalog.ok()) {
-    Error error = catalog.error();
-    if (error.code == Errc::kCorruption) {
-      error.message += fmt::format(
-          "; the directory {}/catalog may be deleted: `vellum inventory` then "
-          "makes it again from the media, but for what README.md says",
-          config.directory);
-    }
-    return error;
-  }
-  service->catalog_ = std::move(*catalog);
+  ASSIGN_OR_RETURN(
+      service->catalog_,
+      OpenLibraryCatalog(config.directory + "/catalog", catalog_options));
 
   ASSIGN_OR_RETURN(LibraryDevices devices, OpenLibraryDevices(config));
   service->manual_ = devices.manual;

@@ -23,8 +23,6 @@
 namespace vellum {
 namespace {
 
-// index/SCHEMA.md; raised when older programs would misread what is written.
-constexpr uint64_t kSchemaVersion = 1;
 constexpr uint8_t kPendingVersion = 1;
 
 constexpr std::array<Family, kFamilies> kAllFamilies = {
@@ -89,17 +87,24 @@ Catalog::Impl::~Impl() {
       db->DestroyColumnFamilyHandle(handle).PermitUncheckedError();
     }
   }
-  db->Close().PermitUncheckedError();
+  const bool closed = db->Close().ok();
+  if (closed && watch->failure().ok()) NoteManifest();
 }
 
 Status Catalog::Impl::CheckFamilies(const rocksdb::DBOptions& options) {
   const rocksdb::Status exists = options.env->FileExists(path + "/CURRENT");
-  if (exists.IsNotFound()) return Status::Ok();
+  if (exists.IsNotFound()) return CheckNothingThere(options.env);
   if (!exists.ok()) return Failed(exists, "open");
+  RETURN_IF_ERROR(CheckManifest(options.env));
   std::vector<std::string> names;
   const rocksdb::Status listed =
       rocksdb::DB::ListColumnFamilies(options, path, &names);
-  if (!listed.ok()) return Failed(listed, "open");
+  if (!listed.ok()) {
+    Error error = Failed(listed, "open");
+    // CURRENT names a MANIFEST that is not there.
+    if (listed.IsPathNotFound()) error.code = Errc::kCorruption;
+    return error;
+  }
   for (const std::string& name : names) {
     const bool known =
         std::any_of(kAllFamilies.begin(), kAllFamilies.end(),
@@ -184,7 +189,9 @@ Status Catalog::Impl::Open(const Options& options) {
   }
   db.reset(raw);
   std::copy(opened.begin(), opened.end(), handles.begin());
-  return CheckSchema();
+  RETURN_IF_ERROR(CheckSchema());
+  NoteManifest();
+  return Status::Ok();
 }
 
 Result<bool> Catalog::Impl::Empty() const {
@@ -213,7 +220,7 @@ Status Catalog::Impl::CheckSchema() {
                                 path));
     }
     std::string version;
-    PutVarint(&version, kSchemaVersion);
+    PutVarint(&version, kCatalogSchemaVersion);
     rocksdb::WriteBatch batch;
     batch.Put(Handle(Family::kMain), std::string_view(SchemaVersionKey()),
               version);
@@ -225,11 +232,11 @@ Status Catalog::Impl::CheckSchema() {
     return Status(Errc::kCorruption,
                   fmt::format("catalog {}: schema version is malformed", path));
   }
-  if (version > kSchemaVersion) {
+  if (version > kCatalogSchemaVersion) {
     return Status(Errc::kIncompatible,
                   fmt::format("catalog {}: has schema version {}, this program "
                               "knows up to {}",
-                              path, version, kSchemaVersion));
+                              path, version, kCatalogSchemaVersion));
   }
   return Status::Ok();
 }

@@ -85,6 +85,14 @@ struct Catalog::Impl {
   Status CheckWrite(uint64_t bytes) const;
   Status Open(const Options& options);
   Status CheckFamilies(const rocksdb::DBOptions& options);
+  // Without CURRENT the database would be made anew over what is there.
+  Status CheckNothingThere(rocksdb::Env* files) const;
+  // RocksDB takes a MANIFEST whose end is missing for one that was never
+  // longer, and deletes the tables that it does not name. So its size is noted
+  // where all of it is durable: when the database was opened and when it was
+  // closed. A note that is missing or torn says nothing.
+  Status CheckManifest(rocksdb::Env* files) const;
+  void NoteManifest() const;
   Status CheckSchema();
   Result<bool> Empty() const;
 

@@ -19,6 +19,9 @@ struct DBOptions;
 
 namespace vellum {
 
+// index/SCHEMA.md; raised when older programs would misread what is written.
+inline constexpr uint64_t kCatalogSchemaVersion = 1;
+
 // The one place where RocksDB's errors become ours. `context` says what was
 // done to which key. REQUIRES: !status.ok()
 Error TranslateRocksStatus(const rocksdb::Status& status,

@@ -77,6 +77,8 @@ std::string RowsPrefix(std::string_view table) {
   return prefix;
 }
 
+Key AllRowsPrefix() { return Key(kRowType); }
+
 std::string PrefixEnd(std::string_view prefix) {
   std::string end(prefix);
   while (!end.empty() && static_cast<uint8_t>(end.back()) == 0xFF) {

@@ -78,6 +78,7 @@ Key DirentsPrefix(VolumeIndex volume, InodeNumber dir);
 Key DirentsPrefix(VolumeIndex volume, InodeNumber dir, uint64_t hash56);
 Key ChangeChunksPrefix(VolumeIndex volume);
 std::string RowsPrefix(std::string_view table);
+Key AllRowsPrefix();  // of all tables
 
 // The first key behind all keys with this prefix. REQUIRES: `prefix` has a byte
 // that is not 0xFF (type bytes are letters).

@@ -22,7 +22,15 @@ int DumpCatalogOf(const Cli& cli, const std::string& library,
   const Result<LibraryLock> lock = LibraryLock::Take(library);
   if (!lock.ok()) return cli.Fail(lock.error());
   const Result<std::unique_ptr<Catalog>> catalog = Catalog::Open(path, {});
-  if (!catalog.ok()) return cli.Fail(catalog.error());
+  if (!catalog.ok()) {
+    Error error = catalog.error();
+    if (error.code == Errc::kCorruption) {
+      error.message +=
+          "; `vellum mount` makes it anew of what can be read of it, and keeps "
+          "the damaged one";
+    }
+    return cli.Fail(error);
+  }
   const Status status = DumpCatalog(**catalog, options, [&](const Json& line) {
     cli.out() << line.dump() << '\n';
   });

@@ -235,19 +235,6 @@ TEST_F(ServiceTest, O11_TwoMediaWithOneVolumeAreAnAlert) {
   }
 }
 
-TEST_F(ServiceTest, ACorruptCatalogSaysHowToMakeItAgain) {
-  control_.reset();
-  tree_.reset();
-  service_.reset();
-  std::ofstream(directory() + "/catalog/CURRENT") << "nonsense";
-  ASSERT_OK_AND_ASSIGN(ServiceOptions options, Options());
-  ASSERT_OK_AND_ASSIGN(LibraryLock lock, LibraryLock::Take(directory()));
-  const auto service = Service::Open(options, std::move(lock));
-  EXPECT_THAT(service, HasErrc(Errc::kCorruption));
-  EXPECT_THAT(service, MessageHas(directory() + "/catalog may be deleted"));
-  EXPECT_THAT(service, MessageHas("vellum inventory"));
-}
-
 TEST_F(ServiceTest, JobsThatFailSayWhyInTheirLog) {
   Run("format V00001 name=VOL-A");
   Run("format V00002 name=VOL-B");

@@ -83,6 +83,25 @@ check "unmount" vellum unmount "$mnt"
 dump "$lib" again
 same_catalogs before again
 
+section "a catalog that is damaged"
+check "mount" vellum mount "$lib" "$mnt"
+check "generations" vellum generations CODE 3
+check "unmount" vellum unmount "$mnt"
+rm "$lib"/catalog/MANIFEST-*
+refuses 1 "vellum mount. makes it anew" vellum dump-catalog "$lib"
+check "mount" vellum mount "$lib" "$mnt"
+grep -q "reindex --reset" <(vellum alerts) || fail "$(vellum alerts)"
+grep -q '"generations":3' <(vellum generations CODE --json) ||
+  fail "$(vellum generations CODE --json)"
+check "reindex --reset" vellum reindex --reset
+grep -q "reindex --reset" <(vellum alerts) && fail "$(vellum alerts)"
+diff "$work/listing" <(volumes_listing) >&2 ||
+  fail "another tree"
+check "fsck" vellum fsck CODE --data
+check "unmount" vellum unmount "$mnt"
+dump "$lib" salvaged
+same_catalogs before salvaged
+
 section "a medium is taken away: its volume stays known"
 mv "$lib/media/V00002.img" "$work/"
 check "mount" vellum mount "$lib" "$mnt"
