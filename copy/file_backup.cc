@@ -115,6 +115,12 @@ Status FileBackup::MakeVolume() {
       found->owner_uuid.empty()) {
     return Status::Ok();
   }
+  // Broken off it is neither blank nor a volume: that must not look like
+  // somebody else's data to the copy that goes on.
+  ASSIGN_OR_RETURN(MediumNote begun,
+                   ReadMediumNote(*archive.catalog, target_->medium));
+  begun.found = "unfinished";
+  RETURN_IF_ERROR(WriteMediumNote(archive.catalog, target_->medium, begun));
   udf::FormatOptions options;
   options.volume_id = target_->volume_id;
   options.role = udf::Role::kBackup;

@@ -80,12 +80,16 @@ Status NoteMediumContent(Catalog* catalog, const MediumId& id,
                          udf::MediumContent content, const MediumInfo& info) {
   const bool write_once = info.medium_class == MediumClass::kWriteOnce;
   ASSIGN_OR_RETURN(MediumNote note, ReadMediumNote(*catalog, id));
-  if (note.found == ContentName(content) && note.sectors == info.sectors &&
+  // What a copy has begun to format is that until it is a volume, or blank.
+  const bool begun =
+      note.found == "unfinished" && content == udf::MediumContent::kForeign;
+  const std::string found = begun ? note.found : ContentName(content);
+  if (note.found == found && note.sectors == info.sectors &&
       note.write_once == write_once && note.problem.empty() &&
       note.unreadable.empty()) {
     return Status::Ok();
   }
-  note.found = ContentName(content);
+  note.found = found;
   note.sectors = info.sectors;
   note.write_once = write_once;
   note.problem.clear();

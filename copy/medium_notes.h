@@ -15,7 +15,7 @@
 namespace vellum {
 
 struct MediumNote {
-  std::string found;     // "blank", "foreign", "volume"; empty: never looked at
+  std::string found;     // "blank", "foreign", "volume", "unfinished"; or ""
   uint64_t sectors = 0;  // capacity; 0: not known
   // Why the volume on it is not in the catalog: another medium carries it, too.
   // Empty: nothing is wrong.

@@ -205,6 +205,7 @@ Status TargetLoader::Check(const VolumeRecord& source, LoadedTarget* target) {
                    ReadMediumNote(*steps_->archive().catalog, target->medium));
   switch (target->content.content) {
     case udf::MediumContent::kForeign:
+      if (note.found == "unfinished") break;  // a copy broke off here
       return Status(Errc::kExists,
                     fmt::format("{} holds data that Vellum did not write: "
                                 "format it with clear (--clear, clear=yes) "

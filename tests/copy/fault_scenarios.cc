@@ -192,6 +192,14 @@ void AddFileCopies(std::vector<FaultScenario>* all) {
   s.uses_spool = true;
   all->push_back(s);
 
+  // The copy formats it first: broken off, that is no foreign data to the next.
+  s.name = "file copy to a new medium";
+  s.prepare = OnePrimary;
+  s.allowed["V00002"] = NewBackup();
+  s.allowed["V00002"].by_file = true;
+  s.done = {{"V00001", First()}, {"V00002", First()}};
+  all->push_back(s);
+
   s.name = "restore of files";
   s.prepare = OldBackup;
   s.run = [](FaultLab& lab) {
