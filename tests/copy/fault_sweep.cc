@@ -76,6 +76,7 @@ FaultKind MediumFails(FaultPlan::Op op) {
   };
   kind.reached = [](FaultLab& lab) { return lab.media().reached(); };
   kind.may_be_masked = op == Op::kRead;
+  kind.at_all = true;
   return kind;
 }
 
@@ -96,12 +97,14 @@ FaultKind SpoolFails() {
     lab.spool_disk().At(n, SpoolFaults::Act::kFail);
   };
   kind.reached = [](FaultLab& lab) { return lab.spool_disk().reached(); };
+  kind.at_all = true;
   return kind;
 }
 
 FaultKind SpoolFills() {
   FaultKind kind = SpoolFails();
   kind.name = "spool full";
+  kind.at_all = false;
   kind.arm = [](FaultLab& lab, uint64_t n) {
     lab.spool_disk().At(n, SpoolFaults::Act::kFull);
   };
@@ -117,6 +120,7 @@ FaultKind CatalogFails(FaultyFileSystem::Fault fault) {
   };
   kind.reached = [](FaultLab& lab) { return lab.catalog_disk().faulty(); };
   kind.of_catalog = true;
+  kind.at_all = fault == FaultyFileSystem::Fault::kFailedSync;
   return kind;
 }
 
@@ -181,7 +185,9 @@ void FaultSweep::Expect(const std::string& wrong) {
 
 uint64_t FaultSweep::FailEverywhere(const FaultKind& kind) {
   uint64_t sites = 0;
-  for (uint64_t n = First(); lab_ != nullptr && !TooMany(); n += step_) {
+  const uint64_t step = StepOf(kind);
+  for (uint64_t n = 1 + seed_ % step; lab_ != nullptr && !TooMany();
+       n += step) {
     if (!FailOnce(kind, n)) {
       // Parts that nobody touches lie between others.
       if (kind.name != "bad sectors" || n >= kParts * lab_->tags().size())
@@ -196,10 +202,12 @@ uint64_t FaultSweep::FailEverywhere(const FaultKind& kind) {
 uint64_t FaultSweep::CutEverywhere(const FaultKind& kind) {
   const bool all = FaultNumber("VELLUM_DEATHS", 1) > 1;
   uint64_t sites = 0;
-  for (uint64_t n = First(); lab_ != nullptr && !TooMany(); n += step_) {
+  const uint64_t step = StepOf(kind);
+  for (uint64_t n = 1 + seed_ % step; lab_ != nullptr && !TooMany();
+       n += step) {
     bool reached = false;
     for (uint64_t death = 0; death < 4; ++death) {
-      if (!all && death != (n / step_ + n) % 4) continue;
+      if (!all && death != (n / step + n) % 4) continue;
       if (!CutOnce(kind, n, static_cast<LabDeath>(death))) break;
       reached = true;
     }

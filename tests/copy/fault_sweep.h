@@ -35,7 +35,8 @@ class Watchdog {
   std::thread thread_;
 };
 
-// Unless the environment wants others, every so manieth operation fails.
+// Unless the environment says at which: each operation fails once, and every so
+// manieth in the other ways.
 inline constexpr uint64_t kFaultStep = 4;
 
 // One kind of fault.
@@ -46,6 +47,7 @@ struct FaultKind {
   std::function<bool(FaultLab&)> reached;
   bool of_catalog = false;    // it takes nothing more in this session
   bool may_be_masked = true;  // by redundancy, without a word
+  bool at_all = false;        // operations, whatever kFaultStep is
 };
 FaultKind MediumFails(FaultPlan::Op op);
 FaultKind MediumGoes();
@@ -62,8 +64,8 @@ class FaultSweep {
   // `quiet`: violations are wanted, and not printed.
   explicit FaultSweep(FaultScenario scenario, bool quiet = false);
 
-  // At every operation (every `step`th), until one is not reached. Answers how
-  // many there are.
+  // At every operation, or every so manieth, until one is not reached. Answers
+  // at how many.
   uint64_t FailEverywhere(const FaultKind& kind);
   uint64_t CutEverywhere(const FaultKind& kind);
 
@@ -84,7 +86,9 @@ class FaultSweep {
   void Violated(const std::string& what);
   // Notes what is not empty.
   void Expect(const std::string& wrong);
-  uint64_t First() const { return 1 + seed_ % step_; }
+  static uint64_t StepOf(const FaultKind& kind) {
+    return FaultNumber("VELLUM_FAULT_STEP", kind.at_all ? 1 : kFaultStep);
+  }
   bool TooMany() const { return violations_.size() >= 8; }
 
   FaultScenario scenario_;
@@ -92,7 +96,6 @@ class FaultSweep {
   std::unique_ptr<FaultLab> lab_;
   Watchdog watchdog_;
   const uint64_t seed_ = FaultNumber("VELLUM_SEED", 1);
-  const uint64_t step_ = FaultNumber("VELLUM_FAULT_STEP", kFaultStep);
   std::string where_;
   std::vector<std::string> violations_;
   std::vector<VolumeTag> need_announcement_;
