@@ -7,6 +7,7 @@
 #include "copy/copy_runner.h"
 #include "copy/damage_notes.h"
 #include "copy/medium_notes.h"
+#include "copy/old_generations.h"
 #include "copy/own_generations.h"
 #include "copy/tracking.h"
 #include "copy/verified.h"
@@ -167,17 +168,18 @@ Result<std::string> CopyRunner::SettleTracking(const VolumeRecord& backup) {
 }
 
 Status CopyRunner::ReleaseOldGenerations() {
-  ASSIGN_OR_RETURN(const uint32_t kept,
-                   KeptGenerations(*steps_->archive().catalog, source_record_,
-                                   steps_->context().options->generations));
-  if (kept < 2 || !request_.target.empty()) return Status::Ok();
-  const TargetChooser chooser(steps_->archive(), steps_->context().claims,
-                              {steps_->context().options->pool_first,
-                               steps_->context().options->pool_last});
-  ASSIGN_OR_RETURN(const std::vector<VolumeRecord> complete,
-                   chooser.Generations(source_record_));
-  for (size_t i = 0; i + kept < complete.size(); ++i) {
-    const VolumeRecord& old = complete[i];
+  ASSIGN_OR_RETURN(const std::optional<uint32_t> own,
+                   OwnGenerations(*steps_->archive().catalog, source_record_));
+  const uint32_t kept = own.value_or(steps_->context().options->generations);
+  // Where nobody has asked for one only, more of them are somebody's wish:
+  // copies to media that were named.
+  if ((kept < 2 && !own) || !request_.target.empty()) return Status::Ok();
+  ASSIGN_OR_RETURN(const std::vector<VolumeRecord> surplus,
+                   SurplusGenerations(steps_->archive(),
+                                      {steps_->context().options->pool_first,
+                                       steps_->context().options->pool_last},
+                                      source_record_, kept));
+  for (const VolumeRecord& old : surplus) {
     const Status given_up =
         GiveUpBackup(steps_->archive(), old.medium, old.id, steps_->stop());
     if (!given_up.ok() && given_up.code() != Errc::kBusy) return given_up;

@@ -7,9 +7,14 @@
 #include <utility>
 
 #include "copy/medium_notes.h"
+#include "copy/verified.h"
 #include "media/udf/format.h"
 
 namespace vellum {
+
+bool FileBackup::Verifies() const {
+  return steps_->job().Record().request.verify;
+}
 
 bool FileBackup::Keeps() const {
   return target_->ours && target_->content.slot &&
@@ -86,9 +91,14 @@ Status FileBackup::Check(const FilePlan& plan,
 
 Status FileBackup::Open() {
   RETURN_IF_ERROR(StopLooking());
-  if (!Keeps()) RETURN_IF_ERROR(MakeVolume());
+  const bool fresh = !Keeps();
+  if (fresh) RETURN_IF_ERROR(MakeVolume());
   ASSIGN_OR_RETURN(slot_, udf::ReadControlSlot(medium()));
   RETURN_IF_ERROR(Bind());
+  // With nothing on it, it is as good as read back; a copy that reads nothing
+  // back ends that here, however it comes out itself.
+  RETURN_IF_ERROR(NoteVerified(steps_->archive().catalog,
+                               target_->volume->record(), Verifies(), fresh));
   VolumeOptions options;
   options.copier = true;
   volume_ = std::make_unique<Volume>(steps_->archive().catalog,
@@ -212,8 +222,11 @@ Status FileBackup::Close(const FileCounts& counts, const std::string& state,
   if (detached.ok() && state == "done") record.copied = Now();
   // Nobody asks what changed on a backup.
   RETURN_IF_ERROR(archive.catalog->ClearChangeMap(record.index));
+  const Status verified =
+      NoteVerified(archive.catalog, record, Verifies(), /*whole=*/false);
   const auto known = archive.volumes->Put(std::move(record));
   RETURN_IF_ERROR(detached);
+  RETURN_IF_ERROR(verified);
   RETURN_IF_ERROR(noted);
   return known.status();
 }

@@ -54,6 +54,7 @@ class FileBackup {
 
  private:
   bool Keeps() const;
+  bool Verifies() const;
   Status StopLooking();
   Status MakeVolume();
   Status Bind();

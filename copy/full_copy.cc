@@ -13,6 +13,8 @@
 namespace vellum {
 namespace {
 
+constexpr uint64_t kWipePiece = (64ull << 20) / kSectorSize;
+
 bool AllZero(ConstByteSpan data) {
   // Compares the data with itself, shifted by one byte.
   return !data.empty() && data[0] == std::byte{0} &&
@@ -129,15 +131,26 @@ Status FullCopy::Wipe() {
     keep.push_back(source_->map->SectorsOf(run.first, run.count));
   }
   std::sort(keep.begin(), keep.end());
-  uint64_t at = 0;
   keep.push_back({found_.info.sectors, 0});
+  std::vector<SectorRange> gaps;
+  uint64_t at = 0;
   for (const SectorRange& range : keep) {
-    if (hooks_.stop.stop_requested())
-      return Status(Errc::kAborted, "cancelled");
-    if (range.first > at) {
-      RETURN_IF_ERROR(target_->Discard(at, range.first - at));
+    // In pieces: a drive may take hours to write zeros.
+    for (; at < range.first; at = gaps.back().end()) {
+      gaps.push_back({at, std::min(range.first - at, kWipePiece)});
     }
     at = std::max(at, range.end());
+  }
+  const auto regions = [](const SectorRange& gap) {
+    return (gap.count + kRegionSectors - 1) / kRegionSectors;
+  };
+  for (const SectorRange& gap : gaps) wiped_regions_ += regions(gap);
+  hooks_.counters->Begin(wiped_regions_ + source_->regions.count());
+  for (const SectorRange& gap : gaps) {
+    if (hooks_.stop.stop_requested())
+      return Status(Errc::kAborted, "cancelled");
+    RETURN_IF_ERROR(target_->Discard(gap.first, gap.count));
+    hooks_.counters->regions_done += regions(gap);
   }
   return Status::Ok();
 }
@@ -145,7 +158,8 @@ Status FullCopy::Wipe() {
 Status FullCopy::Write() {
   hashes_.clear();
   hashes_.reserve(source_->regions.count());
-  hooks_.counters->Begin(source_->regions.count());
+  hooks_.counters->Begin(wiped_regions_ + source_->regions.count());
+  hooks_.counters->regions_done = wiped_regions_;
   RETURN_IF_ERROR(PumpRegions(
       source_->regions, source_->map->geometry().sectors, hooks_.stop,
       [this](RegionChunk* chunk) { return source_->Fill(chunk); },

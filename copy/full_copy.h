@@ -72,6 +72,7 @@ class FullCopy {
   udf::SectorImages descriptors_;  // withheld until Commit
   std::vector<uint64_t> hashes_;   // one for each region of the source
   uint32_t lvid_crc_ = 0;
+  uint64_t wiped_regions_ = 0;  // counted with those that are written
 };
 
 }  // namespace vellum

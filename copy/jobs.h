@@ -91,10 +91,10 @@ class Jobs {
   // Queues a restore of files: from a backup (empty: the one of the primary
   // that was copied last) to the primary, which stays in use. Errors of Submit
   // with kFiles, and kExists: files would be replaced, and files.replace is
-  // off.
+  // off. `verify`: what was written is read back.
   Result<JobId> SubmitFileRestore(const std::string& primary,
                                   const std::string& backup,
-                                  FileSelection files);
+                                  FileSelection files, bool verify = true);
   // Compares two volumes, or a backup with its primary, sector by sector: what
   // the generation of `b` uses. Differences fail the job with kCorruption and
   // name the first sectors. Regions of the primary that changed since the

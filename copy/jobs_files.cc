@@ -234,10 +234,12 @@ Result<JobRecord> Jobs::Impl::AdmitFiles(CopyRequest request) {
 
 Result<JobRecord> Jobs::Impl::AdmitFileRestore(const std::string& primary,
                                                const std::string& backup,
-                                               FileSelection files) {
+                                               FileSelection files,
+                                               bool verify) {
   JobRecord record;
   record.kind = JobKind::kRestore;
   CopyRequest& request = record.request;
+  request.verify = verify;
   request.mode = CopyMode::kFiles;
   request.source = primary;
   request.files = std::move(files);
@@ -276,9 +278,10 @@ Result<JobRecord> Jobs::Impl::AdmitFileRestore(const std::string& primary,
 
 Result<JobId> Jobs::SubmitFileRestore(const std::string& primary,
                                       const std::string& backup,
-                                      FileSelection files) {
-  ASSIGN_OR_RETURN(JobRecord record,
-                   impl_->AdmitFileRestore(primary, backup, std::move(files)));
+                                      FileSelection files, bool verify) {
+  ASSIGN_OR_RETURN(
+      JobRecord record,
+      impl_->AdmitFileRestore(primary, backup, std::move(files), verify));
   return impl_->Queue(std::move(record));
 }
 

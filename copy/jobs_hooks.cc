@@ -10,6 +10,20 @@
 
 namespace vellum {
 
+// Before a copy: the backup that is on its target already.
+std::string Jobs::Impl::BackupOf(const JobRecord& job) const {
+  if (job.kind == JobKind::kRestore) return job.request.target;
+  if (!job.target_volume.empty() || job.target_medium.empty()) {
+    return job.target_volume;
+  }
+  const auto volume = archive.volumes->FindByMedium(job.target_medium);
+  const auto source = archive.volumes->Find(job.request.source);
+  if (volume == nullptr || source == nullptr) return std::string();
+  const VolumeRecord backup = volume->record();
+  return backup.owner_uuid == source->record().medium_uuid ? backup.id
+                                                           : std::string();
+}
+
 HookProgram Jobs::Impl::HookOf(const JobRecord& job, bool before) const {
   HookCommands hooks;
   {
@@ -33,7 +47,7 @@ HookProgram Jobs::Impl::HookOf(const JobRecord& job, bool before) const {
       {"VELLUM_JOB", std::to_string(job.id)},
       {"VELLUM_VOLUME", job.request.source},
       {"VELLUM_MODE", restore ? "restore" : CopyModeName(job.request.mode)},
-      {"VELLUM_BACKUP", restore ? job.request.target : job.target_volume},
+      {"VELLUM_BACKUP", BackupOf(job)},
       {"VELLUM_MEDIUM", job.target_medium}};
   return program;
 }

@@ -75,7 +75,7 @@ struct Jobs::Impl {
   Result<JobRecord> AdmitFiles(CopyRequest request);
   Result<JobRecord> AdmitFileRestore(const std::string& primary,
                                      const std::string& backup,
-                                     FileSelection files);
+                                     FileSelection files, bool verify);
   // Where a copy of files goes. The volume is null for a backup, whose medium
   // is claimed for the job.
   Status CheckFileTarget(CopyRequest* request, const VolumeRecord& source,
@@ -101,6 +101,7 @@ struct Jobs::Impl {
   Status RunHookBefore(JobRun* run);
   void RunHookAfter(JobRun* run, JobState* state, Errc* error,
                     std::string* message);
+  std::string BackupOf(const JobRecord& job) const;
   HookProgram HookOf(const JobRecord& job, bool before) const;
   // Ends a job that was run, after the hook behind it.
   void Conclude(const JobPtr& job, JobRun* run, JobState state, Errc error,

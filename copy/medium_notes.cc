@@ -12,6 +12,15 @@ namespace vellum {
 namespace {
 
 constexpr std::string_view kNoteTable = "medium";
+// A row for each medium that takes no writes.
+constexpr std::string_view kProtectedTable = "write-protected";
+
+Result<bool> IsWriteProtected(const Catalog& catalog, const MediumId& id) {
+  const Result<std::string> row = catalog.GetRow(kProtectedTable, id);
+  if (row.ok()) return true;
+  if (row.error().code == Errc::kNotFound) return false;
+  return row.status();
+}
 
 const char* ContentName(udf::MediumContent content) {
   switch (content) {
@@ -28,14 +37,15 @@ const char* ContentName(udf::MediumContent content) {
 }  // namespace
 
 Result<MediumNote> ReadMediumNote(const Catalog& catalog, const MediumId& id) {
+  MediumNote note;
+  ASSIGN_OR_RETURN(note.write_protected, IsWriteProtected(catalog, id));
   const Result<std::string> row = catalog.GetRow(kNoteTable, id);
   if (!row.ok()) {
-    if (row.error().code == Errc::kNotFound) return MediumNote();
+    if (row.error().code == Errc::kNotFound) return note;
     return row.status();
   }
   try {
     const nlohmann::json j = nlohmann::json::parse(*row);
-    MediumNote note;
     note.found = j.at("found");
     note.sectors = j.at("sectors");
     note.freed = j.at("freed");
@@ -76,8 +86,31 @@ Status NoteUnreadable(Catalog* catalog, const MediumId& id,
   return WriteMediumNote(catalog, id, note);
 }
 
+Status NoteWriteProtection(Catalog* catalog, const MediumId& id,
+                           const MediumInfo& info) {
+  const bool now =
+      info.write_protected && info.medium_class == MediumClass::kRewritable;
+  ASSIGN_OR_RETURN(const bool before, IsWriteProtected(*catalog, id));
+  if (now == before) return Status::Ok();
+  CatalogBatch batch;
+  if (now) {
+    batch.PutRow(kProtectedTable, id, "1");
+  } else {
+    batch.DeleteRow(kProtectedTable, id);
+  }
+  return catalog->Write(batch, Sync::kYes);
+}
+
+std::string WriteProtectionText(const MediumId& id) {
+  return fmt::format(
+      "medium {} was write-protected when it was last in a drive: when that "
+      "has changed, let a drive look at it (vellum load {})",
+      id, id);
+}
+
 Status NoteMediumContent(Catalog* catalog, const MediumId& id,
                          udf::MediumContent content, const MediumInfo& info) {
+  RETURN_IF_ERROR(NoteWriteProtection(catalog, id, info));
   const bool write_once = info.medium_class == MediumClass::kWriteOnce;
   ASSIGN_OR_RETURN(MediumNote note, ReadMediumNote(*catalog, id));
   // What a copy has begun to format is that until it is a volume, or blank.

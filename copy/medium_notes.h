@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What is known of media that carry no volume, in the catalog's table "medium".
+// What is known of media themselves, whatever volume is on them, in the
+// catalog's tables "medium" and "write-protected".
 //
 // Thread-safety: functions; the catalog's rules.
 #pragma once
@@ -34,16 +35,26 @@ struct MediumNote {
   // Volume id of what a format with clear is wiping: it counts as displaced
   // (index/volumes.h) until the format is done, or somebody looks.
   std::string clearing;
+  // It took no writes when it was last in a drive. Kept apart, by
+  // NoteWriteProtection: WriteMediumNote leaves it as it is.
+  bool write_protected = false;
 };
 
 Result<MediumNote> ReadMediumNote(const Catalog& catalog, const MediumId& id);
 Status WriteMediumNote(Catalog* catalog, const MediumId& id,
                        const MediumNote& note);
-// Keeps `freed` and `clearing`, sets the rest; no problem is known. `info` is
-// of the medium.
 // A look at the medium failed; NoteMediumContent ends that.
 Status NoteUnreadable(Catalog* catalog, const MediumId& id,
                       const std::string& why);
+// Of a medium that is in a drive. A write-once one that was written takes no
+// writes either, which is another matter.
+Status NoteWriteProtection(Catalog* catalog, const MediumId& id,
+                           const MediumInfo& info);
+// What somebody has to do where a medium was write-protected: the end of a
+// message that names it.
+std::string WriteProtectionText(const MediumId& id);
+// Keeps `freed` and `clearing`, sets the rest; no problem is known. `info` is
+// of the medium; its write protection is noted, too.
 Status NoteMediumContent(Catalog* catalog, const MediumId& id,
                          udf::MediumContent content, const MediumInfo& info);
 

@@ -2,6 +2,7 @@
 // A medium whose reads and writes are counted, and can be given up.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <stop_token>
 #include <utility>
@@ -11,7 +12,8 @@
 
 namespace vellum {
 
-// Forwards every method; counts the bytes that were read or written. Once
+// Forwards every method; counts the bytes that were read, written or discarded,
+// the latter piece by piece: a drive may take hours to write zeros. Once
 // `stop` is requested reads answer kInterrupted, so that a long check ends
 // soon: who reads must ask `stop` before he believes what he has found. Writes
 // go on. Ownership: owns neither `base` nor `meter` (null: nobody counts).
@@ -39,7 +41,20 @@ class MeteredMedium : public BorrowedMedium {
     return status;
   }
 
+  Status Discard(uint64_t lba, uint64_t count) override {
+    while (count > 0) {
+      const uint64_t piece = std::min(count, kDiscardPiece);
+      RETURN_IF_ERROR(BorrowedMedium::Discard(lba, piece));
+      if (meter_ != nullptr) meter_->Add(piece * kSectorSize);
+      lba += piece;
+      count -= piece;
+    }
+    return Status::Ok();
+  }
+
  private:
+  static constexpr uint64_t kDiscardPiece = (64ull << 20) / kSectorSize;
+
   WorkMeter* const meter_;
   const std::stop_token stop_;
 };

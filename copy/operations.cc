@@ -56,6 +56,18 @@ Result<Taken> Take(const Archive& archive, const MediumId& medium,
   return taken;
 }
 
+// About how much a check reads: a little more, rather than less.
+uint64_t BytesToCheck(const VolumeRecord& record, bool data) {
+  if (data) return record.used_blocks * kSectorSize;
+  constexpr uint64_t kNameBytes = 80;      // of a directory's entry, on average
+  constexpr uint64_t kFixedSectors = 512;  // descriptors, slots, log, journal
+  const uint64_t names = record.files + record.directories;
+  const uint64_t sectors = names + 2 * record.directories +
+                           names * kNameBytes / kSectorSize +
+                           record.geometry.partition_blocks / 8 / kSectorSize;
+  return (sectors + kFixedSectors) * kSectorSize;
+}
+
 Status CheckFormat(const FormatRequest& request) {
   RETURN_IF_ERROR(udf::CheckVolumeId(request.volume_id));
   if (request.role == udf::Role::kBackup && request.threshold != 0 &&
@@ -186,7 +198,12 @@ Result<VolumeRecord> Format(const Archive& archive,
   options.root_uid = request.root_uid;
   options.root_gid = request.root_gid;
   if (old != nullptr) RETURN_IF_ERROR(BeginClearing(archive, old));
-  if (archive.meter != nullptr) archive.meter->Begin("bytes", 0);
+  if (archive.meter != nullptr) {
+    // To see that a medium is blank takes little; all of it is wiped.
+    const bool wipes = options.clear && options.wipe;
+    archive.meter->Begin(
+        "bytes", wipes ? taken.lease.medium().Info().sectors * kSectorSize : 0);
+  }
   MeteredMedium metered(&taken.lease.medium(), archive.meter);
   const auto formatted = udf::FormatVolume(metered, options);
   if (!formatted.ok()) {
@@ -332,10 +349,8 @@ Result<udf::FsckReport> Fsck(const Archive& archive, const std::string& volume,
                    Take(archive, found->record().medium, found,
                         LeaseMode::kShared, "fsck " + volume, stop));
   if (archive.meter != nullptr) {
-    // How much of the structure there is to read, nobody knows.
-    archive.meter->Begin(
-        "bytes",
-        options.check_data ? found->record().used_blocks * kSectorSize : 0);
+    archive.meter->Begin("bytes",
+                         BytesToCheck(found->record(), options.check_data));
   }
   MeteredMedium metered(&taken.lease.medium(), archive.meter, stop);
   const Result<udf::FsckReport> checked = udf::CheckVolume(metered, options);

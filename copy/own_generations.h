@@ -22,7 +22,8 @@ inline constexpr uint32_t kMaxGenerations = 1000;
 Result<std::optional<uint32_t>> OwnGenerations(const Catalog& catalog,
                                                const VolumeRecord& primary);
 // nullopt: as many as the library's default from now on. Counts from the next
-// copy on, that of a job that runs included.
+// copy on, that of a job that runs included; what is there already is released
+// by ReleaseGenerations (old_generations.h).
 Status SetOwnGenerations(Catalog* catalog, const VolumeRecord& primary,
                          std::optional<uint32_t> generations);
 // Its own number, else the library's.

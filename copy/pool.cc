@@ -172,6 +172,9 @@ Result<MediumId> TargetChooser::Named(const CopyRequest& request,
       capacity = std::max(capacity, record.geometry.sectors);
     }
   }
+  if (note.write_protected) {
+    return Error{Errc::kWriteProtected, WriteProtectionText(medium)};
+  }
   if (!files && capacity != 0 && capacity < source.geometry.sectors) {
     return Error{
         Errc::kNoSpace,
@@ -186,7 +189,7 @@ MediumId TargetChooser::Bound(const PoolBook& pool, const VolumeRecord& source,
                               const std::set<MediumId>& avoid,
                               bool files) const {
   MediumId best;
-  std::tuple<bool, TimeSpec, ElementAddress> best_rank;
+  std::tuple<bool, bool, TimeSpec, ElementAddress> best_rank;
   for (const auto& volume : archive_.volumes->List()) {
     const VolumeRecord record = volume->record();
     if (record.role != udf::Role::kBackup ||
@@ -201,8 +204,10 @@ MediumId TargetChooser::Bound(const PoolBook& pool, const VolumeRecord& source,
     const Result<MediumNote> note =
         ReadMediumNote(*archive_.catalog, record.medium);
     if (note.ok() && note->write_once) continue;  // it stays as it is
-    // One that was broken off first, then the oldest copy.
-    const auto rank = std::make_tuple(record.state == udf::SlotState::kComplete,
+    // One that was broken off first, then the oldest copy; where nothing can be
+    // written only if there is no other.
+    const auto rank = std::make_tuple(note.ok() && note->write_protected,
+                                      record.state == udf::SlotState::kComplete,
                                       record.copied, place->home);
     if (best.empty() || rank < best_rank) {
       best = record.medium;
@@ -233,7 +238,7 @@ Result<MediumId> TargetChooser::Incremental(const PoolBook& pool,
                      ReadMediumNote(*archive_.catalog, record.medium));
     ASSIGN_OR_RETURN(const std::string damage,
                      ReadDamage(*archive_.catalog, record.medium_uuid));
-    if (note.write_once || !damage.empty()) continue;
+    if (note.write_once || note.write_protected || !damage.empty()) continue;
     if (best.empty() ||
         (newest ? best_copied < record.copied : record.copied < best_copied)) {
       best = record.medium;
@@ -316,9 +321,15 @@ Result<MediumId> TargetChooser::Automatic(const VolumeRecord& source,
     }
   }
   if (!bound.empty()) {
-    RETURN_IF_ERROR(CheckLoadable(*archive_.library, bound)
-                        .WithContext("the backup of volume " + source.id));
-    return bound;
+    const std::string context = "the backup of volume " + source.id;
+    RETURN_IF_ERROR(
+        CheckLoadable(*archive_.library, bound).WithContext(context));
+    ASSIGN_OR_RETURN(const MediumNote note,
+                     ReadMediumNote(*archive_.catalog, bound));
+    if (!note.write_protected) return bound;
+    return Status(Errc::kWriteProtected, WriteProtectionText(bound))
+        .WithContext(context)
+        .error();
   }
   return Unused(book, source, avoid, policy.files);
 }
@@ -340,7 +351,7 @@ Result<MediumId> TargetChooser::Unused(const PoolBook& book,
     const bool spoiled =
         note.write_once && archive_.volumes->FindByMedium(claimed) != nullptr;
     if (place.ok() && place->problem.empty() && book.Contains(*place) &&
-        !spoiled) {
+        !spoiled && !note.write_protected) {
       return claimed;
     }
   }
@@ -352,7 +363,7 @@ Result<MediumId> TargetChooser::Unused(const PoolBook& book,
             [](const MediumPlace& a, const MediumPlace& b) {
               return std::tuple(a.home, a.id) < std::tuple(b.home, b.id);
             });
-  size_t used = 0, unsuitable = 0, small = 0;
+  size_t used = 0, unsuitable = 0, small = 0, locked = 0;
   for (const MediumPlace& place : pool) {
     ASSIGN_OR_RETURN(const MediumNote note,
                      ReadMediumNote(*archive_.catalog, place.id));
@@ -376,6 +387,10 @@ Result<MediumId> TargetChooser::Unused(const PoolBook& book,
       ++used;
       continue;
     }
+    if (note.write_protected) {
+      ++locked;
+      continue;
+    }
     if (avoid.count(place.id) != 0 || !place.problem.empty() ||
         (place.two_sided() && place.other_side == source.medium) ||
         (files && note.write_once)) {
@@ -390,9 +405,11 @@ Result<MediumId> TargetChooser::Unused(const PoolBook& book,
   }
   return Error{
       Errc::kNoSpace,
-      fmt::format("the copy pool has no unused medium for volume {}: of {} "
-                  "media {} are in use, {} unsuitable, {} too small",
-                  source.id, pool.size(), used, unsuitable, small)};
+      fmt::format(
+          "the copy pool has no unused medium for volume {}: of {} "
+          "media {} are in use, {} unsuitable, {} too small{}",
+          source.id, pool.size(), used, unsuitable, small,
+          locked == 0 ? "" : fmt::format(", {} write-protected", locked))};
 }
 
 }  // namespace vellum

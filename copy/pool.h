@@ -67,8 +67,8 @@ class TargetChooser {
 
   // The medium that the request names. kNotFound, kNoMedium, kInvalidArgument
   // (the source's own), kExists (a PRIMARY, another primary's backup, claimed
-  // by a job for another volume), kNoSpace (known to be too small);
-  // CheckLoadable.
+  // by a job for another volume), kNoSpace (known to be too small),
+  // kWriteProtected (known to be); CheckLoadable.
   Result<MediumId> Named(const CopyRequest& request,
                          const VolumeRecord& source) const;
   // The bound backup that was copied longest ago, else the first unused medium
@@ -76,8 +76,8 @@ class TargetChooser {
   // an unused medium comes first as long as there are fewer, and for a copy
   // that writes a medium whole in any case: no old backup is written over
   // before the new one is verified, unless the pool has nothing else (A8).
-  // kNoSpace: the pool is exhausted; CheckLoadable of a bound backup: it is not
-  // given up silently.
+  // kNoSpace: the pool is exhausted; kWriteProtected and CheckLoadable of a
+  // bound backup: it is not given up silently.
   // A copy of files takes the backup that was made file by file, or an unused
   // medium; other copies leave such a backup alone: what was deleted on the
   // primary is still on it.

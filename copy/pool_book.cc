@@ -80,12 +80,12 @@ Result<std::string> StateOf(const Archive& archive, const MediumPlace& place,
   if (record != nullptr) {
     ASSIGN_OR_RETURN(const bool copy, HoldsCopy(archive, place.id));
     if (copy) return std::string("used");
-    return std::string(record->role == udf::Role::kBackup ? "unused"
-                                                          : "unsuitable");
+    if (record->role != udf::Role::kBackup) return std::string("unsuitable");
   }
   ASSIGN_OR_RETURN(const MediumNote note,
                    ReadMediumNote(*archive.catalog, place.id));
-  return std::string(note.found == "foreign" ? "unsuitable" : "unused");
+  const bool foreign = record == nullptr && note.found == "foreign";
+  return std::string(foreign || note.write_protected ? "unsuitable" : "unused");
 }
 
 Result<PoolRow> RowOf(const Archive& archive, const MediumId& medium,

@@ -47,6 +47,18 @@ Status Relabel(const Archive& archive, const VolumeRecord& record,
   return medium.Flush();
 }
 
+// The original, which an attempt that broke off has renamed already.
+std::string RenamedId(const Archive& archive, const VolumeRecord& copy) {
+  for (const auto& volume : archive.volumes->List()) {
+    const VolumeRecord record = volume->record();
+    if (record.role == udf::Role::kPrimary &&
+        record.medium_uuid == copy.owner_uuid) {
+      return record.id;
+    }
+  }
+  return std::string();
+}
+
 Status Rename(const Archive& archive, const std::shared_ptr<Volume>& volume,
               const std::string& id) {
   VolumeRecord record = volume->record();
@@ -119,6 +131,8 @@ Result<Promoted> Promote(const Archive& archive, const std::string& copy,
                    record.owner_id, promoted.problem);
     }
     RETURN_IF_ERROR(Rename(archive, original, promoted.retired));
+  } else {
+    promoted.retired = RenamedId(archive, record);
   }
   bool on_medium = false;
   Result<VolumeRecord> primary =

@@ -8,6 +8,8 @@
 #include <set>
 #include <utility>
 
+#include "copy/work_meter.h"
+
 namespace vellum {
 namespace {
 
@@ -66,6 +68,9 @@ Result<ImportRow> ImportOne(const Archive& archive, const MediumPlace& place,
   row.from = row.to = place.element;
   if (place.in_import_export) {
     ASSIGN_OR_RETURN(row.to, FreeSlot(*archive.library, place.id));
+    if (archive.meter != nullptr) {
+      archive.meter->Say(fmt::format("moves {} to {}", place.id, row.to.value));
+    }
     RETURN_IF_ERROR(archive.library->Move(row.from, row.to));
     ASSIGN_OR_RETURN(const MediumPlace now, archive.library->MediumAt(row.to));
     row.medium = now.id;
@@ -155,6 +160,9 @@ Result<Exported> Export(const Archive& archive, const std::string& volume_id,
     ASSIGN_OR_RETURN(const std::optional<ElementAddress> door,
                      FreeDoor(*archive.library, medium));
     if (door) {
+      if (archive.meter != nullptr) {
+        archive.meter->Say(fmt::format("moves {} to {}", medium, door->value));
+      }
       RETURN_IF_ERROR(archive.library->Move(place->element, *door)
                           .WithContext("export " + volume_id));
       place = archive.library->MediumAt(*door);

@@ -7,6 +7,7 @@
 #include <deque>
 #include <set>
 #include <string_view>
+#include <system_error>
 #include <thread>
 #include <utility>
 
@@ -56,6 +57,8 @@ struct Stages::Stage {
   void AddPath(const std::string& path);
   void AddTree(const std::shared_ptr<Volume>& volume, InodeNumber ino,
                const std::string& path);
+  void AddFile(const std::shared_ptr<Volume>& volume, const Attr& attr,
+               const std::string& path);
   void AddFailure(const std::string& path, Error error);
   void Order();
 
@@ -83,6 +86,7 @@ struct Stages::Stage {
   StageRecord record GUARDED_BY(mu);
   std::vector<StageFile> files GUARDED_BY(mu);
   std::deque<std::unique_ptr<StageGroup>> groups GUARDED_BY(mu);
+  // Files and directories.
   std::set<std::pair<VolumeIndex, InodeNumber>> seen GUARDED_BY(mu);
   size_t running GUARDED_BY(mu) = 0;
 };
@@ -112,12 +116,19 @@ void Stages::Stage::AddPath(const std::string& path) {
   }
   rest.remove_prefix(slash == std::string_view::npos ? rest.size() : slash);
   InodeNumber ino = volume->root();
+  std::string way = id;
   while (!rest.empty()) {
     const size_t end = std::min(rest.find('/'), rest.size());
     const std::string_view name = rest.substr(0, end);
     rest.remove_prefix(std::min(end + 1, rest.size()));
     if (name.empty() || name == ".") continue;
+    way += fmt::format("/{}", name);
     const Result<Attr> attr = volume->Lookup(ino, name);
+    if (!attr.ok() && attr.error().code == Errc::kNotFound) {
+      return AddFailure(
+          path, {Errc::kNotFound, fmt::format("{}: volume {} has no {}", path,
+                                              id, way.substr(id.size()))});
+    }
     if (!attr.ok()) {
       return AddFailure(path, attr.status().WithContext(path).error());
     }
@@ -127,37 +138,52 @@ void Stages::Stage::AddPath(const std::string& path) {
 }
 
 void Stages::Stage::AddTree(const std::shared_ptr<Volume>& volume,
-                            InodeNumber ino, const std::string& path) {
-  const Result<Attr> attr = volume->GetAttr(ino);
-  if (!attr.ok()) {
-    return AddFailure(path, attr.status().WithContext(path).error());
-  }
-  if (attr->attr.type == udf::FileType::kDirectory) {
+                            InodeNumber top, const std::string& top_path) {
+  // Our own stack, of directories: trees may be deeper than that of a thread.
+  std::vector<std::pair<InodeNumber, std::string>> todo;
+  const auto add = [&](InodeNumber ino, std::string path) {
+    const Result<Attr> attr = volume->GetAttr(ino);
+    if (!attr.ok()) {
+      AddFailure(path, attr.status().WithContext(path).error());
+    } else if (attr->attr.type == udf::FileType::kRegular) {
+      AddFile(volume, *attr, path);
+    } else if (attr->attr.type == udf::FileType::kDirectory) {
+      todo.emplace_back(ino, std::move(path));
+    } else {
+      AddFailure(path, {Errc::kInvalidArgument,
+                        path + ": neither a file nor a directory"});
+    }
+  };
+  add(top, top_path);
+  while (!todo.empty()) {
+    const auto [ino, path] = std::move(todo.back());
+    todo.pop_back();
+    {
+      MutexLock lock(&mu);
+      if (!seen.emplace(volume->index(), ino).second) continue;
+    }
     std::vector<DirItem> items;
     const Status read = volume->ReadDir(ino, 0, [&items](const DirItem& item) {
-      items.push_back(item);
-      return true;
-    });
-    if (!read.ok()) return AddFailure(path, read.WithContext(path).error());
-    for (const DirItem& item : items) {
       // Only what is named is complained of.
       if (item.type == udf::FileType::kRegular ||
           item.type == udf::FileType::kDirectory) {
-        AddTree(volume, item.ino, path + "/" + item.name);
+        items.push_back(item);
       }
-    }
-    return;
+      return true;
+    });
+    if (!read.ok()) AddFailure(path, read.WithContext(path).error());
+    for (const DirItem& item : items) add(item.ino, path + "/" + item.name);
   }
-  if (attr->attr.type != udf::FileType::kRegular) {
-    return AddFailure(path, {Errc::kInvalidArgument,
-                             path + ": neither a file nor a directory"});
-  }
+}
+
+void Stages::Stage::AddFile(const std::shared_ptr<Volume>& volume,
+                            const Attr& attr, const std::string& path) {
   StagePart part;
-  part.ino = ino;
-  part.size = attr->attr.size;
-  part.address = volume->DataAddress(ino);
+  part.ino = attr.ino;
+  part.size = attr.attr.size;
+  part.address = volume->DataAddress(attr.ino);
   MutexLock lock(&mu);
-  if (!seen.emplace(volume->index(), ino).second) return;  // once is enough
+  if (!seen.emplace(volume->index(), attr.ino).second) return;  // once
   part.file = files.size();
   files.push_back({path, part.size, false, Status()});
   record.bytes += part.size;
@@ -330,16 +356,26 @@ Result<StageRecord> Stages::Start(const std::vector<std::string>& paths) {
       const bool ended = it->second->Told().state != StageState::kRunning;
       it = ended ? stages_.erase(it) : std::next(it);
     }
+    MutexLock inner(&stage->mu);
+    // One for each drive: so many volumes can be read at once.
+    const size_t wanted = std::max<size_t>(
+        1, std::min(stage->groups.size(), library_->OnlineDrives()));
+    try {
+      for (; stage->running < wanted; ++stage->running) {
+        stage->workers.emplace_back([raw = stage.get()] { raw->Work(); });
+      }
+    } catch (const std::system_error& e) {
+      // Fewer do the same, later.
+      if (stage->running == 0) {
+        return Error{Errc::kNotReady,
+                     fmt::format("stage: no thread can be started: {}; try "
+                                 "again",
+                                 e.what())};
+      }
+    }
     const StageId id = next_++;
     stages_[id] = stage;
-    MutexLock inner(&stage->mu);
     stage->record.id = id;
-    // One for each drive: so many volumes can be read at once.
-    stage->running = std::max<size_t>(
-        1, std::min(stage->groups.size(), library_->OnlineDrives()));
-    for (size_t i = 0; i < stage->running; ++i) {
-      stage->workers.emplace_back([raw = stage.get()] { raw->Work(); });
-    }
   }
   return stage->Told();
 }
@@ -378,6 +414,11 @@ Result<std::vector<StageFile>> Stages::Files(StageId id, size_t first,
 
 Status Stages::Cancel(StageId id) {
   ASSIGN_OR_RETURN(const StagePtr stage, Find(id));
+  const StageState state = stage->Told().state;
+  if (state != StageState::kRunning) {
+    return Status(Errc::kBusy, fmt::format("stage {} has ended already: {}", id,
+                                           StageStateName(state)));
+  }
   stage->stop.request_stop();
   return Status::Ok();
 }

@@ -60,7 +60,8 @@ class Stages {
   // Looks all paths (VOLUME/PATH; a directory stands for the files below it) up
   // in the catalog and begins to read; moves no medium itself. A path that does
   // not name a file of a primary fails by itself. kInvalidArgument: none was
-  // given; kBusy: too many stages run; kAborted after Shutdown.
+  // given; kBusy: too many stages run; kNotReady: no thread can be started;
+  // kAborted after Shutdown.
   Result<StageRecord> Start(const std::vector<std::string>& paths);
   // kNotFound.
   Result<StageRecord> Get(StageId id) const;
@@ -69,7 +70,7 @@ class Stages {
   // The files from number `first` on, at most `limit`. kNotFound.
   Result<std::vector<StageFile>> Files(StageId id, size_t first,
                                        size_t limit) const;
-  // It ends soon, what was read stays so. kNotFound.
+  // It ends soon, what was read stays so. kNotFound; kBusy: it has ended.
   Status Cancel(StageId id);
   // kNotFound; kInterrupted when `stop` is requested first.
   Result<StageRecord> Wait(StageId id, std::stop_token stop = {}) const;

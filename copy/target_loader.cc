@@ -87,6 +87,9 @@ Result<LoadedTarget> TargetLoader::Load(MediumId medium,
     if (loaded.ok() || named || !IsUnsuitable(loaded.error().code)) {
       return loaded;
     }
+    if (bound && loaded.error().code == Errc::kWriteProtected) {
+      return loaded.status().WithContext("the backup of volume " + source.id);
+    }
     if (bound) {
       // Not trusted, and not given up silently either (O16).
       return loaded.status().WithContext(fmt::format(

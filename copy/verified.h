@@ -11,9 +11,9 @@
 
 namespace vellum {
 
-// A copy has made `backup` what it is now. `verified`: all that it wrote was
-// read back; `whole`: that was all of the backup. Else the backup is verified
-// only if it was so before.
+// A copy, by generation or by file, has made `backup` what it is now.
+// `verified`: all that it wrote was read back; `whole`: that was all of the
+// backup. Else the backup is verified only if it was so before.
 Status NoteVerified(Catalog* catalog, const VolumeRecord& backup, bool verified,
                     bool whole);
 // No backup counts as read back any more.

@@ -38,6 +38,8 @@ std::span<const NamedCommand> VolumeCommands();
 Error InvalidCommand(std::string message);
 // What the operations of this command work on and report to.
 Archive ArchiveOf(const Service& service, const CommandLine& line);
+// What the command does now, for who watches it.
+void SayStep(const CommandLine& line, const std::string& step);
 // kNotFound names the volume.
 Result<std::shared_ptr<Volume>> FindVolume(const Service& service,
                                            const std::string& id);

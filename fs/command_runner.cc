@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "fs/command_runner.h"
 
+#include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
 #include <exception>
+#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -20,16 +22,24 @@ Status CommandRunner::Run(const std::stop_source& stop, Work work) {
   const uint64_t id = next_++;
   Running& slot = running_[id];
   slot.stop = stop;
-  slot.thread = std::jthread([this, id, stop, work = std::move(work)] {
-    try {
-      work(stop.get_token());
-    } catch (const std::exception& e) {
-      spdlog::error("control command: {}", e.what());
-    }
-    MutexLock ended(&mu_);
-    const auto it = running_.find(id);
-    if (it != running_.end()) it->second.ended = true;
-  });
+  try {
+    slot.thread = std::jthread([this, id, stop, work = std::move(work)] {
+      try {
+        work(stop.get_token());
+      } catch (const std::exception& e) {
+        spdlog::error("control command: {}", e.what());
+      }
+      MutexLock ended(&mu_);
+      const auto it = running_.find(id);
+      if (it != running_.end()) it->second.ended = true;
+    });
+  } catch (const std::system_error& e) {
+    running_.erase(id);
+    return Status(Errc::kNotReady,
+                  fmt::format("no thread can be started for the command: {}; "
+                              "try again",
+                              e.what()));
+  }
   return Status::Ok();
 }
 

@@ -24,7 +24,8 @@ class CommandRunner {
   ~CommandRunner() { Shutdown(); }
 
   // `stop` asks the work to end early. kBusy when kMaxRunning run already,
-  // kAborted behind Shutdown; then `work` is not called.
+  // kNotReady when no thread can be started, kAborted behind Shutdown; then
+  // `work` is not called.
   Status Run(const std::stop_source& stop, Work work);
   // Asks all work to stop and waits for it. Idempotent.
   void Shutdown();

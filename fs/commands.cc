@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "copy/work_meter.h"
 #include "fs/command_group.h"
 #include "fs/errno_map.h"
 #include "fs/service.h"
@@ -37,6 +38,10 @@ Archive ArchiveOf(const Service& service, const CommandLine& line) {
   Archive archive = service.archive();
   archive.meter = line.meter;
   return archive;
+}
+
+void SayStep(const CommandLine& line, const std::string& step) {
+  if (line.meter != nullptr) line.meter->Say(step);
 }
 
 Result<std::shared_ptr<Volume>> FindVolume(const Service& service,

@@ -211,7 +211,8 @@ Result<Json> Track(Service& service, const CommandLine& line, std::stop_token) {
     return InvalidCommand("track: usage: " + usage);
   }
   Result<TrackedPair> pair =
-      start ? StartTracking(service.archive(), service.config().tracked_pairs,
+      start ? StartTracking(service.archive(),
+                            service.current_config().tracked_pairs,
                             line.args[1], target)
             : StopTracking(service.archive(), line.args[1], target);
   if (!pair.ok()) return pair.status();

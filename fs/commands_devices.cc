@@ -50,7 +50,7 @@ Result<Json> PutIn(Service& service, VirtualControls* controls,
   NewVirtualMedium medium;
   const uint64_t element = options.Number("element", kNotSaid, 0, UINT16_MAX);
   const bool is_new = options.Flag("new", false);
-  const uint64_t capacity = options.Number("capacity", 0, 0, 1ull << 62);
+  const uint64_t capacity = options.Number("capacity", kNotSaid, 1, 1ull << 62);
   medium.write_once = options.Flag("write-once", false);
   medium.write_protected = options.Flag("write-protected", false);
   RETURN_IF_ERROR(options.Finish());
@@ -58,7 +58,7 @@ Result<Json> PutIn(Service& service, VirtualControls* controls,
   if (element != kNotSaid) {
     medium.element = ElementAddress{static_cast<uint16_t>(element)};
   }
-  if (capacity != 0) medium.capacity = capacity;
+  if (capacity != kNotSaid) medium.capacity = capacity;
   ElementAddress where;
   if (is_new) {
     ASSIGN_OR_RETURN(const auto made, controls->PutNew(medium));
@@ -118,6 +118,8 @@ Result<Json> SetDrive(Service& service, const CommandLine& line,
   }
   ASSIGN_OR_RETURN(const ElementAddress drive,
                    ParseElement(line, line.args[1]));
+  SayStep(line,
+          fmt::format("{} drive {}", online ? "asks" : "empties", drive.value));
   const Status set = service.library().SetDriveOnline(drive, online, stop);
   if (!set.Is(Errc::kNotFound)) {
     service.auxiliary().SetDriveOffline(drive, !online);
@@ -172,6 +174,8 @@ Result<Json> LoadByHand(Service& service, const CommandLine& line,
     return InvalidCommand(
         fmt::format("load: element {} is no drive", drive.value));
   }
+  SayStep(line, fmt::format("loads {} from {} into drive {}", medium,
+                            place.element.value, drive.value));
   RETURN_IF_ERROR(service.library().Move(place.element, drive, stop));
   // In the drive; it is loaded when the drive has opened it.
   std::vector<LeaseRequest> requests(1);
@@ -199,8 +203,10 @@ Result<Json> UnloadByHand(Service& service, const CommandLine& line,
   Volumes::Exclusion exclusion;
   const std::shared_ptr<Volume> volume = service.volumes().FindByMedium(medium);
   if (volume && service.volumes().loaded(*volume)) {
+    SayStep(line, "closes " + volume->id());
     ASSIGN_OR_RETURN(exclusion, service.volumes().Exclude(volume, stop));
   }
+  SayStep(line, fmt::format("takes {} home to {}", medium, place.home.value));
   RETURN_IF_ERROR(service.library().SendHome(medium));
   ASSIGN_OR_RETURN(const MediumPlace now, service.library().FindMedium(medium));
   return Json{{"medium", medium},

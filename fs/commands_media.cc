@@ -83,6 +83,7 @@ Result<Json> Move(Service& service, const CommandLine& line,
       ASSIGN_OR_RETURN(exclusion, service.volumes().Exclude(volume, stop));
     }
   }
+  SayStep(line, fmt::format("moves {} to {}", from.value, to.value));
   RETURN_IF_ERROR(service.library().Move(from, to, stop));
   return Json{{"from", from.value}, {"to", to.value}};
 }
@@ -183,6 +184,7 @@ Result<Json> BackupInfo(Service& service, const CommandLine& line,
   request.owner = "backup-info";
   std::vector<LeaseRequest> requests;
   requests.push_back(std::move(request));
+  SayStep(line, "loads " + medium);
   ASSIGN_OR_RETURN(const std::vector<MediumLease> leases,
                    service.library().AcquireAndWait(std::move(requests), stop));
   Result<Json> info = DescribeMedium(leases.front().medium());

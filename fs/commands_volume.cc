@@ -5,7 +5,9 @@
 #include <algorithm>
 #include <array>
 #include <optional>
+#include <utility>
 
+#include "copy/old_generations.h"
 #include "copy/operations.h"
 #include "copy/own_generations.h"
 #include "fs/command_group.h"
@@ -38,6 +40,7 @@ Result<Json> SyncVolumes(Service& service, const CommandLine& line,
   // One that is being closed may yet do so, or lose something: it is loaded
   // again behind that. Others were committed when they were closed.
   if (!lost() && (service.volumes().loaded(*volume) || volume->attached())) {
+    SayStep(line, "commits " + volume->id());
     ASSIGN_OR_RETURN(VolumeUse use, service.volumes().Use(volume, stop));
     RETURN_IF_ERROR(use->Sync());
   }
@@ -90,8 +93,9 @@ Result<Json> Threshold(Service& service, const CommandLine& line,
 }
 
 // Shows, sets or ends how many complete backups of one volume are kept (A8).
+// What is more than that is released at once.
 Result<Json> Generations(Service& service, const CommandLine& line,
-                         std::stop_token) {
+                         std::stop_token stop) {
   OptionReader options(line);
   options.Args(1, 2, "generations VOL [N|default]");
   RETURN_IF_ERROR(options.Finish());
@@ -120,8 +124,21 @@ Result<Json> Generations(Service& service, const CommandLine& line,
   }
   ASSIGN_OR_RETURN(const std::optional<uint32_t> own,
                    OwnGenerations(service.catalog(), record));
-  return Json{{"volume", record.id},
-              {"generations", own ? Json(*own) : Json()}};
+  Json answer = {{"volume", record.id},
+                 {"generations", own ? Json(*own) : Json()}};
+  if (line.args.size() < 2) return answer;
+  ASSIGN_OR_RETURN(
+      const ReleasedGenerations old,
+      ReleaseGenerations(
+          service.archive(), service.jobs(), service.pool_range(), record,
+          own.value_or(service.current_config().generations), stop));
+  Json released = Json::array();
+  for (const VolumeRecord& backup : old.released) {
+    released.push_back({{"volume", backup.id}, {"medium", backup.medium}});
+  }
+  answer["released"] = std::move(released);
+  answer["in_use"] = old.in_use;
+  return answer;
 }
 
 Result<Json> ReleaseVolume(Service& service, const CommandLine& line,

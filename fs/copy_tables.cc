@@ -143,7 +143,7 @@ Result<Table> CopiesTable(const Service& service) {
     if (record && !record->owner_id.empty() && !IsGivenUp(service, *record)) {
       label = record->owner_id;
     } else if (const std::string unusable = Unusable(service, medium);
-               !record && !unusable.empty()) {
+               !unusable.empty() && (!record || unusable == "PROTECTED")) {
       label = unusable;
     }
     table.rows.push_back(

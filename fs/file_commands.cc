@@ -79,11 +79,12 @@ Result<Json> RestoreFiles(Service& service, const CommandLine& line) {
   options.Args(1, kMostWords,
                "restore VOL PATH... mode=files [from=BACKUP] "
                "[to=[VOLUME:]PATH] [recursive=yes] [select=changed|new|all] "
-               "[since=TIME] [confirm=yes]");
+               "[since=TIME] [verify=no] [confirm=yes]");
   options.Choice("mode", {"files"}, 0);
   ASSIGN_OR_RETURN(FileSelection files, ReadSelection(line, &options));
   std::string from = options.Text("from").value_or("");
   const std::string to = options.Text("to").value_or("");
+  const bool verify = options.Flag("verify", true);
   files.replace = options.Flag("confirm", false);
   RETURN_IF_ERROR(options.Finish());
   std::string target = line.args[0];
@@ -105,8 +106,9 @@ Result<Json> RestoreFiles(Service& service, const CommandLine& line) {
                      NewestForFiles(service.archive(), owner->record()));
     backup = newest.id;
   }
-  ASSIGN_OR_RETURN(const JobId job, service.jobs().SubmitFileRestore(
-                                        target, backup, std::move(files)));
+  ASSIGN_OR_RETURN(const JobId job,
+                   service.jobs().SubmitFileRestore(target, backup,
+                                                    std::move(files), verify));
   const Result<JobRecord> record = service.jobs().Get(job);
   return Json{{"job", job},
               {"from", record.ok() ? Json(record->request.target) : Json()}};

@@ -50,6 +50,18 @@ Result<std::unique_ptr<Service>> Service::Open(const ServiceOptions& options,
       AuxiliaryBook::Open(config.directory + "/state/auxiliary.json");
   LibraryOptions library_options;
   library_options.hooks = service->auxiliary_->Hooks();
+  library_options.hooks.loaded = [catalog = service->catalog_.get(),
+                                  counted =
+                                      std::move(library_options.hooks.loaded)](
+                                     const MediumId& medium,
+                                     ElementAddress drive,
+                                     std::unique_ptr<Medium> opened) {
+    const Status noted = NoteWriteProtection(catalog, medium, opened->Info());
+    if (!noted.ok()) {
+      spdlog::error("medium {}: {}", medium, noted.ToString());
+    }
+    return counted(medium, drive, std::move(opened));
+  };
   ASSIGN_OR_RETURN(service->library_,
                    Library::Open(std::move(devices.changer),
                                  std::move(devices.drives), library_options));
@@ -146,6 +158,11 @@ Result<Json> Service::Execute(const std::string& command,
   } catch (const std::exception& e) {
     return Error{Errc::kInternal, fmt::format("command: {}", e.what())};
   }
+}
+
+LibraryConfig Service::current_config() const {
+  MutexLock lock(&mu_);
+  return current_;
 }
 
 Result<std::vector<std::string>> Service::Reload() {

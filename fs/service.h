@@ -74,7 +74,10 @@ class Service {
   // when `stop` is requested first. Never throws.
   Result<Json> Execute(const std::string& command, std::stop_token stop = {});
 
+  // As at the start.
   const LibraryConfig& config() const { return options_.config; }
+  // With what Reload has changed.
+  LibraryConfig current_config() const;
   const std::string& mount_point() const { return options_.mount_point; }
   TimeSpec started() const { return started_; }
   Catalog& catalog() const { return *catalog_; }

@@ -52,8 +52,12 @@ std::string VolumeOn(const RecordMap& records, const MediumId& medium) {
   return it == records.end() ? "" : it->second.id;
 }
 
-uint64_t FreeBytes(const Service& service, VolumeIndex index) {
-  const std::shared_ptr<Volume> volume = service.volumes().FindByIndex(index);
+uint64_t FreeBytes(const Service& service, const VolumeRecord& record) {
+  const Result<MediumNote> note =
+      ReadMediumNote(service.catalog(), record.medium);
+  if (note.ok() && note->write_protected) return 0;
+  const std::shared_ptr<Volume> volume =
+      service.volumes().FindByIndex(record.index);
   return volume ? volume->Space().free_blocks * kSectorSize : 0;
 }
 
@@ -184,7 +188,7 @@ Json MediumRow(const Service& service, const MediumId& medium,
   } else {
     row["volume_state"] = SlotStateName(record->state);
   }
-  row["free_bytes"] = record ? Json(FreeBytes(service, record->index)) : Json();
+  row["free_bytes"] = record ? Json(FreeBytes(service, *record)) : Json();
   row["capacity_bytes"] =
       record ? Json(record->geometry.sectors * kSectorSize) : Json();
   row["location"] = record ? TextOrNull(record->location) : Json();
@@ -194,6 +198,7 @@ Json MediumRow(const Service& service, const MediumId& medium,
   if (note.ok() && !note->found.empty()) {
     row["class"] = note->write_once ? "write-once" : "rewritable";
   }
+  row["write_protected"] = note.ok() && note->write_protected;
   return row;
 }
 
@@ -252,7 +257,8 @@ std::string Unusable(const Service& service, const MediumId& medium) {
   if (!note->unreadable.empty()) return "UNREADABLE";
   if (!note->replaced.empty()) return "REPLACED";
   if (!note->problem.empty()) return "DUPLICATE";
-  return note->found == "foreign" ? "FOREIGN" : "";
+  if (note->found == "foreign") return "FOREIGN";
+  return note->write_protected ? "PROTECTED" : "";
 }
 
 Json GenerationJson(const Generation& generation) {
@@ -314,7 +320,7 @@ Json VolumeInfo(const Service& service, const VolumeRecord& record) {
   info["threshold"] = record.threshold;
   info["capacity_bytes"] = record.geometry.sectors * kSectorSize;
   info["used_bytes"] = record.used_blocks * kSectorSize;
-  info["free_bytes"] = FreeBytes(service, record.index);
+  info["free_bytes"] = FreeBytes(service, record);
   info["files"] = record.files;
   info["directories"] = record.directories;
   info["tree"] = TreeStateName(record.tree);

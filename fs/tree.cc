@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "copy/file_tree.h"
 #include "copy/shelf.h"
 #include "copy/verified.h"
 #include "fs/posix_acl.h"
@@ -306,25 +307,62 @@ Result<std::string> Tree::FileState(const ShownVolume& shown,
   if (!committed.ok() || !SameContent(committed->attr, attr.attr)) {
     return std::string("staged");
   }
-  // A backup keeps the inodes where its primary has them, so the same number
-  // with the same times is the same content.
-  const VolumeRecord primary = shown.volume->record();
   std::string state = "primary";
   for (const ShownVolumePtr& other : List()) {
     if (!other->backup) continue;
-    const VolumeRecord record = other->volume->record();
-    if (record.owner_id != primary.id ||
-        record.state != udf::SlotState::kComplete ||
-        record.generation.lineage != primary.generation.lineage) {
-      continue;
-    }
-    const Result<Attr> copy = other->volume->GetAttr(ino);
-    if (!copy.ok() || !SameContent(copy->attr, attr.attr)) continue;
-    ASSIGN_OR_RETURN(const bool verified, IsVerified(*catalog_, record));
+    ASSIGN_OR_RETURN(const bool holds, Holds(*other, shown, attr));
+    if (!holds) continue;
+    ASSIGN_OR_RETURN(const bool verified,
+                     IsVerified(*catalog_, other->volume->record()));
     if (verified) return std::string("verified");
     state = "backup";
   }
   return state;
+}
+
+Result<bool> Tree::Holds(const ShownVolume& backup, const ShownVolume& primary,
+                         const Attr& attr) const {
+  const VolumeRecord copy = backup.volume->record();
+  const VolumeRecord owner = primary.volume->record();
+  if (copy.owner_uuid != owner.medium_uuid) return false;
+  if (copy.state == udf::SlotState::kComplete) {
+    // It keeps the inodes where its primary has them, so the same number with
+    // the same times is the same content.
+    if (copy.generation.lineage != owner.generation.lineage) return false;
+    const Result<Attr> there = backup.volume->GetAttr(attr.ino);
+    return there.ok() && SameContent(there->attr, attr.attr);
+  }
+  if (copy.state != udf::SlotState::kFiles || copy.tree != TreeState::kValid) {
+    return false;
+  }
+  ASSIGN_OR_RETURN(const auto files, CounterpartsOn(backup, primary));
+  const InodeNumber there = CounterpartOf(*files, attr.ino);
+  if (there == 0) return false;
+  const Result<Attr> found = backup.volume->GetAttr(there);
+  // All times are the primary's there; the numbers are its own.
+  return found.ok() && found->attr.size == attr.attr.size &&
+         found->attr.mtime == attr.attr.mtime &&
+         found->attr.ctime == attr.attr.ctime;
+}
+
+Result<std::shared_ptr<const FileCounterparts>> Tree::CounterpartsOn(
+    const ShownVolume& backup, const ShownVolume& primary) const {
+  const Generation generation = backup.volume->generation();
+  {
+    MutexLock lock(&counterparts_mu_);
+    const auto it = counterparts_.find(backup.index());
+    if (it != counterparts_.end() && it->second.generation == generation &&
+        it->second.primary == primary.index()) {
+      return it->second.files;
+    }
+  }
+  ASSIGN_OR_RETURN(FileCounterparts found,
+                   FindCounterparts(*TreeOfVolume(*primary.volume),
+                                    *TreeOfVolume(*backup.volume)));
+  auto files = std::make_shared<const FileCounterparts>(std::move(found));
+  MutexLock lock(&counterparts_mu_);
+  counterparts_[backup.index()] = {generation, primary.index(), files};
+  return files;
 }
 
 }  // namespace vellum

@@ -17,6 +17,7 @@
 #include <string_view>
 #include <vector>
 
+#include "copy/file_counterparts.h"
 #include "fs/node_id.h"
 #include "index/catalog.h"
 #include "index/volume.h"
@@ -105,9 +106,17 @@ class Tree {
   std::shared_ptr<const ShownMap> Shown() const;
   Result<std::string> VolumeXattr(const ShownVolume& shown,
                                   std::string_view key) const;
-  // "staged", "primary" or "backup": how safe the content of a file is.
+  // "staged", "primary", "backup" or "verified": how safe the content of a file
+  // is.
   Result<std::string> FileState(const ShownVolume& shown,
                                 InodeNumber ino) const;
+  // Does the backup hold this content of the primary's file?
+  Result<bool> Holds(const ShownVolume& backup, const ShownVolume& primary,
+                     const Attr& attr) const;
+  // Of a backup made by files, as of its present generation: found once, with
+  // a walk over its tree.
+  Result<std::shared_ptr<const FileCounterparts>> CounterpartsOn(
+      const ShownVolume& backup, const ShownVolume& primary) const;
 
   Catalog* const catalog_;
   Library* const library_;
@@ -119,6 +128,15 @@ class Tree {
   mutable std::shared_ptr<const ShownMap> shown_ GUARDED_BY(mu_);
   // The lineage with which a primary was first shown.
   mutable std::map<VolumeIndex, uint64_t> lineage_ GUARDED_BY(mu_);
+
+  struct KnownCounterparts {
+    Generation generation;  // of the backup
+    VolumeIndex primary = 0;
+    std::shared_ptr<const FileCounterparts> files;
+  };
+  mutable Mutex counterparts_mu_;  // a leaf
+  mutable std::map<VolumeIndex, KnownCounterparts> counterparts_
+      GUARDED_BY(counterparts_mu_);
 };
 
 }  // namespace vellum

@@ -259,6 +259,28 @@ TEST_F(EngineTest, CancelStopsBetweenChunks) {
   EXPECT_THAT(copy.Write(), HasErrc(Errc::kAborted));
 }
 
+TEST_F(EngineTest, O21_WhatIsWipedIsCountedToo) {
+  Make(8192, 18);
+  Change(40);
+  const Pinned pinned = Pin();
+  auto target = Target(8192);
+  ASSERT_OK(target->Write(3000, Bytes(kSectorSize, std::byte{9})));
+  ASSERT_OK_AND_ASSIGN(TargetContent found, ProbeTarget(*target));
+  FullCopyOptions options;
+  options.volume_id = "BACKUP";
+  FullCopy copy(target.get(), std::move(found), &pinned.source, options,
+                Hooks());
+  ASSERT_OK(copy.Begin());
+  const uint64_t wiped = counters_.regions_done;
+  EXPECT_GT(wiped, 0u);
+  EXPECT_EQ(counters_.regions_total.load(),
+            wiped + pinned.source.regions.count());
+  ASSERT_OK(copy.Write());
+  EXPECT_EQ(counters_.regions_total.load(),
+            wiped + pinned.source.regions.count());
+  EXPECT_EQ(counters_.regions_done.load(), counters_.regions_total.load());
+}
+
 TEST_F(EngineTest, ReadErrorsOfTheSourceComeThrough) {
   Make(8192, 16);
   Change(80);

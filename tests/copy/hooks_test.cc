@@ -45,12 +45,16 @@ TEST_F(HooksTest, A9_HooksRunAroundACopyAndAreToldAboutIt) {
             "after_copy /lib 1 PRIM image V00002 V00002 done full\n");
   EXPECT_TRUE(job.hook.empty());
   EXPECT_TRUE(Says(job, "hook before_copy"));
+  // From the second copy on the backup has a name beforehand, too.
+  Copy(Request("PRIM"));
+  EXPECT_THAT(Told(),
+              HasSubstr("before_copy /lib 2 PRIM image V00002 V00002\n"));
   // A comparison is no copy.
   ASSERT_OK_AND_ASSIGN(const JobId compare,
                        jobs_->SubmitCompare("PRIM", "V00002"));
   ASSERT_OK(jobs_->Wait(compare));
   const std::string told = Told();
-  EXPECT_EQ(std::count(told.begin(), told.end(), '\n'), 2);
+  EXPECT_EQ(std::count(told.begin(), told.end(), '\n'), 4);
 }
 
 TEST_F(HooksTest, A9_AFailureBeforeStopsTheJobAndItsCodeIsPassedOn) {

@@ -177,6 +177,20 @@ TEST_F(RestoreTest, O17_APromoteThatBrokeOffIsEndedByTheNext) {
   ASSERT_NE(volumes_->Find("PRIM-OLD1"), nullptr);
 }
 
+// It ended between the two names.
+TEST_F(RestoreTest, O17_APromoteThatIsRepeatedKeepsTheNameThatItGave) {
+  Start(1, 4);
+  MakePrimary(1, "PRIM");
+  Copy(Request("PRIM"));
+  VolumeRecord original = volumes_->Find("PRIM")->record();
+  original.id = "PRIM-OLD1";
+  ASSERT_OK(volumes_->Put(original));
+  ASSERT_OK_AND_ASSIGN(const Promoted promoted, Promote(archive(), "V00002"));
+  EXPECT_EQ(promoted.primary.id, "PRIM");
+  EXPECT_EQ(promoted.retired, "PRIM-OLD1");
+  EXPECT_EQ(volumes_->Find("PRIM-OLD2"), nullptr);
+}
+
 TEST_F(RestoreTest, O17_AnOriginalThatCannotBeReadIsReplacedAllTheSame) {
   Start(1, 4);
   MakePrimary(1, "PRIM");

@@ -6,6 +6,7 @@
 #include <atomic>
 #include <stdexcept>
 
+#include "tests/support/no_threads.h"
 #include "tests/support/status_matchers.h"
 
 namespace vellum {
@@ -52,6 +53,20 @@ TEST(CommandRunnerTest, OneCommandStopsByItsSource) {
   stop.request_stop();
   ended.wait(false);
   EXPECT_TRUE(ended);
+}
+
+TEST(CommandRunnerTest, WithoutThreadsTheCommandIsRefused) {
+  CommandRunner runner;
+  std::atomic<bool> ran{false};
+  {
+    const NoThreads none;
+    EXPECT_THAT(
+        runner.Run(std::stop_source(), [&ran](std::stop_token) { ran = true; }),
+        HasErrc(Errc::kNotReady));
+  }
+  ASSERT_OK(runner.Run(std::stop_source(), [](std::stop_token) {}));
+  runner.Shutdown();
+  EXPECT_FALSE(ran);
 }
 
 TEST(CommandRunnerTest, AnExceptionEndsOnlyItsCommand) {

@@ -4,14 +4,17 @@
 #include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <pthread.h>
 
 #include <filesystem>
+#include <functional>
 #include <future>
 #include <string>
 #include <thread>
 
 #include "media/file_util.h"
 #include "tests/fs/service_fixture.h"
+#include "tests/support/no_threads.h"
 
 namespace vellum {
 namespace {
@@ -96,6 +99,35 @@ TEST_F(DeviceCommandsTest, H3_MediaGoInAndOutThroughTheDoor) {
   EXPECT_EQ(Fail("door put V00001").code, Errc::kExists);
   EXPECT_EQ(Fail("door take 1024").code, Errc::kInvalidArgument);
   EXPECT_EQ(Fail("door open").code, Errc::kInvalidArgument);
+  EXPECT_EQ(Fail("door put NEW002 new=yes capacity=0").code,
+            Errc::kInvalidArgument);
+}
+
+TEST_F(DeviceCommandsTest, H2_AProtectedMediumIsNotFreeUntilItIsSeenWritable) {
+  Run("door put LOCK01 new=yes capacity=16777216 write-protected=yes");
+  Run("import LOCK01");
+  const Json locked = RowOf("media", "medium", "LOCK01");
+  EXPECT_EQ(locked["volume_state"], "PROTECTED");
+  EXPECT_EQ(locked["write_protected"], true);
+  EXPECT_EQ(RowOf("copies", "medium", "LOCK01")["label"], "PROTECTED");
+  EXPECT_EQ(RowOf("pool", "medium", "LOCK01")["state"], "unsuitable");
+  const auto devices = [this] { return CatJson("devices.json").dump(); };
+  EXPECT_THAT(devices(), testing::Not(HasSubstr("LOCK01")));
+  Run("format V00001 name=VOL-A");
+  EXPECT_EQ(Fail("copy VOL-A to=LOCK01").code, Errc::kWriteProtected);
+  Restart();
+  EXPECT_EQ(RowOf("media", "medium", "LOCK01")["volume_state"], "PROTECTED");
+  // Somebody moves the tab, and a drive sees it.
+  UnloadAll();
+  std::filesystem::permissions(
+      directory() + "/media/LOCK01.img",
+      std::filesystem::perms::owner_read | std::filesystem::perms::owner_write);
+  Run("load LOCK01");
+  const Json free = RowOf("media", "medium", "LOCK01");
+  EXPECT_TRUE(free["volume_state"].is_null()) << free;
+  EXPECT_EQ(free["write_protected"], false);
+  EXPECT_EQ(RowOf("pool", "medium", "LOCK01")["state"], "unused");
+  EXPECT_THAT(devices(), HasSubstr("LOCK01"));
 }
 
 TEST_F(DeviceCommandsTest, H3_AnOfflineDriveStaysOfflineOverRestarts) {
@@ -310,6 +342,81 @@ TEST_F(DeviceCommandsTest, X5_AStageIsCancelled) {
   ASSERT_OK_AND_ASSIGN(const StageRecord done, service_->stages().Wait(id));
   EXPECT_EQ(done.state, StageState::kCancelled);
   EXPECT_EQ(done.files_done, 0u);
+  const Error again = Fail(fmt::format("stage cancel={}", id));
+  EXPECT_EQ(again.code, Errc::kBusy);
+  EXPECT_THAT(again.message, HasSubstr("has ended already: cancelled"));
+  EXPECT_EQ(Fail("stage cancel=99").code, Errc::kNotFound);
+}
+
+TEST_F(DeviceCommandsTest, X5_APathThatIsNotThereIsNamed) {
+  MakeVolume("VOL-A", "V00001", {5});
+  const StageId id = Run("stage VOL-A/no/such")["stage"];
+  const Json results = Run(fmt::format("stage results={}", id));
+  EXPECT_EQ(results["files"][0]["message"],
+            "VOL-A/no/such: volume VOL-A has no /no");
+}
+
+TEST_F(DeviceCommandsTest, X5_ATreeMayBeDeeperThanAStack) {
+  const auto volume = MakeVolume("VOL-A", "V00001", {});
+  constexpr int kDepth = 3000;
+  {
+    ASSERT_OK_AND_ASSIGN(VolumeUse use, service_->volumes().Use(volume));
+    InodeNumber dir = use->root();
+    NewInode inode;
+    inode.type = udf::FileType::kDirectory;
+    for (int i = 0; i < kDepth; ++i) {
+      ASSERT_OK_AND_ASSIGN(const Attr made, use->Create(dir, "d", inode));
+      dir = made.ino;
+    }
+    ASSERT_OK(use->Create(dir, "deepest", NewInode()));
+    ASSERT_OK(use->Create(use->root(), "first", NewInode()));
+  }
+  // With little stack a tree that is not deep would do.
+  Json started;
+  pthread_attr_t attributes;
+  ASSERT_EQ(pthread_attr_init(&attributes), 0);
+  ASSERT_EQ(pthread_attr_setstacksize(&attributes, 512 << 10), 0);
+  std::function<void()> work = [&] { started = Run("stage VOL-A"); };
+  pthread_t thread;
+  ASSERT_EQ(pthread_create(
+                &thread, &attributes,
+                [](void* run) -> void* {
+                  (*static_cast<std::function<void()>*>(run))();
+                  return nullptr;
+                },
+                &work),
+            0);
+  ASSERT_EQ(pthread_join(thread, nullptr), 0);
+  pthread_attr_destroy(&attributes);
+  EXPECT_EQ(started["files"], 2) << started;
+  ASSERT_OK(service_->stages().Wait(started["stage"]));
+}
+
+TEST_F(DeviceCommandsTest, X5_WithoutThreadsAStageIsRefused) {
+  MakeVolume("VOL-A", "V00001", {5});
+  {
+    const NoThreads none;
+    const Error refused = Fail("stage VOL-A");
+    EXPECT_EQ(refused.code, Errc::kNotReady) << refused.message;
+    EXPECT_THAT(refused.message, HasSubstr("no thread can be started"));
+  }
+  EXPECT_EQ(CatJson("stages.json").size(), 0u);
+  const StageId id = Run("stage VOL-A")["stage"];
+  ASSERT_OK_AND_ASSIGN(const StageRecord done, service_->stages().Wait(id));
+  EXPECT_EQ(done.files_done, 1u);
+}
+
+TEST_F(DeviceCommandsTest, O21_ALoadByHandSaysWhatItDoes) {
+  Run("fault slow-load V00001 ms=200");
+  std::jthread load([this] { Run("load V00001 drive=256"); });
+  Json row = Json::object();
+  do {
+    const Json rows = CatJson("running.json");
+    if (!rows.empty()) row = rows[0];
+  } while (row.value("step", Json()) !=
+           "loads V00001 from 1024 into drive 256");
+  EXPECT_EQ(row["command"], "load V00001 drive=256");
+  load.join();
 }
 
 TEST_F(DeviceCommandsTest, X5_TheQueueShowsWhoWaits) {

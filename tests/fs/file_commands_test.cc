@@ -137,6 +137,16 @@ TEST_F(FileCommandsTest, I6_BackupInfoTellsOfEachDirectory) {
   EXPECT_EQ(Run("backup-info V00003")["method"], "image");
 }
 
+TEST_F(FileCommandsTest, I12_ARestoreOfFilesReadsBackUnlessToldNotTo) {
+  MakeTree();
+  Done("copy PRIM");
+  const JobRecord read = Done("restore PRIM /top mode=files to=/a");
+  EXPECT_EQ(read.bytes_verified, 10u);
+  const JobRecord quick = Done("restore PRIM /top mode=files to=/b verify=no");
+  EXPECT_EQ(quick.bytes_copied, 10u);
+  EXPECT_EQ(quick.bytes_verified, 0u);
+}
+
 TEST_F(FileCommandsTest, I12_ARestoreOfFilesAsksBeforeItReplaces) {
   MakeTree();
   Done("copy PRIM / mode=files recursive=yes");

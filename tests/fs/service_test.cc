@@ -496,6 +496,29 @@ TEST_F(ServiceTest, A8_GenerationsOfOneVolume) {
   EXPECT_THAT(service_->Execute("generations NONE"), HasErrc(Errc::kNotFound));
 }
 
+TEST_F(ServiceTest, A8_ALowerNumberGivesUpTheOldestAtOnce) {
+  Run("format V00001 name=VOL-A");
+  EXPECT_EQ(Run("generations VOL-A 3")["released"], Json::array());
+  for (int i = 0; i < 3; ++i) {
+    ASSERT_OK(service_->jobs().Wait(Run("copy VOL-A")["job"]));
+  }
+  EXPECT_FALSE(Run("generations VOL-A").contains("released"));
+  const Json two = Run("generations VOL-A 2");
+  EXPECT_EQ(two["generations"], 2);
+  EXPECT_EQ(two["released"], Json::parse(R"([{"volume":"V00002",
+                                              "medium":"V00002"}])"))
+      << two;
+  EXPECT_EQ(two["in_use"], Json::array());
+  // The library's number is 1.
+  const Json one = Run("generations VOL-A default");
+  EXPECT_EQ(one["released"][0]["medium"], "V00003") << one;
+  for (const char* medium : {"V00002", "V00003"}) {
+    EXPECT_EQ(RowOf(CatJson("pool.json"), "medium", medium)["state"], "unused");
+  }
+  EXPECT_EQ(RowOf(CatJson("copies.json"), "medium", "V00004")["label"],
+            "VOL-A");
+}
+
 TEST_F(ServiceTest, ADriveIsNoPlaceForACopy) {
   Run("format V00001 name=VOL-A");
   const auto refused = service_->Execute("copy VOL-A to=256");

@@ -177,6 +177,43 @@ TEST_F(TreeTest, X6_StateOfAFileFollowsCommitAndCopy) {
   EXPECT_EQ(StateOf(*shown, ino), "primary");
 }
 
+TEST_F(TreeTest, X6_ABackupMadeOfFilesCountsToo) {
+  Run("format V00001 name=VOL-A");
+  const ShownVolumePtr shown = tree_->FindByName("VOL-A");
+  ASSERT_TRUE(shown);
+  // Numbers on the backup are not those of the primary.
+  ASSERT_OK(MakeFile(*shown, "zero"));
+  ASSERT_OK_AND_ASSIGN(const InodeNumber one, MakeFile(*shown, "one"));
+  ASSERT_OK_AND_ASSIGN(const InodeNumber two, MakeFile(*shown, "two"));
+  ASSERT_OK(Sync(*shown));
+  const auto copy = [this](const std::string& words) {
+    const Json job = Run("copy VOL-A " + words + " mode=files");
+    const Result<JobRecord> ended = service_->jobs().Wait(job["job"]);
+    ASSERT_OK(ended);
+    ASSERT_EQ(ended->state, JobState::kDone) << ended->message;
+  };
+  copy("/two");
+  EXPECT_EQ(StateOf(*shown, two), "verified");
+  EXPECT_EQ(StateOf(*shown, one), "primary");
+  copy("/one");
+  EXPECT_EQ(StateOf(*shown, one), "verified");
+  EXPECT_EQ(StateOf(*shown, two), "verified");
+  // Another content under the same name.
+  {
+    ASSERT_OK_AND_ASSIGN(VolumeUse use, service_->volumes().Use(shown->volume));
+    ASSERT_OK(use->Write(two, 100, ConstByteSpan(data_)));
+    ASSERT_OK(use->Sync());
+  }
+  EXPECT_EQ(StateOf(*shown, two), "primary");
+  // What nobody has read back is a backup, and of the rest nobody knows which
+  // files that is.
+  copy("/two verify=no");
+  EXPECT_EQ(StateOf(*shown, two), "backup");
+  EXPECT_EQ(StateOf(*shown, one), "backup");
+  copy("/two select=all");
+  EXPECT_EQ(StateOf(*shown, one), "backup");
+}
+
 TEST_F(TreeTest, StatFsOfTheRootAddsUp) {
   Run("format V00001 name=VOL-A");
   Run("format V00002 name=VOL-B");
