@@ -304,6 +304,20 @@ Result<Json> MediumErrorFault(FaultCall& call) {
   return Json::object();
 }
 
+Result<Json> ShortTransferFault(FaultCall& call) {
+  call.options.Args(2, 2,
+                    "fault short-transfer MEDIUM [times=N] "
+                    "[access=read|write|both]");
+  const uint64_t times = call.options.Number("times", 1, 1, UINT32_MAX);
+  const size_t access =
+      call.options.Choice("access", {"read", "write", "both"}, 0);
+  RETURN_IF_ERROR(call.options.Finish());
+  ASSIGN_OR_RETURN(const VolumeTag tag, FaultTag(call));
+  call.faults.ShortenTransfers(tag, static_cast<DeviceFaults::Access>(access),
+                               static_cast<uint32_t>(times));
+  return Json::object();
+}
+
 Result<Json> SlowLoadFault(FaultCall& call) {
   call.options.Args(2, 2, "fault slow-load MEDIUM ms=N");
   const uint64_t ms = call.options.Number("ms", 1000, 1, 3'600'000);
@@ -380,6 +394,7 @@ constexpr FaultKind kFaultKinds[] = {
     {LostBarCodeFault, "lost-bar-code"},
     {MediumErrorFault, "medium-error"},
     {PowerCutFault, "power-cut"},
+    {ShortTransferFault, "short-transfer"},
     {SlowLoadFault, "slow-load"},
     {[](FaultCall& c) { return PlainFault(c, &DeviceFaults::StickTransport); },
      "stuck-transport"},

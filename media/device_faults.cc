@@ -58,6 +58,14 @@ void DeviceFaults::FailSectors(const VolumeTag& tag, Access access,
                                   range.first, range.end() - 1)});
 }
 
+void DeviceFaults::ShortenTransfers(const VolumeTag& tag, Access access,
+                                    uint32_t times) {
+  MutexLock lock(&mu_);
+  const std::shared_ptr<FaultPlan> plan = PlanLocked(tag);
+  if (access != Access::kWrite) plan->Shorten(FaultPlan::Op::kRead, times);
+  if (access != Access::kRead) plan->Shorten(FaultPlan::Op::kWrite, times);
+}
+
 void DeviceFaults::SlowLoad(const VolumeTag& tag, milliseconds delay) {
   MutexLock lock(&mu_);
   slow_[tag] = delay;
@@ -138,6 +146,13 @@ void DeviceFaults::Clear() {
 std::vector<FaultRow> DeviceFaults::List() const {
   MutexLock lock(&mu_);
   std::vector<FaultRow> rows = sectors_;
+  for (const auto& [tag, plan] : plans_) {
+    const uint64_t reads = plan->ToShorten(FaultPlan::Op::kRead);
+    const uint64_t writes = plan->ToShorten(FaultPlan::Op::kWrite);
+    if (reads + writes == 0) continue;
+    rows.push_back({"short-transfer", tag,
+                    fmt::format("{} reads and {} writes", reads, writes)});
+  }
   for (const auto& [tag, delay] : slow_) {
     rows.push_back({"slow-load", tag, fmt::format("{} ms", delay.count())});
   }

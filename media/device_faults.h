@@ -38,6 +38,9 @@ class DeviceFaults {
 
   // Sectors of a medium that cannot be read or written.
   void FailSectors(const VolumeTag& tag, Access access, SectorRange range);
+  // The next `times` reads or writes (kBoth: each) of the medium transfer fewer
+  // bytes than they should.
+  void ShortenTransfers(const VolumeTag& tag, Access access, uint32_t times);
   // Every load of the medium takes so much longer.
   void SlowLoad(const VolumeTag& tag, std::chrono::milliseconds delay);
   // The next `times` loads of the medium fail.

@@ -9,6 +9,12 @@
 #include "media/medium_range.h"
 
 namespace vellum {
+namespace {
+
+// Short transfers end at a multiple of it.
+constexpr uint64_t kTornBytes = 512;
+
+}  // namespace
 
 void FaultPlan::FailNth(Op op, uint64_t n, Errc code) {
   MutexLock lock(&mu_);
@@ -18,6 +24,16 @@ void FaultPlan::FailNth(Op op, uint64_t n, Errc code) {
 void FaultPlan::FailRange(Op op, SectorRange range, Errc code) {
   MutexLock lock(&mu_);
   bad_.push_back({op, range, code});
+}
+
+void FaultPlan::Shorten(Op op, uint64_t times) {
+  MutexLock lock(&mu_);
+  shorten_[static_cast<size_t>(op)] = times;
+}
+
+uint64_t FaultPlan::ToShorten(Op op) const {
+  MutexLock lock(&mu_);
+  return shorten_[static_cast<size_t>(op)];
 }
 
 void FaultPlan::Delay(Op op, std::chrono::nanoseconds delay) {
@@ -34,6 +50,7 @@ void FaultPlan::Clear() {
   MutexLock lock(&mu_);
   nth_.clear();
   bad_.clear();
+  shorten_ = {};
   delays_ = {};
   gone_ = false;
 }
@@ -73,6 +90,13 @@ std::optional<FaultPlan::Fault> FaultPlan::Next(Op op, SectorRange range) {
       fault = Fault{nth->code, done, range.first + done};
       nth_.erase(nth);
     }
+    uint64_t& shorten = shorten_[static_cast<size_t>(op)];
+    if (shorten > 0 && range.count > 0 && !fault && !gone_) {
+      --shorten;
+      const uint64_t bytes = range.count * kSectorSize / 2 - kTornBytes;
+      const uint64_t whole = bytes / kSectorSize;
+      fault = Fault{Errc::kDeviceError, whole, range.first + whole, bytes};
+    }
     if (gone_) fault = Fault{Errc::kNoMedium, 0, range.first};
   }
   if (delay > std::chrono::nanoseconds::zero()) {
@@ -83,6 +107,13 @@ std::optional<FaultPlan::Fault> FaultPlan::Next(Op op, SectorRange range) {
 
 Status FaultMedium::Failed(const char* operation,
                            const FaultPlan::Fault& fault) const {
+  if (fault.bytes) {
+    return Status(
+        fault.code,
+        fmt::format("{}: {} ended in sector {} behind {} bytes: "
+                    "short transfer (injected fault)",
+                    base_->Info().name, operation, fault.sector, *fault.bytes));
+  }
   return Status(fault.code,
                 fmt::format("{}: {} at sector {}: {}", base_->Info().name,
                             operation, fault.sector,
@@ -95,8 +126,33 @@ Status FaultMedium::Read(uint64_t lba, ByteSpan out) {
   RETURN_IF_ERROR(CheckTransfer(base_->Info(), "read", lba, out.size()));
   const auto fault =
       plan_->Next(FaultPlan::Op::kRead, {lba, out.size() / kSectorSize});
-  if (fault) return Failed("read", *fault);
-  return base_->Read(lba, out);
+  if (!fault) return base_->Read(lba, out);
+  if (fault->bytes) RETURN_IF_ERROR(ReadPart(lba, out.first(*fault->bytes)));
+  return Failed("read", *fault);
+}
+
+Status FaultMedium::ReadPart(uint64_t lba, ByteSpan out) {
+  const uint64_t whole = out.size() / kSectorSize;
+  if (whole > 0) {
+    RETURN_IF_ERROR(base_->Read(lba, out.first(whole * kSectorSize)));
+  }
+  Bytes last(kSectorSize);
+  RETURN_IF_ERROR(base_->Read(lba + whole, last));
+  std::copy_n(last.begin(), out.size() % kSectorSize,
+              out.begin() + static_cast<ptrdiff_t>(whole * kSectorSize));
+  return Status::Ok();
+}
+
+Status FaultMedium::WritePart(uint64_t lba, ConstByteSpan data) {
+  const uint64_t whole = data.size() / kSectorSize;
+  if (whole > 0) {
+    RETURN_IF_ERROR(base_->Write(lba, data.first(whole * kSectorSize)));
+  }
+  Bytes last(kSectorSize);
+  RETURN_IF_ERROR(base_->Read(lba + whole, last));
+  const ConstByteSpan rest = data.subspan(whole * kSectorSize);
+  std::copy(rest.begin(), rest.end(), last.begin());
+  return base_->Write(lba + whole, last);
 }
 
 Status FaultMedium::Write(uint64_t lba, ConstByteSpan data) {
@@ -113,7 +169,9 @@ Status FaultMedium::WriteBy(Writer write, uint64_t lba, ConstByteSpan data) {
       plan_->Next(FaultPlan::Op::kWrite, {lba, data.size() / kSectorSize});
   Medium& base = *base_;
   if (!fault) return (base.*write)(lba, data);
-  if (fault->done > 0) {
+  if (fault->bytes) {
+    RETURN_IF_ERROR(WritePart(lba, data.first(*fault->bytes)));
+  } else if (fault->done > 0) {
     RETURN_IF_ERROR((base.*write)(lba, data.first(fault->done * kSectorSize)));
   }
   return Failed("write", *fault);

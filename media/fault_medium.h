@@ -27,6 +27,11 @@ class FaultPlan {
   void FailNth(Op op, uint64_t n, Errc code = Errc::kDeviceError);
   // Every read, write or discard that touches the range fails.
   void FailRange(Op op, SectorRange range, Errc code = Errc::kDeviceError);
+  // The next `times` reads or writes end behind half of their bytes or less, in
+  // the middle of a sector. REQUIRES: kRead or kWrite.
+  void Shorten(Op op, uint64_t times);
+  // How many of them are left.
+  uint64_t ToShorten(Op op) const;
   // Every operation of that kind takes at least so much longer.
   void Delay(Op op, std::chrono::nanoseconds delay);
   // The medium or the drive is gone: everything fails with kNoMedium.
@@ -44,6 +49,8 @@ class FaultPlan {
     // Sectors of the operation that are still done before it fails.
     uint64_t done = 0;
     uint64_t sector = 0;  // where it failed
+    // Of a short transfer: bytes that were transferred.
+    std::optional<uint64_t> bytes = {};
   };
   struct Nth {
     Op op;
@@ -62,13 +69,16 @@ class FaultPlan {
   mutable Mutex mu_;  // a leaf
   std::array<uint64_t, 4> counts_ GUARDED_BY(mu_) = {};
   std::array<std::chrono::nanoseconds, 4> delays_ GUARDED_BY(mu_) = {};
+  std::array<uint64_t, 4> shorten_ GUARDED_BY(mu_) = {};
   std::vector<Nth> nth_ GUARDED_BY(mu_);
   std::vector<Bad> bad_ GUARDED_BY(mu_);
   bool gone_ GUARDED_BY(mu_) = false;
 };
 
 // A read that fails transfers nothing; a write or discard that fails has been
-// done up to the failing sector, as on a device. A failed flush does not reach
+// done up to the failing sector, as on a device. Medium has no count of bytes
+// to answer: a short transfer is kDeviceError that tells how many there were;
+// so many are in the buffer, or on the medium. A failed flush does not reach
 // the medium below; Finalize counts as one. There is no DirectFd: it would go
 // around the faults. Thread-safety: as Medium says.
 class FaultMedium : public Medium {
@@ -91,6 +101,9 @@ class FaultMedium : public Medium {
   using Writer = Status (Medium::*)(uint64_t lba, ConstByteSpan data);
   Status WriteBy(Writer write, uint64_t lba, ConstByteSpan data);
   Status Failed(const char* operation, const FaultPlan::Fault& fault) const;
+  // Only the first bytes of it; the end of them may be within a sector.
+  Status ReadPart(uint64_t lba, ByteSpan out);
+  Status WritePart(uint64_t lba, ConstByteSpan data);
 
   const std::unique_ptr<Medium> base_;
   const std::shared_ptr<FaultPlan> plan_;

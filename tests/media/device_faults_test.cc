@@ -79,6 +79,20 @@ TEST_F(DeviceFaultsTest, H6_SectorsOfALoadedMediumFail) {
   EXPECT_TRUE(faults().List().empty());
 }
 
+TEST_F(DeviceFaultsTest, H6_TransfersAreShortAsOftenAsAsked) {
+  ASSERT_OK_AND_ASSIGN(MediumLease lease, Take("V00001"));
+  faults().ShortenTransfers("V00001", DeviceFaults::Access::kBoth, 1);
+  ASSERT_EQ(faults().List().size(), 1u);
+  EXPECT_EQ(faults().List()[0].kind, "short-transfer");
+  EXPECT_EQ(faults().List()[0].detail, "1 reads and 1 writes");
+  Bytes data = Filled(1, 4);
+  EXPECT_THAT(lease.medium().Write(8, data), MessageHas("short transfer"));
+  EXPECT_OK(lease.medium().Write(8, data));
+  EXPECT_THAT(lease.medium().Read(8, data), MessageHas("short transfer"));
+  EXPECT_OK(lease.medium().Read(8, data));
+  EXPECT_TRUE(faults().List().empty());
+}
+
 TEST_F(DeviceFaultsTest, H6_LoadsFailAsOftenAsAsked) {
   faults().FailLoads("V00001", 2);
   EXPECT_THAT(Take("V00001").status(), HasErrc(Errc::kNotReady));

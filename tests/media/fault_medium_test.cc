@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <chrono>
 
 #include "tests/support/memory_medium.h"
@@ -67,6 +68,35 @@ TEST_F(FaultMediumTest, BadSectorsFailWithTheirAddress) {
   EXPECT_EQ(Read(201, 3), Filled(3, 0));
   plan_->Clear();
   EXPECT_OK(medium_.Read(98, buffer_));
+}
+
+TEST_F(FaultMediumTest, H6_ShortTransfersEndWithinASectorAndSaySo) {
+  ASSERT_OK(base_->Write(0, Filled(8, 7)));
+  plan_->Shorten(Op::kRead, 2);
+  // 3584 of 8192 bytes: a sector and three quarters of one.
+  Bytes data = Filled(4, 9);
+  const Status read = medium_.Read(0, data);
+  EXPECT_THAT(read, HasErrc(Errc::kDeviceError));
+  EXPECT_THAT(read, MessageHas("behind 3584 bytes: short transfer"));
+  EXPECT_THAT(read, MessageHas("sector 1"));
+  Bytes expected = Filled(4, 9);
+  std::fill_n(expected.begin(), 3584, std::byte{7});
+  EXPECT_TRUE(data == expected);
+  Bytes one = Filled(1, 9);
+  EXPECT_THAT(medium_.Read(0, one), MessageHas("behind 512 bytes"));
+  EXPECT_EQ(plan_->ToShorten(Op::kRead), 0u);
+  EXPECT_OK(medium_.Read(0, data));
+  EXPECT_TRUE(data == Filled(4, 7));
+
+  plan_->Shorten(Op::kWrite, 1);
+  EXPECT_THAT(medium_.Write(0, Filled(4, 5)), HasErrc(Errc::kDeviceError));
+  expected = Filled(4, 7);
+  std::fill_n(expected.begin(), 3584, std::byte{5});
+  EXPECT_TRUE(Read(0, 4) == expected);
+  EXPECT_OK(medium_.Write(0, Filled(4, 5)));
+  plan_->Shorten(Op::kRead, 1);
+  plan_->Clear();
+  EXPECT_OK(medium_.Read(0, data));
 }
 
 TEST_F(FaultMediumTest, NothingWorksWhenItIsGone) {
