@@ -193,6 +193,7 @@ Status FileCopyRunner::StageIn() {
       if (added.Is(Errc::kAborted) || !content_->CheckWhole().ok()) {
         return added;
       }
+      unreadable_.insert(file.source);
       steps_->Log(fmt::format("{} cannot be read: {}",
                               JoinPath(dir.path, file.name),
                               added.error().message));
@@ -200,13 +201,41 @@ Status FileCopyRunner::StageIn() {
   }
   RETURN_IF_ERROR(content_->CheckWhole());
   RETURN_IF_ERROR(Unpin());
+  staged_ = staged.get();
   content_ = std::move(staged);
   steps_->SendHome(source_medium);
   return Status::Ok();
 }
 
+bool FileCopyRunner::NeedsMore(const FilePlan& plan) {
+  if (staged_ == nullptr || staged_again_) return false;
+  for (const PlannedDirectory& dir : plan.directories) {
+    for (const PlannedFile& file : dir.files) {
+      if (file.allocated > 0 && !staged_->Holds(file.source) &&
+          unreadable_.count(file.source) == 0) {
+        return true;
+      }
+    }
+  }
+  return false;
+}
+
 Status FileCopyRunner::RunStaged() {
   RETURN_IF_ERROR(StageIn());
+  RETURN_IF_ERROR(WriteStaged());
+  if (!stage_again_) return Status::Ok();
+  stage_again_ = false;
+  staged_again_ = true;
+  steps_->Log(
+      "the target lost files that were not committed: stages again what it "
+      "lacks");
+  staged_ = nullptr;
+  content_.reset();
+  RETURN_IF_ERROR(StageIn());
+  return WriteStaged();
+}
+
+Status FileCopyRunner::WriteStaged() {
   RETURN_IF_ERROR(steps_->Enter(JobState::kLoadTarget));
   if (ToBackup()) {
     TargetLoader loader(steps_, &avoid_);
@@ -285,6 +314,10 @@ Status FileCopyRunner::WriteToPrimary(Medium* medium) {
   NoteTarget(primary_->record().medium, primary_->id());
   const std::unique_ptr<FileTree> there = TreeOfVolume(*primary_);
   ASSIGN_OR_RETURN(const FilePlan plan, Plan(there.get()));
+  if (NeedsMore(plan)) {
+    stage_again_ = true;
+    return Status::Ok();
+  }
   if (request_.files.replace == false && plan.replaced > 0) {
     return Status(Errc::kExists,
                   fmt::format("{} exists on {}, and nobody has confirmed that "
@@ -318,6 +351,10 @@ Status FileCopyRunner::WriteToBackup(LoadedTarget* target) {
   FileBackup backup(steps_, target, source_record_);
   ASSIGN_OR_RETURN(const FileTree* const there, backup.Look());
   ASSIGN_OR_RETURN(const FilePlan plan, Plan(there));
+  if (NeedsMore(plan)) {
+    stage_again_ = true;
+    return Status::Ok();
+  }
   if (there != nullptr && plan.NothingToDo()) {
     // The backup is not touched.
     RETURN_IF_ERROR(Judge(plan, Status::Ok()));

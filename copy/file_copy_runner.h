@@ -44,6 +44,11 @@ class FileCopyRunner {
   Status Unpin();
   Status StageIn();
   Status RunStaged();
+  // With what is staged, onto the target, which is loaded for it.
+  Status WriteStaged();
+  // Does the target need what is not staged? It lost it since, with a commit
+  // that failed: once, the job stages again.
+  bool NeedsMore(const FilePlan& plan);
   Status RunStreaming();
   Status WriteToPrimary(Medium* medium);
   Status WriteToBackup(LoadedTarget* target);
@@ -72,6 +77,10 @@ class FileCopyRunner {
   std::shared_ptr<const CatalogSnapshot> names_;
   std::unique_ptr<FileTree> tree_;
   std::unique_ptr<FileSource> content_;
+  const StagedFiles* staged_ = nullptr;  // content_, where that is staged
+  std::set<InodeNumber> unreadable_;     // could not be staged
+  bool stage_again_ = false;
+  bool staged_again_ = false;
   FileCounts counts_;
   std::string message_;
 };

@@ -48,6 +48,8 @@ class StagedFiles : public FileSource {
   Status Add(InodeNumber file, FileSource* source,
              const std::function<Status(uint64_t bytes)>& staged);
 
+  bool Holds(InodeNumber file) const { return pieces_.count(file) != 0; }
+
   Status Read(InodeNumber file, const VisitPiece& visit) override;
   Status CheckWhole() const override { return Status::Ok(); }
 

@@ -209,16 +209,6 @@ void AddFileCopies(std::vector<FaultScenario>* all) {
     files.replace = true;
     return lab.Finish(lab.jobs().SubmitFileRestore("PRIM", "V00002", files));
   };
-  // What was staged by the catalog's knowledge of a target that a failure has
-  // set back may not be all: the job names what is missing, and the same
-  // command copies that (docs/control.md).
-  s.again = [run = s.run](FaultLab& lab) {
-    const Status status = run(lab);
-    const bool missing =
-        status.Is(Errc::kCorruption) &&
-        status.error().message.find("not copied") != std::string::npos;
-    return missing ? run(lab) : status;
-  };
   s.allowed.clear();
   s.allowed["V00001"] = Piecewise();
   FileTreeText restored = First();
