@@ -13,7 +13,9 @@
 namespace vellum {
 
 CopyRunner::CopyRunner(JobSteps* steps)
-    : steps_(steps), request_(steps->job().Record().request) {}
+    : steps_(steps),
+      request_(steps->job().Record().request),
+      read_back_(request_.verify) {}
 
 Status CopyRunner::Run() {
   source_ = steps_->archive().volumes->Find(request_.source);
@@ -31,7 +33,8 @@ Status CopyRunner::Run() {
       steps_->Log("goes on from the complete image in the spool");
     }
   }
-  for (;;) {
+  ASSIGN_OR_RETURN(const bool done, TakeUpDisc());
+  while (!done) {
     ASSIGN_OR_RETURN(const Again again, Attempt());
     if (again == Again::kNo) break;
     if (steps_->stop().stop_requested()) {

@@ -81,6 +81,12 @@ class CopyRunner {
                                const Status& why, bool covers_all,
                                const std::function<void()>& read_done);
   Result<Again> AnotherMedium(const LoadedTarget& target, const Status& why);
+  // copy_runner_disc.cc: the job was ended between the closing of a write-once
+  // medium and the catalog's record. True: it is recorded now, after it was
+  // verified. False: there is none, or it does not do; the log says why.
+  Result<bool> TakeUpDisc();
+  // Compares it with the image or the primary; else checks it for itself.
+  Status VerifyDisc(const LoadedTarget& disc, CopySource* source);
   void SetMethod(bool incremental, const SourceIdentity& identity);
   CopyNote Note(const SourceIdentity& identity, bool incremental) const;
 
@@ -106,6 +112,7 @@ class CopyRunner {
   std::set<MediumId> avoid_;
   MediumId target_medium_;
   bool staged_ = true;
+  bool read_back_ = true;    // all that was written is verified
   bool resumed_ = false;     // from a spool image of an earlier start
   bool force_full_ = false;  // an incremental copy proved impossible
   std::string full_reason_;  // why

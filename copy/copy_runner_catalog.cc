@@ -106,7 +106,7 @@ Status CopyRunner::Record(LoadedTarget* target, const CopySource& source,
   if (full) {
     RETURN_IF_ERROR(ForgetDamage(archive.catalog, slot.medium_uuid));
   }
-  RETURN_IF_ERROR(NoteVerified(archive.catalog, record, request_.verify, full));
+  RETURN_IF_ERROR(NoteVerified(archive.catalog, record, read_back_, full));
   const Result<MediumPlace> place = archive.library->FindMedium(target->medium);
   if (place.ok() && place->in_import_export) {
     const std::string label = fmt::format(

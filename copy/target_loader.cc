@@ -105,7 +105,7 @@ Result<LoadedTarget> TargetLoader::Load(MediumId medium,
   }
 }
 
-Result<LoadedTarget> TargetLoader::LoadOne(const MediumId& medium,
+Result<LoadedTarget> TargetLoader::Acquire(const MediumId& medium,
                                            const VolumeRecord& source,
                                            bool with_source) {
   const Archive& archive = steps_->archive();
@@ -140,6 +140,22 @@ Result<LoadedTarget> TargetLoader::LoadOne(const MediumId& medium,
   ASSIGN_OR_RETURN(target.content, ProbeTarget(target.target()));
   RETURN_IF_ERROR(NoteMediumContent(
       archive.catalog, medium, target.content.content, target.content.info));
+  return target;
+}
+
+Result<LoadedTarget> TargetLoader::LoadWritten(const MediumId& medium,
+                                               const VolumeRecord& source,
+                                               bool with_source) {
+  ASSIGN_OR_RETURN(LoadedTarget target, Acquire(medium, source, with_source));
+  if (target.content.slot) target.volume_id = target.content.slot->volume_id;
+  return target;
+}
+
+Result<LoadedTarget> TargetLoader::LoadOne(const MediumId& medium,
+                                           const VolumeRecord& source,
+                                           bool with_source) {
+  const Archive& archive = steps_->archive();
+  ASSIGN_OR_RETURN(LoadedTarget target, Acquire(medium, source, with_source));
   const Status fits = Check(source, &target);
   if (fits.ok()) return target;
   if (target.volume != nullptr &&

@@ -50,10 +50,18 @@ class TargetLoader {
   // kIncompatible name what is in the way: nothing was written.
   Result<LoadedTarget> Load(MediumId medium, const VolumeRecord& source,
                             bool with_source);
+  // The same of a write-once medium that was written, whatever it holds: to
+  // look at it.
+  Result<LoadedTarget> LoadWritten(const MediumId& medium,
+                                   const VolumeRecord& source,
+                                   bool with_source);
 
  private:
   // What the kBusy error about the target means for the job.
   Error Busy(const std::shared_ptr<Volume>& volume, const Error& busy);
+  // Loads it and looks what it is.
+  Result<LoadedTarget> Acquire(const MediumId& medium,
+                               const VolumeRecord& source, bool with_source);
   Result<LoadedTarget> LoadOne(const MediumId& medium,
                                const VolumeRecord& source, bool with_source);
   Status Check(const VolumeRecord& source, LoadedTarget* target);

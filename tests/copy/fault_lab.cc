@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "copy/file_tree.h"
+#include "copy/library_catalog.h"
 #include "copy/sector_map.h"
 #include "media/udf/allocator.h"
 #include "media/udf/control.h"
@@ -230,9 +231,9 @@ void FaultLab::GoToStart() {
 }
 
 Status FaultLab::RebuildCatalog() {
-  std::filesystem::remove_all(CatalogPath());
+  RETURN_IF_ERROR(OpenLibraryCatalog(CatalogPath(), {}).status());
   RETURN_IF_ERROR(Open());
-  return Inventory(archive(), /*all=*/true).status();
+  return Reindex(archive(), ReindexMode::kReset).status();
 }
 
 void FaultLab::Heal() {
@@ -373,10 +374,7 @@ std::string FaultLab::CompareCatalog(const VolumeTag& other_label) {
           static_cast<int>(record.state), record.medium, slot->volume_id,
           static_cast<int>(slot->role), static_cast<int>(slot->state));
     }
-    // A job that was cut behind a write-once medium does not come back to it;
-    // that tree is read when the medium is loaded.
     if (record.tree != TreeState::kValid &&
-        written_.count(record.medium) == 0 &&
         record.state != udf::SlotState::kIncomplete) {
       return "the tree of " + record.id + " is not in the catalog";
     }
@@ -447,6 +445,15 @@ std::string FaultLab::CompareSectors(const VolumeTag& primary,
     }
   }
   return {};
+}
+
+void FaultLab::Spoil(const VolumeTag& tag, uint64_t sector) {
+  std::shared_ptr<MemoryMedium> spoilt = contents_.at(tag)->Clone();
+  std::byte one{};
+  spoilt->Peek(sector * kSectorSize + 100, {&one, 1});
+  one ^= std::byte{1};
+  spoilt->Poke(sector * kSectorSize + 100, {&one, 1});
+  contents_[tag] = std::move(spoilt);
 }
 
 std::string FaultLab::CheckHome() const {

@@ -12,10 +12,12 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "copy/jobs.h"
@@ -72,7 +74,8 @@ class FaultLab {
   // REQUIRES: open, no faults. Closes.
   void SaveStart();
   void GoToStart();  // REQUIRES: closed
-  // REQUIRES: closed. Opens with a catalog that was made anew from the media.
+  // REQUIRES: closed. Opens with what a start makes of a damaged catalog, and
+  // reads the media.
   Status RebuildCatalog();
 
   // --- Faults; of an open session
@@ -98,6 +101,10 @@ class FaultLab {
   const std::string& log() const { return log_; }
   // Makes what the rest of a session may need impossible to have twice.
   void LimitSpool(uint64_t bytes) { job_options_.spool_limit = bytes; }
+  // Called at each step of a job, in its thread. REQUIRES: closed.
+  void OnTransition(std::function<Status(const JobRecord&)> call) {
+    job_options_.on_transition = std::move(call);
+  }
 
   // --- What is looked at; an empty text: as it shall be
   // Nobody has a volume, a medium or a drive; media go home, the spool is
@@ -114,6 +121,8 @@ class FaultLab {
   std::string CompareSectors(const VolumeTag& primary, const VolumeTag& backup);
   // Every medium is in its slot. REQUIRES: closed well.
   std::string CheckHome() const;
+  // One byte of the sector is another one. REQUIRES: closed.
+  void Spoil(const VolumeTag& tag, uint64_t sector);
   const MemoryMedium& content(const VolumeTag& tag) const {
     return *contents_.at(tag);
   }

@@ -307,8 +307,7 @@ bool FaultSweep::CutOnce(const FaultKind& kind, uint64_t n, LabDeath death) {
   if (opened.Is(Errc::kCorruption) &&
       opened.error().message.find("MANIFEST") != std::string::npos) {
     // The database cannot be opened when a page is missing in the middle of
-    // what it had not synced: the README says that it may be deleted then. Who
-    // announced what is forgotten with the jobs.
+    // what it had not synced. The jobs are not taken up then.
     ++rebuilt_;
     lab_->Close();
     need_announcement_.clear();

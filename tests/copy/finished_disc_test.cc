@@ -1,0 +1,176 @@
+// SPDX-License-Identifier: Apache-2.0
+// Power goes between the closing of a write-once medium and what the catalog
+// is told of it: the job that is taken up recognises the disc.
+#include <fmt/format.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <functional>
+#include <string>
+
+#include "copy/verified.h"
+#include "tests/copy/fault_lab.h"
+#include "tests/support/status_matchers.h"
+
+namespace vellum {
+namespace {
+
+using testing::HasSubstr;
+
+class FinishedDiscTest : public testing::TestWithParam<CopyMode> {
+ protected:
+  static FaultLabOptions Options() {
+    FaultLabOptions options;
+    options.drives = GetParam() == CopyMode::kStreaming ? 2 : 1;
+    options.media = 4;
+    options.write_once = true;
+    return options;
+  }
+  void SetUp() override {
+    ASSERT_OK(lab_.Open());
+    FormatRequest request;
+    request.medium = "V00001";
+    request.volume_id = "PRIM";
+    ASSERT_OK(Format(lab_.archive(), request));
+    ASSERT_OK(lab_.Put("PRIM", "/a", std::string(90'000, 'a')));
+    ASSERT_OK(lab_.Put("PRIM", "/d/b", std::string(900, 'b')));
+    lab_.SaveStart();
+  }
+  // Calls `look` in the next session, when the jobs that were taken up have
+  // ended, for each append and sync of the catalog at which the power went
+  // while V00002 was closed and the job was not done. `prepare` comes before
+  // the first session, `between` between the two.
+  int ForEachCut(const std::function<void()>& prepare,
+                 const std::function<void()>& between,
+                 const std::function<void(const Status&)>& look) {
+    int cuts = 0;
+    for (uint64_t n = 1;; ++n) {
+      SCOPED_TRACE(fmt::format("I/O {} of the catalog", n));
+      lab_.GoToStart();
+      prepare();
+      EXPECT_OK(lab_.Open());
+      if (HasFailure()) return cuts;
+      lab_.catalog_disk().CutPowerAt(n);
+      CopyRequest request;
+      request.source = "PRIM";
+      request.mode = GetParam();
+      const Status done = lab_.Finish(lab_.jobs().Submit(request));
+      const bool cut = !lab_.power();
+      const bool closed =
+          lab_.media().written("V00002") == WrittenState::kClosed;
+      if (!cut) {
+        EXPECT_OK(done);
+        lab_.Close();
+        return cuts;
+      }
+      lab_.Die(LabDeath::kLost, n);
+      between();
+      EXPECT_OK(lab_.Open());
+      if (HasFailure()) return cuts;
+      const auto jobs = lab_.jobs().List();
+      const bool open = !jobs.empty() && !JobEnded(jobs[0].state);
+      const Status ended = lab_.FinishAll();
+      if (closed && (open || !done.ok())) {
+        ++cuts;
+        look(ended);
+      }
+      lab_.Close();
+      if (HasFailure()) return cuts;
+    }
+  }
+  void ExpectRecorded(const Status& ended, bool verified) {
+    EXPECT_OK(ended);
+    const JobRecord job = lab_.jobs().List().at(0);
+    EXPECT_EQ(job.state, JobState::kDone) << job.message << lab_.log();
+    EXPECT_EQ(job.target_medium, "V00002");
+    // No other disc was begun.
+    EXPECT_EQ(lab_.media().written("V00003"), WrittenState::kBlank)
+        << lab_.log();
+    const auto backup = lab_.volumes().Find(job.target_volume);
+    ASSERT_NE(backup, nullptr);
+    EXPECT_EQ(backup->record().state, udf::SlotState::kComplete);
+    EXPECT_EQ(backup->record().tree, TreeState::kValid);
+    EXPECT_OK(backup->Lookup(backup->root(), "a"));
+    ASSERT_OK_AND_ASSIGN(const bool is_verified,
+                         IsVerified(*lab_.archive().catalog, backup->record()));
+    EXPECT_EQ(is_verified, verified);
+    EXPECT_EQ(lab_.FindLeaks(), "");
+  }
+
+  FaultLab lab_{Options()};
+};
+
+TEST_P(FinishedDiscTest, X2_IsVerifiedAndRecorded) {
+  int taken_up = 0;
+  const int cuts = ForEachCut(
+      [] {}, [] {},
+      [&](const Status& ended) {
+        taken_up += lab_.log().find("V00002 was finished before the restart") !=
+                    std::string::npos;
+        ExpectRecorded(ended, true);
+      });
+  EXPECT_GT(cuts, 0);
+  EXPECT_GT(taken_up, 0);
+}
+
+// A primary that has gone on cannot be compared with; the disc speaks for
+// itself.
+TEST_P(FinishedDiscTest, X2_IsCheckedForItselfWhereThePrimaryHasGoneOn) {
+  // The image in the spool is of the generation: there it can.
+  const bool compared = GetParam() == CopyMode::kImage;
+  const auto go_on = [this](const JobRecord& job) -> Status {
+    if (job.state != JobState::kVerifying) return Status::Ok();
+    RETURN_IF_ERROR(lab_.Put("PRIM", "/later", "x"));
+    ASSIGN_OR_RETURN(VolumeUse use,
+                     lab_.volumes().Use(lab_.volumes().Find("PRIM")));
+    return use->Sync();
+  };
+  int for_itself = 0;
+  const int cuts = ForEachCut(
+      [&] { lab_.OnTransition(go_on); }, [&] { lab_.OnTransition(nullptr); },
+      [&](const Status& ended) {
+        const bool recognised =
+            lab_.log().find("was finished before the restart") !=
+            std::string::npos;
+        for_itself += recognised;
+        if (recognised) ExpectRecorded(ended, compared);
+      });
+  EXPECT_GT(cuts, 0);
+  EXPECT_GT(for_itself, 0);
+}
+
+TEST_P(FinishedDiscTest, X2_IsNotTakenWhenItDoesNotReadBack) {
+  const auto spoil = [this] {
+    // A sector of /a.
+    const Bytes wanted(kSectorSize, std::byte{'a'});
+    Bytes sector(kSectorSize);
+    for (uint64_t s = 0; s < 4096; ++s) {
+      lab_.content("V00002").Peek(s * kSectorSize, sector);
+      if (sector == wanted) return lab_.Spoil("V00002", s);
+    }
+  };
+  int refused = 0;
+  ForEachCut([] {}, spoil,
+             [&](const Status& ended) {
+               if (lab_.log().find("was finished before the restart") ==
+                   std::string::npos) {
+                 return;
+               }
+               ++refused;
+               EXPECT_OK(ended);
+               EXPECT_THAT(lab_.log(),
+                           HasSubstr("V00002 was begun before the restart and "
+                                     "is not used"));
+               EXPECT_EQ(lab_.media().written("V00003"), WrittenState::kClosed);
+             });
+  EXPECT_GT(refused, 0);
+}
+
+INSTANTIATE_TEST_SUITE_P(Modes, FinishedDiscTest,
+                         testing::Values(CopyMode::kStreaming),
+                         [](const testing::TestParamInfo<CopyMode>& mode) {
+                           return std::string(CopyModeName(mode.param));
+                         });
+
+}  // namespace
+}  // namespace vellum
