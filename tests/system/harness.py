@@ -68,6 +68,7 @@ class Library:
         os.mkdir(self.mount)
         os.mkdir(self.side)
         self.pid = None
+        self.env = {}  # of the daemon, beside our own
         self.make(slots, media, drives, capacity)
         # Many commits: that is where a kill is interesting.
         path = os.path.join(self.dir, "library.toml")
@@ -107,10 +108,11 @@ class Library:
             points = [line.split()[1] for line in file]
         return [p for p in points if p.startswith(self.work + "/")]
 
-    def call(self, *words, codes=(0,)):
+    def call(self, *words, codes=(0,), env=None):
         """Runs the program; its exit code must be one of `codes`."""
         done = subprocess.run([VELLUM, *words], capture_output=True, text=True,
-                              check=False, timeout=240)
+                              check=False, timeout=240,
+                              env={**os.environ, **(env or {})})
         if done.returncode not in codes:
             raise Failure(f"vellum {' '.join(words)}: exit code "
                           f"{done.returncode}: {done.stdout}{done.stderr}")
@@ -125,7 +127,7 @@ class Library:
     # --- The daemon
 
     def start(self):
-        self.call("mount", self.dir, self.mount)
+        self.call("mount", self.dir, self.mount, env=self.env)
         self.pid = self.table("status")["pid"]
 
     def await_free(self):

@@ -147,8 +147,9 @@ class Test:
         time.sleep(self.rng.uniform(0, 0.2))
         kills = self.counts.kills
         last = self.copy()
-        self.stop_writers()
+        # The writers go on until the comparison has ended.
         wrong = self.compare(last, self.counts.kills == kills)
+        self.stop_writers()
         for writer in self.writers:
             writer.log.keep = None
             writer.log.forget()
