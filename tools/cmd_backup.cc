@@ -31,11 +31,15 @@ struct BackupArguments {
 int Backup(const Cli& cli, const BackupArguments& arguments) {
   std::vector<std::string> words = {"backup", Argument(arguments.volume)};
   if (arguments.track) words.push_back("track=yes");
-  if (!arguments.media.empty()) {
-    std::string media = arguments.media;
-    for (char& c : media) c = static_cast<char>(std::tolower(c));
-    words.push_back(Option("media", media));
+  std::string media = arguments.media;
+  for (char& c : media) c = static_cast<char>(std::tolower(c));
+  if (arguments.track && media == "tape") {
+    return cli.Fail(Error{Errc::kInvalidArgument,
+                          "backup: a tape is always written whole: -T is for "
+                          "-m DISK"},
+                    kExitUsage);
   }
+  if (!media.empty()) words.push_back(Option("media", media));
   if (!arguments.target.empty())
     words.push_back(Option("to", arguments.target));
   if (arguments.no_verify) words.push_back("verify=no");
@@ -52,7 +56,8 @@ int Backup(const Cli& cli, const BackupArguments& arguments) {
 struct RestoreArguments {
   std::string volume;
   std::string from;
-  std::string to;  // of files only
+  std::string to;          // of files only
+  bool no_verify = false;  // of files only
   bool yes = false;
   bool wait = false;
   FileArguments files;
@@ -111,7 +116,10 @@ int RestoreSomeFiles(const Cli& cli, const Client& client,
       AddFileWords(arguments.files, client.mount(), arguments.volume, &words);
   if (!added.ok()) return cli.Fail(added.error(), kExitUsage);
   if (!arguments.from.empty()) words.push_back(Option("from", arguments.from));
-  if (!arguments.to.empty()) words.push_back(Option("to", arguments.to));
+  if (!arguments.to.empty()) {
+    words.push_back(Option("to", FileTarget(client.mount(), arguments.to)));
+  }
+  if (arguments.no_verify) words.push_back("verify=no");
   if (arguments.yes) words.push_back("confirm=yes");
   Result<Json> result = client.Send(words);
   if (!result.ok() && result.error().code == Errc::kExists && !arguments.yes) {
@@ -137,15 +145,26 @@ int Restore(const Cli& cli, const RestoreArguments& arguments) {
                    "restore: --to is for --files: a whole volume is restored "
                    "where it was");
   }
+  if (wrong.ok() && arguments.no_verify) {
+    wrong = Status(Errc::kInvalidArgument,
+                   "restore: --no-verify is for --files: what is written of a "
+                   "whole volume is always read back");
+  }
   if (!wrong.ok()) return cli.Fail(wrong.error(), kExitUsage);
-  const Status confirmed =
-      Confirm(cli, arguments,
-              fmt::format("everything on {} is replaced", arguments.volume));
-  if (!confirmed.ok()) return NotConfirmed(cli, confirmed);
   std::vector<std::string> words = {"restore", Argument(arguments.volume)};
   if (!arguments.from.empty()) words.push_back(Option("from", arguments.from));
   words.push_back("confirm=yes");
   return cli.WithDaemon([&](const Client& client) {
+    if (!arguments.yes) {
+      // Nobody is asked about what is not there.
+      const Result<Json> known =
+          client.Send({"info", Argument(arguments.volume)});
+      if (!known.ok()) return cli.Fail(known.error());
+    }
+    const Status confirmed =
+        Confirm(cli, arguments,
+                fmt::format("everything on {} is replaced", arguments.volume));
+    if (!confirmed.ok()) return NotConfirmed(cli, confirmed);
     const Result<Json> result = client.Send(words);
     if (!result.ok()) return cli.Fail(result.error());
     return WaitOrTell(cli, client, arguments, *result);
@@ -183,7 +202,8 @@ int ShowBackup(const Cli& cli, const std::string& backup,
     return cli.Done(*info, [&] { cli.out() << MediumInfoText(*info); });
   }
   return cli.WithDaemon([&](const Client& client) {
-    const Result<Json> info = client.Send({"backup-info", Argument(backup)});
+    const Result<Json> info =
+        SendAndShow(cli, client, {"backup-info", Argument(backup)});
     if (!info.ok()) return cli.Fail(info.error());
     return cli.Done(*info, [&] { cli.out() << MediumInfoText(*info); });
   });
@@ -238,6 +258,12 @@ int History(const Cli& cli, const HistoryArguments& arguments) {
           row.value("target", "") == arguments.volume) {
         wanted.push_back(row);
       }
+    }
+    // A volume that is gone may have a history.
+    if (wanted.empty()) {
+      const Result<Json> known =
+          client.Send({"info", Argument(arguments.volume)});
+      if (!known.ok()) return cli.Fail(known.error());
     }
     cli.out() << wanted.dump() << '\n';
     return static_cast<int>(kExitOk);
@@ -321,6 +347,8 @@ void AddRestore(CLI::App& app, Cli& cli) {
                   "With --files: the directory below which they go, or another "
                   "primary, as VOLUME[:PATH]")
       ->type_name("[VOLUME:]PATH");
+  sub->add_flag("--no-verify", arguments->no_verify,
+                "With --files: do not read back what was written");
   sub->add_flag("--yes", arguments->yes, "Do not ask");
   sub->add_flag("--wait", arguments->wait, "Wait for the end of the job");
   sub->callback([&cli, arguments] {

@@ -31,13 +31,15 @@ struct CopyArguments {
   FileArguments files;
 };
 
-std::vector<std::string> CopyWords(const CopyArguments& arguments) {
+std::vector<std::string> CopyWords(const CopyArguments& arguments,
+                                   const std::string& mount) {
   std::vector<std::string> words = {"copy", Argument(arguments.volume)};
   std::string mode = arguments.mode;
   if (arguments.one_drive) mode = "image";
   if (arguments.two_drives) mode = "streaming";
-  const std::string& target =
+  std::string target =
       arguments.slot.empty() ? arguments.target : arguments.slot;
+  if (arguments.files.given()) target = FileTarget(mount, target);
   if (!mode.empty()) words.push_back(Option("mode", mode));
   if (!arguments.policy.empty()) {
     words.push_back(Option("policy", arguments.policy));
@@ -80,7 +82,7 @@ int StartCopy(const Cli& cli, const CopyArguments& arguments) {
         kExitUsage);
   }
   return cli.WithDaemon([&](const Client& client) {
-    std::vector<std::string> words = CopyWords(arguments);
+    std::vector<std::string> words = CopyWords(arguments, client.mount());
     const Status added =
         AddFileWords(arguments.files, client.mount(), arguments.volume, &words);
     if (!added.ok()) return cli.Fail(added.error(), kExitUsage);

@@ -13,7 +13,9 @@
 #include <vector>
 
 #include "tools/cli.h"
+#include "tools/command_progress.h"
 #include "tools/human.h"
+#include "tools/validators.h"
 
 namespace vellum {
 
@@ -24,7 +26,7 @@ using Words = std::vector<std::string>;
 int SendWords(const Cli& cli, const Words& words,
               const std::function<std::string(const Json&)>& done) {
   return cli.WithDaemon([&](const Client& client) {
-    const Result<Json> result = client.Send(words);
+    const Result<Json> result = SendAndShow(cli, client, words);
     if (!result.ok()) return cli.Fail(result.error());
     return cli.Done(*result, [&] { cli.out() << done(*result) << '\n'; });
   });
@@ -61,6 +63,11 @@ int PutIn(const Cli& cli, const DoorArguments& given) {
   if (!given.capacity.empty()) {
     const Result<uint64_t> bytes = ParseSize(given.capacity);
     if (!bytes.ok()) return cli.Fail(bytes.error(), kExitUsage);
+    if (*bytes == 0) {
+      return cli.Fail(Error{Errc::kInvalidArgument,
+                            "--capacity: a medium of 0 bytes holds nothing"},
+                      kExitUsage);
+    }
     words.push_back(Option("capacity", std::to_string(*bytes)));
   }
   if (given.write_once) words.push_back("write-once=yes");
@@ -80,7 +87,8 @@ void AddDoor(CLI::App& app, Cli& cli) {
   put->add_option("TAG", given->what, "Its volume tag");
   put->add_option("--element", given->element,
                   "Without it the first that is empty")
-      ->type_name("N");
+      ->type_name("N")
+      ->check(ElementNumber());
   CLI::Option* fresh =
       put->add_flag("--new", given->is_new, "Make the medium for it");
   put->add_option("--capacity", given->capacity, "Of a new medium")
@@ -123,7 +131,9 @@ void AddOnline(CLI::App& app, Cli& cli) {
   sub->add_option("STATE", drive->first, "online or offline")
       ->required()
       ->check(CLI::IsMember({"online", "offline"}));
-  sub->add_option("DRIVE", drive->second, "Element address")->required();
+  sub->add_option("DRIVE", drive->second, "Element address")
+      ->required()
+      ->check(ElementNumber());
   sub->callback([&cli, drive] {
     cli.action = [&cli, drive] {
       return SendWords(cli, {"drive", drive->first, Argument(drive->second)},
@@ -153,7 +163,8 @@ void AddLoads(CLI::App& app, Cli& cli) {
   load->add_option("MEDIUM", given->first, "Element, volume tag or volume")
       ->required();
   load->add_option("--drive", given->second, "Without it the first empty one")
-      ->type_name("ELEMENT");
+      ->type_name("ELEMENT")
+      ->check(ElementNumber());
   load->callback([&cli, given] {
     cli.action = [&cli, given] {
       Words words = {"load", Argument(given->first)};

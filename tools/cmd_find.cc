@@ -4,11 +4,12 @@
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
-#include <filesystem>
 #include <memory>
 
 #include "tools/cli.h"
 #include "tools/command_progress.h"
+#include "tools/mount_path.h"
+#include "tools/partial_result.h"
 
 namespace vellum {
 
@@ -32,23 +33,10 @@ std::string NameLine(const Json& row) {
   return line;
 }
 
-// VOL/PATH of a path that leads into the mount; else the words as they are.
-std::string ArchivePath(const std::string& mount, const std::string& path) {
-  namespace fs = std::filesystem;
-  std::error_code ec;
-  fs::path absolute = fs::absolute(path, ec).lexically_normal();
-  if (ec) return path;
-  const fs::path below = absolute.lexically_relative(mount);
-  if (below.empty() || *below.begin() == ".." || *below.begin() == ".") {
-    return path;
-  }
-  return below.string();
-}
-
 int Which(const Cli& cli, const std::string& path) {
   return cli.WithDaemon([&](const Client& client) {
     const Result<Json> rows =
-        client.Send({"which", Argument(ArchivePath(client.mount(), path))});
+        client.Send({"which", Argument(VolumePathOf(client.mount(), path))});
     if (!rows.ok()) return cli.Fail(rows.error());
     if (cli.json) {
       cli.out() << rows->dump() << '\n';
@@ -110,7 +98,7 @@ int Export(const Cli& cli, const std::string& volume,
   return cli.WithDaemon([&](const Client& client) {
     std::vector<std::string> words = {"export", Argument(volume)};
     if (!location.empty()) words.push_back(Option("location", location));
-    const Result<Json> result = client.Send(words);
+    const Result<Json> result = SendAndShow(cli, client, words);
     if (!result.ok()) return cli.Fail(result.error());
     return cli.Done(*result, [&] {
       const Json element = result->value("element", Json());
@@ -131,21 +119,22 @@ int Import(const Cli& cli, const std::string& what) {
     if (!what.empty()) words.push_back(Argument(what));
     const Result<Json> result = SendAndShow(cli, client, words);
     if (!result.ok()) return cli.Fail(result.error());
-    const int done = cli.Done(*result, [&] {
+    const auto print = [&] {
       for (const Json& row : *result) {
         cli.out() << fmt::format("{:<10} {:<12} {}\n", CellText(row, "element"),
                                  CellText(row, "medium"),
                                  CellText(row, "found"));
       }
-    });
+    };
     std::string left;
     for (const Json& row : *result) {
       if (row.value("imported", true)) continue;
       left += (left.empty() ? "" : ", ") + row.value("medium", "");
     }
-    if (left.empty()) return done;
-    *cli.env.err << "vellum: not imported: " << left << '\n';
-    return static_cast<int>(kExitFailed);
+    if (left.empty()) return cli.Done(*result, print);
+    if (!cli.json) print();
+    return FailPartly(cli, Error{Errc::kDeviceError, "not imported: " + left},
+                      kExitFailed, *result);
   });
 }
 

@@ -10,6 +10,8 @@
 #include "tools/cli.h"
 #include "tools/command_progress.h"
 #include "tools/old_forms.h"
+#include "tools/partial_result.h"
+#include "tools/validators.h"
 
 namespace vellum {
 
@@ -91,7 +93,8 @@ int MoveMedium(const Cli& cli, const MoveArguments& arguments) {
   }
   return cli.WithDaemon([&](const Client& client) {
     const Result<Json> result =
-        client.Send({"move", Argument(arguments.from), Argument(arguments.to)});
+        SendAndShow(cli, client,
+                    {"move", Argument(arguments.from), Argument(arguments.to)});
     if (!result.ok()) return cli.Fail(result.error());
     return cli.Done(*result, [&] {
       cli.out() << fmt::format("moved {} to {}\n", arguments.from,
@@ -105,8 +108,12 @@ void AddMove(CLI::App& app, Cli& cli) {
   CLI::App* sub =
       app.add_subcommand("move", "Move a medium from one element to another");
   sub->alias("mm");
-  sub->add_option("FROM", arguments->from, "Element address")->required();
-  sub->add_option("TO", arguments->to, "Element address")->required();
+  sub->add_option("FROM", arguments->from,
+                  "Element address, volume tag or volume")
+      ->required();
+  sub->add_option("TO", arguments->to, "Element address")
+      ->required()
+      ->check(ElementNumber());
   sub->add_option("OLD", arguments->old_form,
                   "0 0 DEVICE: accepted from scripts made for mm")
       ->expected(0, 3);
@@ -126,17 +133,18 @@ int ListMedia(const Cli& cli, const std::vector<std::string>& words) {
       if (!unread.empty()) unread += ", ";
       unread += row.value("medium", "");
     }
-    const int done = cli.Done(*result, [&] {
+    const auto print = [&] {
       for (const Json& row : *result) {
         const Json element = row.value("element", Json());
         cli.out() << fmt::format(
             "{:<10} {:<12} {}\n", element.is_null() ? "-" : element.dump(),
             row.value("medium", ""), row.value("found", ""));
       }
-    });
-    if (unread.empty()) return done;
-    *cli.env.err << "vellum: not read: " << unread << '\n';
-    return static_cast<int>(kExitFailed);
+    };
+    if (unread.empty()) return cli.Done(*result, print);
+    if (!cli.json) print();
+    return FailPartly(cli, Error{Errc::kDeviceError, "not read: " + unread},
+                      kExitFailed, *result);
   });
 }
 
@@ -178,10 +186,12 @@ void AddInventory(CLI::App& app, Cli& cli) {
       sub->add_option("--copy-start,--copy_start", arguments->copy_start,
                       "First set the copy pool's range, from this slot on (as "
                       "setcopyrange), then read every medium")
-          ->type_name("SLOT");
+          ->type_name("SLOT")
+          ->check(ElementNumber());
   CLI::Option* end = sub->add_option("--copy-end,--copy_end",
                                      arguments->copy_end, "To this slot")
-                         ->type_name("SLOT");
+                         ->type_name("SLOT")
+                         ->check(ElementNumber());
   TakeOldDevice(sub);
   start->needs(end)->excludes(resume);
   end->needs(start);

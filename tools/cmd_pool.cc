@@ -9,6 +9,7 @@
 #include "fs/text_table.h"
 #include "tools/cli.h"
 #include "tools/old_forms.h"
+#include "tools/validators.h"
 
 namespace vellum {
 
@@ -106,11 +107,13 @@ void AddPoolCommands(CLI::App& app, Cli& cli) {
       "nothing");
   set->add_option("--copy-start,--copy_start", range->start,
                   "Address of the first slot")
-      ->required();
+      ->required()
+      ->check(ElementNumber());
   TakeOldDevice(set);
   set->add_option("--copy-end,--copy_end", range->end,
                   "Address of the last slot")
-      ->required();
+      ->required()
+      ->check(ElementNumber());
   set->callback([&cli, range] {
     cli.action = [&cli, range] { return SetCopyRange(cli, *range); };
   });
@@ -120,7 +123,8 @@ void AddPoolCommands(CLI::App& app, Cli& cli) {
       "pool", "The copy pool; `pool free SLOT` marks its medium unused");
   list->add_option("ACTION", pool->action, "free")
       ->check(CLI::IsMember({"free"}));
-  list->add_option("SLOT", pool->slot, "Element address of the slot");
+  list->add_option("SLOT", pool->slot, "Element address of the slot")
+      ->check(ElementNumber());
   list->callback(
       [&cli, pool] { cli.action = [&cli, pool] { return Pool(cli, *pool); }; });
 

@@ -20,6 +20,8 @@
 #include "tools/cli.h"
 #include "tools/cmd_devices.h"
 #include "tools/human.h"
+#include "tools/mount_path.h"
+#include "tools/partial_result.h"
 
 namespace vellum {
 
@@ -32,15 +34,6 @@ struct StageArguments {
   uint64_t cancel = 0;
   uint64_t results = 0;
 };
-
-// What a user writes: a path below the mount, or VOLUME/PATH.
-std::string VolumePath(const Client& client, const std::string& path) {
-  namespace stdfs = std::filesystem;
-  if (!path.starts_with('/')) return path;
-  const std::string clean = stdfs::path(path).lexically_normal();
-  const std::string mount = client.mount() + "/";
-  return clean.starts_with(mount) ? clean.substr(mount.size()) : path;
-}
 
 // A list that the daemon can read, for as long as it lives.
 class ListFile {
@@ -137,18 +130,24 @@ int WaitForStage(const Cli& cli, const Client& client, uint64_t id) {
       std::this_thread::sleep_for(std::chrono::milliseconds(100));
       continue;
     }
-    const bool good =
-        row->value("files_failed", 0) == 0 && row->value("state", "") == "done";
-    if (cli.json) {
-      cli.out() << Json({{"ok", true}, {"result", *row}}).dump() << '\n';
-    } else {
-      cli.out() << StageLine(*row) << '\n';
-      if (!good) {
-        const int printed = PrintResults(cli, client, id, true);
-        if (printed != kExitOk) return printed;
-      }
+    const auto failed = row->value("files_failed", uint64_t{0});
+    const bool cancelled = row->value("state", "") != "done";
+    if (failed == 0 && !cancelled) {
+      return cli.Done(*row, [&] { cli.out() << StageLine(*row) << '\n'; });
     }
-    return good ? kExitOk : kExitJobFailed;
+    if (!cli.json) {
+      cli.out() << StageLine(*row) << '\n';
+      const int printed = PrintResults(cli, client, id, true);
+      if (printed != kExitOk) return printed;
+    }
+    return FailPartly(
+        cli,
+        Error{cancelled ? Errc::kAborted : Errc::kDeviceError,
+              fmt::format("stage {}: {}{} of {} files could not be read "
+                          "(vellum stage --results {})",
+                          id, cancelled ? "cancelled; " : "", failed,
+                          row->value("files", uint64_t{0}), id)},
+        kExitJobFailed, *row);
   }
 }
 
@@ -174,7 +173,7 @@ int StartStage(const Cli& cli, const Client& client,
     if (!list.ok()) return cli.Fail(list.error());
     paths.insert(paths.end(), list->begin(), list->end());
   }
-  for (std::string& path : paths) path = VolumePath(client, path);
+  for (std::string& path : paths) path = VolumePathOf(client.mount(), path);
   Result<std::unique_ptr<ListFile>> list = ListFile::Write(paths);
   if (!list.ok()) return cli.Fail(list.error());
   const Result<Json> result =

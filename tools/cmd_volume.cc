@@ -5,9 +5,12 @@
 #include <CLI/CLI.hpp>
 #include <memory>
 
+#include "copy/own_generations.h"
 #include "fs/image_tree.h"
 #include "tools/cli.h"
+#include "tools/command_progress.h"
 #include "tools/image_info.h"
+#include "tools/validators.h"
 
 namespace vellum {
 
@@ -68,7 +71,9 @@ void AddThreshold(CLI::App& app, Cli& cli) {
   CLI::App* sub = app.add_subcommand(
       "threshold", "Set how much of a primary volume may be used");
   sub->add_option("VOL", *volume, "Volume id")->required();
-  sub->add_option("P", *percent, "Per cent, 1-100")->required();
+  sub->add_option("P", *percent, "Per cent, 1-100")
+      ->required()
+      ->check(NumberFrom(1, 100));
   sub->callback([&cli, volume, percent] {
     cli.action = [&cli, volume, percent] {
       return cli.WithDaemon([&](const Client& client) {
@@ -85,10 +90,20 @@ void AddGenerations(CLI::App& app, Cli& cli) {
   auto volume = std::make_shared<std::string>();
   auto number = std::make_shared<std::string>();
   CLI::App* sub = app.add_subcommand(
-      "generations", "Show or set how many backups of a primary are kept");
+      "generations",
+      "Show or set how many backups of a primary are kept; older ones are "
+      "given up");
   sub->add_option("VOL", *volume, "Volume id of the primary")->required();
   sub->add_option("N", *number,
-                  "How many; \"default\": as many as library.toml says");
+                  "How many, 1-1000; \"default\": as many as library.toml says")
+      ->check(CLI::Validator(
+          [](std::string& text) {
+            return text == "default"
+                       ? std::string()
+                       : NumberFrom(1, kMaxGenerations,
+                                    "\"default\" or a number")(text);
+          },
+          ""));
   sub->callback([&cli, volume, number] {
     cli.action = [&cli, volume, number] {
       return cli.WithDaemon([&](const Client& client) {
@@ -99,6 +114,15 @@ void AddGenerations(CLI::App& app, Cli& cli) {
         return cli.Done(*result, [&] {
           const Json own = result->value("generations", Json());
           cli.out() << (own.is_null() ? "default" : own.dump()) << '\n';
+          for (const Json& old : result->value("released", Json::array())) {
+            cli.out() << fmt::format("{} is given up: medium {} is free\n",
+                                     old.value("volume", ""),
+                                     old.value("medium", ""));
+          }
+          for (const Json& text : result->value("in_use", Json::array())) {
+            cli.out() << fmt::format("not given up yet: {}\n",
+                                     text.get<std::string>());
+          }
         });
       });
     };
@@ -115,7 +139,7 @@ void AddSync(CLI::App& app, Cli& cli) {
       return cli.WithDaemon([&](const Client& client) {
         std::vector<std::string> words = {"sync"};
         if (!volume->empty()) words.push_back(Argument(*volume));
-        const Result<Json> result = client.Send(words);
+        const Result<Json> result = SendAndShow(cli, client, words);
         if (!result.ok()) return cli.Fail(result.error());
         return cli.Done(*result, [] {});
       });

@@ -89,10 +89,15 @@ std::string DescribeRunning(const Json& row) {
 Result<Json> SendAndShow(const Cli& cli, const Client& client,
                          const std::vector<std::string>& words) {
   if (!cli.env.terminal) return client.Send(words);
-  const std::jthread watcher([client, command = CommandText(words),
-                              err = cli.env.err](const std::stop_token& stop) {
-    Watch(stop, client, command, err);
-  });
+  std::jthread watcher;
+  try {
+    watcher = std::jthread([client, command = CommandText(words),
+                            err = cli.env.err](const std::stop_token& stop) {
+      Watch(stop, client, command, err);
+    });
+  } catch (const std::system_error&) {
+    // The command matters, the line does not.
+  }
   return client.Send(words);
 }
 

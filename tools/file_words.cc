@@ -4,8 +4,10 @@
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
+#include <optional>
 
 #include "tools/client.h"
+#include "tools/mount_path.h"
 
 namespace vellum {
 namespace {
@@ -14,17 +16,14 @@ namespace {
 Result<std::string> PathInVolume(const std::string& path,
                                  const std::string& mount,
                                  const std::string& volume) {
-  const std::string prefix = mount + "/";
-  if (mount.empty() || path.compare(0, prefix.size(), prefix) != 0) {
-    return path;
-  }
-  const std::string rest = path.substr(prefix.size());
-  const size_t slash = rest.find('/');
-  if (rest.substr(0, slash) != volume) {
+  const std::optional<std::string> below = PathBelowMount(mount, path);
+  if (!below) return path;
+  const size_t slash = below->find('/');
+  if (below->substr(0, slash) != volume) {
     return Error{Errc::kInvalidArgument,
                  fmt::format("{} is not on volume {}", path, volume)};
   }
-  return slash == std::string::npos ? "/" : rest.substr(slash);
+  return slash == std::string::npos ? "/" : below->substr(slash);
 }
 
 }  // namespace
@@ -33,7 +32,7 @@ void AddFileOptions(CLI::App* command, FileArguments* files) {
   command
       ->add_option("--files", files->paths,
                    "Only these files and directories, as paths from the root "
-                   "of the volume (or below the mount point)")
+                   "of the volume, or below the mount point")
       ->type_name("PATH")
       ->expected(1, -1);
   command->add_flag("-r,--recursive", files->recursive,
@@ -71,6 +70,19 @@ Status AddFileWords(const FileArguments& files, const std::string& mount,
   if (!files.select.empty()) words->push_back(Option("select", files.select));
   if (!files.since.empty()) words->push_back(Option("since", files.since));
   return Status::Ok();
+}
+
+std::string FileTarget(const std::string& mount, const std::string& target) {
+  const bool path = target.starts_with('/') || target.starts_with("./") ||
+                    target.starts_with("../") || target == "." ||
+                    target == "..";
+  if (!path) return target;
+  const std::optional<std::string> below = PathBelowMount(mount, target);
+  if (!below || below->empty()) return target;
+  const size_t slash = below->find('/');
+  const std::string volume = below->substr(0, slash);
+  return slash == std::string::npos ? volume
+                                    : volume + ":" + below->substr(slash);
 }
 
 }  // namespace vellum

@@ -28,8 +28,13 @@ void AddFileOptions(CLI::App* command, FileArguments* files);
 
 // Appends the words to those of a command about `volume` that is mounted below
 // `mount`. A path below the mount point is taken as what it is in the volume:
-// kInvalidArgument when it is in another one. So are options without --files.
+// kInvalidArgument when it is in another one; so is a relative one, where the
+// working directory is there. So are options without --files.
 Status AddFileWords(const FileArguments& files, const std::string& mount,
                     const std::string& volume, std::vector<std::string>* words);
+
+// Where files go: VOLUME:/PATH of a path below the mount point that is absolute
+// or begins with "." or ".."; anything else as it is.
+std::string FileTarget(const std::string& mount, const std::string& target);
 
 }  // namespace vellum

@@ -126,6 +126,17 @@ TEST_F(CliTest, X5_StageSendsAListAndFollowsIt) {
   EXPECT_THAT(out_.str(), HasSubstr("2 of 3 files, 900 B of 1.0 kB"));
   EXPECT_THAT(out_.str(), HasSubstr("DEVICE_ERROR DOCS/y: sector 7\n"));
   EXPECT_EQ(out_.str().find("PHOTOS/c"), std::string::npos);
+  EXPECT_THAT(err_.str(), HasSubstr("stage 4: 1 of 3 files could not be read"));
+  EXPECT_EQ(Run({"stage", "PHOTOS/c", "--wait", "--json"}), kExitJobFailed);
+  const Json failed = Json::parse(out_.str());
+  EXPECT_EQ(failed["ok"], false) << failed;
+  EXPECT_THAT(failed["error"]["message"].get<std::string>(),
+              HasSubstr("1 of 3 files"));
+  WriteFileOrDie(Control("stages.json"),
+                 R"([{"id":4,"state":"done","files":3,"files_done":3,
+                      "files_failed":0,"bytes":1000,"bytes_done":1000}])");
+  EXPECT_EQ(Run({"stage", "PHOTOS/c", "--wait", "--json"}), kExitOk);
+  EXPECT_EQ(Json::parse(out_.str())["ok"], true);
   EXPECT_EQ(Run({"stage", "--cancel", "4"}), kExitOk);
   EXPECT_EQ(sent_.back(), "stage cancel=4");
   EXPECT_EQ(Run({"stage"}), kExitUsage);

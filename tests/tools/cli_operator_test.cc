@@ -57,6 +57,17 @@ TEST_F(CliTest, X4_WhichTakesPathsInTheMountAndVolumePaths) {
   EXPECT_EQ(sent_.back(), "which /elsewhere");
 }
 
+TEST_F(CliTest, A8_WhatIsGivenUpIsSaid) {
+  Answer(R"({"volume":"PHOTOS","generations":1,
+             "released":[{"volume":"PHOTOS-B1","medium":"V00002"}],
+             "in_use":["PHOTOS-B2 on medium V00003: job 4 has it"]})");
+  EXPECT_EQ(Run({"generations", "PHOTOS", "1"}), kExitOk);
+  EXPECT_EQ(sent_.back(), "generations PHOTOS 1");
+  EXPECT_EQ(out_.str(),
+            "1\nPHOTOS-B1 is given up: medium V00002 is free\n"
+            "not given up yet: PHOTOS-B2 on medium V00003: job 4 has it\n");
+}
+
 TEST_F(CliTest, I13_ExportAndImportSayWhatToDo) {
   Answer(
       R"({"volume":"VOL","medium":"V00001","location":"B 3","element":768})");
@@ -118,6 +129,19 @@ TEST_F(CliTest, A1_BackupSendsWhatIsAsked) {
   EXPECT_EQ(Run({"backup", "PHOTOS", "-m", "CLOUD"}), kExitUsage);
 }
 
+TEST_F(CliTest, A7_WhatToWriteIsDiskTapeOrBoth) {
+  Answer(R"({"job":4})");
+  for (const char* media : {"DISK", "TAPE", "BOTH", "disk"}) {
+    EXPECT_EQ(Run({"backup", "PHOTOS", "-m", media}), kExitOk) << media;
+  }
+  EXPECT_EQ(sent_.back(), "backup PHOTOS media=disk");
+  EXPECT_EQ(Run({"backup", "-T", "PHOTOS", "-m", "BOTH"}), kExitOk);
+  const size_t sent = sent_.size();
+  EXPECT_EQ(Run({"backup", "-T", "PHOTOS", "-m", "TAPE"}), kExitUsage);
+  EXPECT_THAT(err_.str(), HasSubstr("a tape is always written whole"));
+  EXPECT_EQ(sent_.size(), sent);
+}
+
 TEST_F(CliTest, A3_TrackCancelIsNotCancel) {
   WriteFileOrDie(Control("tracking"), "Server\n");
   EXPECT_EQ(Run({"track"}), kExitOk);
@@ -147,18 +171,56 @@ TEST_F(CliTest, A6_RestoreAsksOrIsTold) {
   Answer(R"({"job":7,"from":"V00002"})");
   EXPECT_EQ(Run({"restore", "PHOTOS"}), kExitUsage);
   EXPECT_THAT(err_.str(), HasSubstr("--yes"));
-  EXPECT_TRUE(sent_.empty());
+  EXPECT_THAT(sent_, ElementsAre("info PHOTOS"));
   EXPECT_EQ(Run({"restore", "PHOTOS", "--yes", "--from", "V00002"}), kExitOk);
   EXPECT_EQ(sent_.back(), "restore PHOTOS from=V00002 confirm=yes");
   EXPECT_EQ(out_.str(), "job 7: restores PHOTOS from V00002\n");
   std::istringstream no("yes\n"), yes("PHOTOS\n");
   environment_.in = &no;
   EXPECT_EQ(Run({"restore", "PHOTOS"}), kExitFailed);
-  EXPECT_EQ(sent_.size(), 1u);
+  EXPECT_EQ(sent_.back(), "info PHOTOS");
   environment_.in = &yes;
   EXPECT_EQ(Run({"restore", "PHOTOS"}), kExitOk);
   EXPECT_THAT(err_.str(), HasSubstr("Everything on PHOTOS is replaced"));
-  EXPECT_EQ(sent_.size(), 2u);
+  EXPECT_EQ(sent_.back(), "restore PHOTOS confirm=yes");
+  // Nobody is asked about what is not there.
+  AnswerError("NOT_FOUND", "no volume NONE is known");
+  EXPECT_EQ(Run({"restore", "NONE"}), kExitFailed);
+  EXPECT_EQ(err_.str(), "vellum: no volume NONE is known\n");
+}
+
+TEST_F(CliTest, A4_TheHistoryOfAnUnknownVolumeIsAnError) {
+  WriteFileOrDie(Control("history.json"),
+                 R"([{"id":1,"source":"GONE","target":"V00002"}])");
+  AnswerError("NOT_FOUND", "no volume is known");
+  EXPECT_EQ(Run({"history", "GONE", "--json"}), kExitOk);
+  EXPECT_EQ(Json::parse(out_.str()).size(), 1u);
+  EXPECT_EQ(Run({"history", "NONE", "--json"}), kExitFailed);
+  EXPECT_EQ(Json::parse(out_.str())["ok"], false);
+  EXPECT_EQ(Run({"history", "NONE"}), kExitFailed);
+}
+
+TEST_F(CliTest, NumbersThatCannotBeAreUsage) {
+  for (const std::vector<std::string>& words :
+       std::vector<std::vector<std::string>>{
+           {"threshold", "V", "0"},
+           {"threshold", "V", "101"},
+           {"generations", "V", "0"},
+           {"generations", "V", "1001"},
+           {"generations", "V", "many"},
+           {"door", "put", "TAG", "--element", "x"},
+           {"door", "put", "--new", "--capacity", "0"},
+           {"drive", "offline", "one"},
+           {"load", "TAG", "--drive", "70000"},
+           {"move", "1024", "-"},
+           {"pool", "free", "V00001"},
+           {"setcopyrange", "--copy-start", "a", "--copy-end", "1030"},
+           {"inventory", "--copy-start", "1", "--copy-end", "b"}}) {
+    EXPECT_EQ(Run(words), kExitUsage) << words[0];
+    EXPECT_THAT(err_.str(), HasSubstr("vellum: ")) << words[0];
+  }
+  EXPECT_TRUE(sent_.empty());
+  EXPECT_EQ(Run({"drive", "offline", "0x100"}), kExitOk);
 }
 
 TEST_F(CliTest, A9_TheExitCodeOfAHookIsPassedOn) {

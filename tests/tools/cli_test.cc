@@ -317,6 +317,7 @@ TEST_F(CliTest, O21_ATerminalShowsHowFarACommandIs) {
   environment_.terminal = true;
   const std::string running = Control("running.json");
   ASSERT_EQ(mkfifo(running.c_str(), 0600), 0);
+  std::string result = "[]";
   environment_.connect = [&](const DaemonAddress&) -> Result<Client> {
     return Client(dir_.path(), [&](const std::string& command) {
       const int fd = open(running.c_str(), O_WRONLY);  // waits for the reader
@@ -329,7 +330,7 @@ TEST_F(CliTest, O21_ATerminalShowsHowFarACommandIs) {
       EXPECT_EQ(write(fd, rows.data(), rows.size()),
                 static_cast<ssize_t>(rows.size()));
       close(fd);
-      return Result<std::string>("{\"ok\":true,\"result\":[]}\n");
+      return Result<std::string>("{\"ok\":true,\"result\":" + result + "}\n");
     });
   };
   EXPECT_EQ(Run({"inventory", "--all"}), kExitOk);
@@ -339,6 +340,20 @@ TEST_F(CliTest, O21_ATerminalShowsHowFarACommandIs) {
   // It is gone in the end.
   EXPECT_EQ(err_.str().back(), '\r');
   EXPECT_EQ(out_.str(), "");
+  // So do all that may wait for a robot.
+  result = "{}";
+  for (const std::vector<std::string>& command :
+       std::vector<std::vector<std::string>>{{"load", "V00001"},
+                                             {"unload", "V00001"},
+                                             {"move", "1024", "1025"},
+                                             {"export", "PHOTOS"},
+                                             {"sync", "PHOTOS"},
+                                             {"backup-info", "PHOTOS"},
+                                             {"drive", "offline", "256"}}) {
+    ASSERT_EQ(mkfifo(running.c_str(), 0600), 0);
+    EXPECT_EQ(Run(command), kExitOk) << command[0];
+    EXPECT_THAT(err_.str(), HasSubstr("\r" + command[0])) << command[0];
+  }
 }
 
 TEST(DescribeRunningTest, O21_SaysWhatIsKnown) {
@@ -452,6 +467,11 @@ TEST_F(CliTest, O7_AnInventoryThatCouldNotReadAMediumFails) {
   EXPECT_EQ(Run({"inventory"}), kExitFailed);
   EXPECT_THAT(out_.str(), HasSubstr("1024       V00001       ORIG\n"));
   EXPECT_EQ(err_.str(), "vellum: not read: V00002, V00003\n");
+  EXPECT_EQ(Run({"inventory", "--json"}), kExitFailed);
+  const Json answer = Json::parse(out_.str());
+  EXPECT_EQ(answer["ok"], false);
+  EXPECT_EQ(answer["error"]["message"], "not read: V00002, V00003");
+  EXPECT_EQ(answer["result"].size(), 3u);
 }
 
 TEST_F(CliTest, I14_ReindexSaysHowFar) {
