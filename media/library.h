@@ -139,7 +139,7 @@ struct QueuedRequest {
   size_t position = 0;  // 0: its media are being loaded; then 1, 2, …
   std::chrono::milliseconds waited{0};
   // How long it will take, as media were loaded and kept lately; none: nothing
-  // was loaded yet.
+  // was loaded yet, or a load takes longer than that.
   std::optional<std::chrono::milliseconds> estimate;
 };
 

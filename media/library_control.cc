@@ -29,14 +29,18 @@ std::vector<QueuedRequest> Library::Queue() const {
   MutexLock lock(&impl.mu);
   const PlanClock::time_point now = PlanClock::now();
   const bool known = impl.load_time.count() > 0;
+  // Drives whose load takes longer than loads do: nobody knows for how long.
+  size_t overdue = 0;
   std::vector<QueuedRequest> queue;
   for (const auto& [id, start] : impl.starting) {
     if (!start.grant) continue;
     QueuedRequest request = start.told;
     request.waited = duration_cast<milliseconds>(now - start.arrival);
-    if (known) {
-      request.estimate = duration_cast<milliseconds>(std::max<nanoseconds>(
-          impl.load_time - (now - start.since), nanoseconds(0)));
+    const nanoseconds left = impl.load_time - (now - start.since);
+    if (known && left.count() > 0) {
+      request.estimate = duration_cast<milliseconds>(left);
+    } else if (known) {
+      overdue += request.media.size();
     }
     queue.push_back(std::move(request));
   }
@@ -47,7 +51,8 @@ std::vector<QueuedRequest> Library::Queue() const {
     return request->priority == LeasePriority::kForeground ||
            request->arrival + kAgeing <= now;
   });
-  const size_t online = std::max<size_t>(1, impl.OnlineLocked());
+  const size_t drives = impl.OnlineLocked();
+  const size_t online = drives - std::min(drives, overdue);
   for (size_t i = 0; i < order.size(); ++i) {
     QueuedRequest request;
     request.id = order[i]->id;
@@ -58,7 +63,7 @@ std::vector<QueuedRequest> Library::Queue() const {
     }
     request.position = i + 1;
     request.waited = duration_cast<milliseconds>(now - order[i]->arrival);
-    if (known) {
+    if (known && online > 0) {
       const auto rounds = static_cast<int64_t>((i + online) / online);
       request.estimate = duration_cast<milliseconds>(
           rounds * (impl.load_time + impl.turn_time));
