@@ -12,6 +12,7 @@
 
 namespace vellum {
 
+class ChangerControls;
 class ManualState;
 class VirtualControls;
 
@@ -20,6 +21,8 @@ struct LibraryDevices {
   std::vector<std::unique_ptr<Drive>> drives;
   // What the operator of a manual library is asked for; else null.
   std::shared_ptr<ManualState> manual;
+  // What `changer` can be told beside moves; null: nothing.
+  std::shared_ptr<ChangerControls> changer_controls;
   // The door and the faults of a virtual library; else null.
   std::shared_ptr<VirtualControls> virtual_controls;
 };

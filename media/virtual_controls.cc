@@ -43,6 +43,11 @@ Result<ElementAddress> EmptyDoor(const VirtualPlaces& places,
                                    : "no import/export element is empty"};
 }
 
+Status CheckDoor(const VirtualState& state) {
+  if (!state.door_locked()) return Status::Ok();
+  return Status(Errc::kBusy, "the door is locked (`vellum door unlock`)");
+}
+
 }  // namespace
 
 Result<std::vector<VolumeTag>> VirtualControls::Outside() const {
@@ -66,6 +71,7 @@ Result<std::vector<VolumeTag>> VirtualControls::Outside() const {
 
 Result<ElementAddress> VirtualControls::PutIn(
     const VolumeTag& tag, std::optional<ElementAddress> element) {
+  RETURN_IF_ERROR(CheckDoor(*state_));
   ASSIGN_OR_RETURN(const std::vector<VolumeTag> outside, Outside());
   ElementAddress chosen;
   RETURN_IF_ERROR(state_->Edit([&](VirtualPlaces* places) -> Status {
@@ -90,6 +96,7 @@ Result<ElementAddress> VirtualControls::PutIn(
 
 Result<std::pair<VolumeTag, ElementAddress>> VirtualControls::PutNew(
     const NewVirtualMedium& medium) {
+  RETURN_IF_ERROR(CheckDoor(*state_));
   std::pair<VolumeTag, ElementAddress> made;
   bool image = false;
   const Status put = state_->Edit([&](VirtualPlaces* places) -> Status {
@@ -110,6 +117,7 @@ Result<std::pair<VolumeTag, ElementAddress>> VirtualControls::PutNew(
 }
 
 Result<VolumeTag> VirtualControls::TakeOut(ElementAddress element) {
+  RETURN_IF_ERROR(CheckDoor(*state_));
   VolumeTag tag;
   RETURN_IF_ERROR(state_->Edit([&](VirtualPlaces* places) -> Status {
     if (!state_->map().import_export.Contains(element)) {

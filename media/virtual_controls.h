@@ -31,7 +31,8 @@ class VirtualControls {
   Result<std::vector<VolumeTag>> Outside() const;
   // Lays a medium from outside into an import/export element; the first empty
   // one when none is named. kNotFound no such medium outside; kNoSpace;
-  // kExists; kInvalidArgument no import/export element.
+  // kExists; kInvalidArgument no import/export element; kBusy the door is
+  // locked, as of all three.
   Result<ElementAddress> PutIn(const VolumeTag& tag,
                                std::optional<ElementAddress> element);
   // The same with a medium that is made for it.

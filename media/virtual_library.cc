@@ -8,6 +8,7 @@
 #include <cerrno>
 #include <memory>
 
+#include "media/changer_controls.h"
 #include "media/device_clock.h"
 #include "media/device_faults.h"
 #include "media/file_util.h"
@@ -88,13 +89,23 @@ Result<LibraryDevices> OpenVirtualLibrary(const LibraryConfig& config) {
         tag_of, controls->faults()));
   }
   const TimingOptions& timing = state->geometry().timing;
-  if (!timing.enabled()) return devices;
-  const auto clock = std::make_shared<ScaledClock>(timing.scale);
-  devices.changer = std::make_unique<TimedChanger>(std::move(devices.changer),
-                                                   timing.model, clock);
-  for (std::unique_ptr<Drive>& drive : devices.drives) {
-    drive = std::make_unique<TimedDrive>(std::move(drive), timing.model, clock);
+  if (timing.enabled()) {
+    const auto clock = std::make_shared<ScaledClock>(timing.scale);
+    devices.changer = std::make_unique<TimedChanger>(std::move(devices.changer),
+                                                     timing.model, clock);
+    for (std::unique_ptr<Drive>& drive : devices.drives) {
+      drive =
+          std::make_unique<TimedDrive>(std::move(drive), timing.model, clock);
+    }
   }
+  devices.changer_controls = std::make_shared<ChangerControls>(
+      [state](const std::optional<ElementRange>&) { return state->Reload(); },
+      [state](bool lock) {
+        state->LockDoor(lock);
+        return Status::Ok();
+      });
+  devices.changer = std::make_unique<ControlledChanger>(
+      std::move(devices.changer), devices.changer_controls);
   return devices;
 }
 

@@ -11,6 +11,7 @@
 // a medium has a second image, TAG.B.img.
 #pragma once
 
+#include <atomic>
 #include <functional>
 #include <map>
 #include <memory>
@@ -83,6 +84,10 @@ class VirtualState {
   // answer, and nothing has changed then.
   Status Edit(const std::function<Status(VirtualPlaces*)>& change);
 
+  // Whether the import/export elements are locked; forgotten when this ends.
+  void LockDoor(bool lock) { door_locked_ = lock; }
+  bool door_locked() const { return door_locked_; }
+
   // Prevents the removal of the medium in `drive` and answers what it is.
   // kNoMedium, kBusy when in use already or just being moved.
   Result<VirtualPlace> BeginUse(ElementAddress drive);
@@ -107,6 +112,7 @@ class VirtualState {
   // The two elements of the move under way.
   std::set<ElementAddress> moving_ GUARDED_BY(mu_);
   bool editing_ GUARDED_BY(mu_) = false;
+  std::atomic<bool> door_locked_{false};
   CondVar idle_;  // neither a move nor an edit is under way
 };
 

@@ -26,8 +26,10 @@ inline constexpr BlockOpcodes kBlockOpcodes[] = {
 };
 inline constexpr size_t kLongCommands = 1;
 
-inline constexpr uint8_t kFromMedium = 0x18;  // DPO and FUA
-inline constexpr uint8_t kCompare = 0x02;     // BYTCHK of WRITE AND VERIFY
+inline constexpr uint8_t kWriteSame10 = 0x41;
+inline constexpr uint8_t kWriteSame16 = 0x93;
+
+inline constexpr uint8_t kCompare = 0x02;  // BYTCHK of WRITE AND VERIFY
 
 inline std::vector<uint8_t> BlockCdb(uint8_t opcode, size_t length,
                                      uint8_t flags, uint64_t block,

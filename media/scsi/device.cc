@@ -208,6 +208,7 @@ Result<Inquiry> Device::Inquire() {
   const auto valid = std::span<const uint8_t>(data).first(
       std::min({data.size(), got, size_t{data[4]} + 5}));
   inquiry.removable = (data[1] & 0x80) != 0;
+  inquiry.version = data[2];
   inquiry.vendor = TextField(valid, 8, 8);
   inquiry.product = TextField(valid, 16, 16);
   inquiry.revision = TextField(valid, 32, 4);

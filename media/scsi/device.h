@@ -48,7 +48,8 @@ struct Inquiry {
   uint8_t device_type =
       0x1F;  // PDT: 0 disk, 5 MMC, 7 optical memory, 8 changer
   bool removable = false;
-  std::string vendor;  // without padding
+  uint8_t version = 0;  // 5: SPC-3, 6: SPC-4; 0: none is claimed
+  std::string vendor;   // without padding
   std::string product;
   std::string revision;
   std::string serial;  // empty: the device has no page 80h

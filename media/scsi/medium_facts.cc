@@ -146,15 +146,18 @@ Result<std::vector<uint8_t>> AskDisc(Device& device) {
              {0x51, 0, 0, 0, 0, 0, 0, 0, 34, 0}, 34);
 }
 
+Result<std::vector<uint8_t>> AskTrack(Device& device) {
+  return Ask(device, "READ TRACK INFORMATION",
+             {0x52, 1, 0, 0, 0, 1, 0, 0, 36, 0}, 36);
+}
+
 // Blank write-once discs say what can be written, the others that they are
 // full.
 Status ReadDisc(Device& device, MediumFacts* facts, uint64_t* blocks) {
   ASSIGN_OR_RETURN(const std::vector<uint8_t> disc, AskDisc(device));
   facts->write_protected = true;
   if (disc.size() < 3 || (disc[2] & 0x03) != 0) return Status::Ok();
-  ASSIGN_OR_RETURN(const std::vector<uint8_t> track,
-                   Ask(device, "READ TRACK INFORMATION",
-                       {0x52, 1, 0, 0, 0, 1, 0, 0, 36, 0}, 36));
+  ASSIGN_OR_RETURN(const std::vector<uint8_t> track, AskTrack(device));
   const uint64_t next = GetBig(track, 12, 4);
   const uint64_t free = GetBig(track, 16, 4);
   // A disc whose first free sector is not sector 0 is none of ours.
@@ -188,6 +191,13 @@ Status ReadOptical(Device& device, MediumFacts* facts, uint64_t* blocks) {
 }
 
 }  // namespace
+
+Result<std::optional<uint64_t>> ReadNextWritable(Device& device) {
+  ASSIGN_OR_RETURN(const std::vector<uint8_t> track, AskTrack(device));
+  const bool valid = (GetBig(track, 7, 1) & 0x01) != 0;  // NWA_V
+  if (!valid) return std::optional<uint64_t>();
+  return std::optional<uint64_t>(GetBig(track, 12, 4));
+}
 
 Result<bool> ReadDiscComplete(Device& device) {
   ASSIGN_OR_RETURN(const std::vector<uint8_t> disc, AskDisc(device));

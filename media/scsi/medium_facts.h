@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
 
 #include "media/error.h"
@@ -33,6 +34,10 @@ struct MediumFacts {
 // capacity (a medium that was not formatted); kDeviceError and the like as
 // Device::Run says.
 Result<MediumFacts> ReadMediumFacts(Device& device, const Inquiry& inquiry);
+
+// Of the track of a disc that is not closed: the first block on which nothing
+// is recorded, as the drive says; nothing where it does not.
+Result<std::optional<uint64_t>> ReadNextWritable(Device& device);
 
 // Whether nothing more can be written on the disc: READ DISC INFORMATION.
 Result<bool> ReadDiscComplete(Device& device);

@@ -2,6 +2,7 @@
 #include "media/scsi/scsi_changer.h"
 
 #include <fmt/format.h>
+#include <spdlog/spdlog.h>
 
 #include <algorithm>
 #include <utility>
@@ -84,6 +85,29 @@ Result<std::unique_ptr<ScsiChanger>> ScsiChanger::Open(
   return changer;
 }
 
+ScsiChanger::~ScsiChanger() {
+  if (!locked_) return;
+  const Status allowed = device_.PreventRemoval(false);
+  if (!allowed.ok()) {
+    spdlog::warn("the door stays locked: {}", allowed.ToString());
+  }
+}
+
+Status ScsiChanger::LockDoor(bool lock) {
+  RETURN_IF_ERROR(device_.PreventRemoval(lock).WithContext(
+      lock ? "lock the door" : "unlock the door"));
+  locked_ = lock;
+  return Status::Ok();
+}
+
+void ScsiChanger::LockAgain() {
+  if (!locked_) return;
+  const Status locked = device_.PreventRemoval(true);
+  if (!locked.ok()) {
+    spdlog::warn("the door is not locked any more: {}", locked.ToString());
+  }
+}
+
 Status ScsiChanger::WaitReady() {
   Status ready = device_.WaitReady(options_.ready_bound);
   // With its door open, or a magazine out, a changer still tells its elements;
@@ -131,6 +155,7 @@ Status ScsiChanger::Reopen() {
   RETURN_IF_ERROR(device_.Reopen());
   ASSIGN_OR_RETURN(const Inquiry inquiry, device_.Inquire());
   if (inquiry.device_type == kChangerType && inquiry.serial == serial_) {
+    LockAgain();
     return Status::Ok();
   }
   return Status(Errc::kOffline,
@@ -144,6 +169,7 @@ bool ScsiChanger::TakeChanged() {
   const bool medium = device_.TakeMediumChanged();
   const bool reset = device_.TakeReset();
   const bool conditions = device_.TakeConditionsChanged();
+  if (reset) LockAgain();
   return medium || reset || conditions;
 }
 
@@ -298,7 +324,7 @@ Status ScsiChanger::Move(ElementAddress from, ElementAddress to, bool turned) {
                  static_cast<uint8_t>(turned ? 1 : 0),
                  0};
   command.timeout = options_.move_timeout;
-  return RunMove(what, command, *before);
+  return RunMoveOut(what, command, *before, source);
 }
 
 Status ScsiChanger::ExchangeMedium(ElementAddress from, ElementAddress to,
@@ -328,13 +354,47 @@ Status ScsiChanger::ExchangeMedium(ElementAddress from, ElementAddress to,
                  0,
                  0};
   command.timeout = options_.move_timeout;
-  return RunMove(
+  return RunMoveOut(
       fmt::format("exchange {} {}", MediumAt(before->front()), route), command,
-      *before);
+      *before, (*before)[1]);
+}
+
+Status ScsiChanger::RunMoveOut(const std::string& what, const Command& command,
+                               const std::vector<ElementStatus>& before,
+                               const ElementStatus& out_of) {
+  bool kept = false;
+  const ElementAddress drive = out_of.address;
+  if (ejector_ == nullptr || !out_of.full ||
+      !map_->data_transfer.Contains(drive)) {
+    return RunMove(what, command, before, &kept);
+  }
+  Result<bool> ejected = ejector_->BeforeMove(drive);
+  if (!ejected.ok()) {
+    return ejected.status().WithContext(
+        fmt::format("{}: {}: drive {} keeps its medium", device_.Name(), what,
+                    drive.value));
+  }
+  const bool before_move = *ejected;
+  Status moved = RunMove(what, command, before, &kept);
+  if (kept && !before_move) {
+    ejected = ejector_->AfterRefusal(drive);
+    if (!ejected.ok()) {
+      return Status(moved.code(),
+                    fmt::format("{}; and drive {} does not eject it: {}",
+                                moved.error().message, drive.value,
+                                ejected.error().message));
+    }
+    if (!*ejected) return moved;
+    moved = RunMove(what, command, before, &kept);
+    if (moved.ok()) ejector_->NoteHelped(drive);
+  }
+  if (!moved.ok() && *ejected) ejector_->TakeBack(drive);
+  return moved;
 }
 
 Status ScsiChanger::RunMove(const std::string& what, const Command& command,
-                            const std::vector<ElementStatus>& before) {
+                            const std::vector<ElementStatus>& before,
+                            bool* kept) {
   std::vector<ElementAddress> addresses;
   for (const ElementStatus& status : before) {
     addresses.push_back(status.address);
@@ -343,6 +403,7 @@ Status ScsiChanger::RunMove(const std::string& what, const Command& command,
     Sense sense;
     const Status status =
         device_.Run(what, command, Repeat::kOnlyUnchanged, &sense).status();
+    *kept = KeptInDrive(sense);
     if (status.ok()) return status;
     const auto now = ReadElements(addresses);
     if (!now.ok()) {

@@ -6,10 +6,12 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "media/changer.h"
 #include "media/scsi/device.h"
+#include "media/scsi/ejector.h"
 #include "media/scsi/element_reader.h"
 #include "media/scsi/element_status.h"
 #include "media/scsi/mode_page.h"
@@ -55,6 +57,13 @@ class ScsiChanger : public Changer {
   static Result<std::unique_ptr<ScsiChanger>> Open(
       std::unique_ptr<Transport> transport,
       const ScsiChangerOptions& options = {});
+  // Lets an operator in, if LockDoor kept him out.
+  ~ScsiChanger() override;
+
+  // From now on the drives eject as it says before media are taken from them.
+  void EjectBy(std::shared_ptr<Ejector> ejector) {
+    ejector_ = std::move(ejector);
+  }
 
   Result<ChangerIdentity> Identify() override;
   // Of mode page 1Dh; of a changer without it, of the elements it reports.
@@ -75,11 +84,10 @@ class ScsiChanger : public Changer {
   Result<bool> ElementsChanged() override;
   // A part only: WITH RANGE (37h, E7h), else everything.
   Status InitializeElements(const ElementRange& range);
-  // Locks the door and the import/export elements, or lets an operator in.
-  // Lasts until a reset of the changer. kNotSupported where it cannot.
-  Status PreventRemoval(bool prevent) {
-    return device_.PreventRemoval(prevent);
-  }
+  // Locks the door and the import/export elements, or lets an operator in:
+  // PREVENT ALLOW MEDIUM REMOVAL; again after a reset of the changer, which
+  // forgets it. Until this ends. kNotSupported where it cannot.
+  Status LockDoor(bool lock);
 
   Result<ChangerCapabilities> Capabilities();
   Result<std::vector<DriveElement>> DriveElements();
@@ -100,8 +108,10 @@ class ScsiChanger : public Changer {
         reader_(&device_, options.status_timeout) {}
 
   Status WaitReady();
-  // Whether such a unit attention has come; forgets it.
+  // Whether such a unit attention has come; forgets it. After a reset it locks
+  // the door again.
   bool TakeChanged();
+  void LockAgain();
   // After the device was gone. kOffline: it is, or another changer answers.
   Status Reopen();
   // kNotFound with `context` when one of them is none.
@@ -111,11 +121,17 @@ class ScsiChanger : public Changer {
   Result<std::vector<ElementStatus>> ReadElements(
       const std::vector<ElementAddress>& addresses);
   Status Move(ElementAddress from, ElementAddress to, bool turned);
+  // RunMove; where `out_of`, one of `before`, is a drive that holds a medium,
+  // the Ejector has its say.
+  Status RunMoveOut(const std::string& what, const Command& command,
+                    const std::vector<ElementStatus>& before,
+                    const ElementStatus& out_of);
   // Sends `command`; after a unit attention that says that media may have been
   // changed once more, if these elements are as they were. After an error the
   // message says what they hold.
+  // `kept`: whether it was refused because a drive keeps its medium.
   Status RunMove(const std::string& what, const Command& command,
-                 const std::vector<ElementStatus>& before);
+                 const std::vector<ElementStatus>& before, bool* kept);
   Status RunInitialize(const std::string& what, std::vector<uint8_t> cdb);
 
   const ScsiChangerOptions options_;
@@ -124,6 +140,8 @@ class ScsiChanger : public Changer {
   std::optional<ElementMap> map_;  // of the last Elements()
   std::string serial_;             // as the device said when it was opened
   bool changed_ = false;           // since the last ReadElementStatus
+  bool locked_ = false;            // LockDoor
+  std::shared_ptr<Ejector> ejector_;
 };
 
 }  // namespace vellum::scsi

@@ -11,6 +11,8 @@ namespace {
 
 constexpr ConfigBounds kElement{0, 65535};
 constexpr ConfigBounds kSides{1, 2};
+constexpr EjectRule kEjectRules[] = {EjectRule::kAuto, EjectRule::kAlways,
+                                     EjectRule::kNever};
 
 bool IsPrintable(const std::string& text) {
   return std::all_of(text.begin(), text.end(),
@@ -53,7 +55,31 @@ std::string Quoted(const std::string& text) {
   return quoted + "\"";
 }
 
+Status ReadEjectRule(ConfigTable* changer, EjectRule* rule) {
+  std::string name = EjectRuleName(*rule);
+  RETURN_IF_ERROR(changer->String("eject", &name));
+  for (const EjectRule each : kEjectRules) {
+    if (name != EjectRuleName(each)) continue;
+    *rule = each;
+    return Status::Ok();
+  }
+  return changer->At(
+      "eject", fmt::format("\"{}\" is none of auto, always, never", name));
+}
+
 }  // namespace
+
+const char* EjectRuleName(EjectRule rule) {
+  switch (rule) {
+    case EjectRule::kAuto:
+      return "auto";
+    case EjectRule::kAlways:
+      return "always";
+    case EjectRule::kNever:
+      break;
+  }
+  return "never";
+}
 
 Status CheckScsiOptions(const ScsiLibraryOptions& options) {
   const std::string problem = DeviceProblem(options.changer);
@@ -80,6 +106,7 @@ Status ReadScsiConfig(ConfigTable* root, ScsiLibraryOptions* options) {
   RETURN_IF_ERROR(changer.String("serial", &options->serial));
   RETURN_IF_ERROR(changer.Integer("sides", kSides, &options->sides));
   RETURN_IF_ERROR(changer.Boolean("verify_writes", &options->verify_writes));
+  RETURN_IF_ERROR(ReadEjectRule(&changer, &options->eject));
   RETURN_IF_ERROR(changer.RejectUnknown());
   const std::string problem = DeviceProblem(options->changer);
   if (!problem.empty()) return changer.At("device", problem);
@@ -129,6 +156,10 @@ sides = {}
 # true: the drives check each block after they wrote it (WRITE AND VERIFY, or
 # what else they can). Copies are read back and compared in any case.
 verify_writes = {}
+# Whether a drive is told to eject its medium before the robot takes it:
+# "always"; "never"; "auto", once the changer has refused to take one that was
+# not ejected. Say "always" where the robot jams instead of refusing.
+eject = "{}"
 
 # The device of each drive is found by itself where the changer tells the
 # serial numbers of its drives. Where it does not, name them, one [[drive]] each:
@@ -137,7 +168,7 @@ verify_writes = {}
 #   device = "/dev/sg4"
 )",
       Quoted(options.changer), Quoted(options.serial), options.sides,
-      options.verify_writes);
+      options.verify_writes, EjectRuleName(options.eject));
   for (const ScsiDriveOption& drive : options.drives) {
     text += fmt::format("\n[[drive]]\nelement = {}\ndevice = {}\n",
                         drive.element.value, Quoted(drive.device));

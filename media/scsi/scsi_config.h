@@ -19,6 +19,15 @@ struct ScsiDriveOption {
   bool operator==(const ScsiDriveOption&) const = default;
 };
 
+// Whether a drive is told to eject its medium before the robot takes it.
+enum class EjectRule : uint8_t {
+  kAuto,  // once the changer has refused a move because it was not, and it
+          // helped
+  kAlways,
+  kNever,
+};
+const char* EjectRuleName(EjectRule rule);  // "auto", "always", "never"
+
 // `vellum init --changer`.
 struct ScsiLibraryOptions {
   std::string changer;  // "/dev/sg3", or a link to it that keeps its name
@@ -28,6 +37,7 @@ struct ScsiLibraryOptions {
   // Of every medium but cleaning ones, 1 or 2: no changer tells.
   uint8_t sides = 1;
   bool verify_writes = false;  // ScsiMedium
+  EjectRule eject = EjectRule::kAuto;
   bool operator==(const ScsiLibraryOptions&) const = default;
 };
 

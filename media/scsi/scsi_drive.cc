@@ -109,8 +109,11 @@ Result<std::unique_ptr<Medium>> ScsiDrive::Open() {
     return Error{facts.error().code, name + ": " + why};
   }
   facts_ = *facts;
+  if (abilities_ == nullptr) {
+    abilities_ = std::make_shared<DriveAbilities>(inquiry_->device_type);
+  }
   return std::unique_ptr<Medium>(std::make_unique<ScsiMedium>(
-      device_, *facts, name, options_.verify_writes));
+      device_, abilities_, *facts, name, options_.verify_writes));
 }
 
 Status ScsiDrive::AllowRemoval() {

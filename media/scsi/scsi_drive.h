@@ -11,6 +11,7 @@
 
 #include "media/drive.h"
 #include "media/scsi/device.h"
+#include "media/scsi/drive_abilities.h"
 #include "media/scsi/medium_facts.h"
 #include "media/types.h"
 
@@ -54,6 +55,7 @@ class ScsiDrive : public Drive {
   const ScsiDriveOptions options_;
   std::optional<Inquiry> inquiry_;
   std::optional<MediumFacts> facts_;
+  std::shared_ptr<DriveAbilities> abilities_;  // once a medium was open
   bool open_ = false;
 };
 

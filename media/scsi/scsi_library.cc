@@ -7,8 +7,10 @@
 #include <algorithm>
 #include <charconv>
 #include <filesystem>
+#include <map>
 #include <system_error>
 
+#include "media/changer_controls.h"
 #include "media/library_directory.h"
 #include "media/scsi/scsi_drive.h"
 #include "media/scsi/sg_transport.h"
@@ -169,6 +171,10 @@ Result<ScsiParts> FindScsiParts(const ScsiLibraryOptions& options,
   for (scsi::DriveMatch& match : parts.matches) {
     if (match.problem.empty()) OpenMatch(system, &match, &parts.drives);
   }
+  parts.ejector = std::make_shared<scsi::Ejector>(
+      options.eject, std::map<ElementAddress, std::shared_ptr<scsi::Device>>(
+                         parts.drives.begin(), parts.drives.end()));
+  parts.changer->EjectBy(parts.ejector);
   return parts;
 }
 
@@ -183,6 +189,11 @@ Result<LibraryDevices> OpenScsiLibrary(const LibraryConfig& config,
                  fmt::format("{}: policy.{}",
                              LibraryConfigPath(config.directory), problem)};
   }
+  // A daemon that died may have left its door locked.
+  const Status unlocked = parts.changer->LockDoor(false);
+  if (!unlocked.ok() && !unlocked.Is(Errc::kNotSupported)) {
+    spdlog::warn("{}", unlocked.ToString());
+  }
   std::string missing;
   for (const scsi::DriveMatch& match : parts.matches) {
     if (match.problem.empty()) continue;
@@ -195,8 +206,20 @@ Result<LibraryDevices> OpenScsiLibrary(const LibraryConfig& config,
         fmt::format("the changer {} has no usable drive: {}", options.changer,
                     missing.empty() ? "it has no drive elements" : missing)};
   }
-  return JoinScsiDevices(std::move(parts.changer), std::move(parts.drives),
-                         options.verify_writes);
+  // Called by the changer itself, so for no longer than it is there.
+  scsi::ScsiChanger* const robot = parts.changer.get();
+  const auto controls = std::make_shared<ChangerControls>(
+      [robot](const std::optional<ElementRange>& range) {
+        return range ? robot->InitializeElements(*range)
+                     : robot->InitializeElementStatus();
+      },
+      [robot](bool lock) { return robot->LockDoor(lock); });
+  LibraryDevices devices = JoinScsiDevices(
+      std::move(parts.changer), std::move(parts.drives), options.verify_writes);
+  devices.changer =
+      std::make_unique<ControlledChanger>(std::move(devices.changer), controls);
+  devices.changer_controls = controls;
+  return devices;
 }
 
 }  // namespace vellum

@@ -48,6 +48,8 @@ struct ScsiParts {
   ScsiDriveDevices drives;
   // Every data transfer element; those with a problem have no drive.
   std::vector<scsi::DriveMatch> matches;
+  // The changer's.
+  std::shared_ptr<scsi::Ejector> ejector;
 };
 // Opens the changer and looks for the device of each of its drives. Errors name
 // the changer: it cannot be opened, is none (kInvalidArgument), has another

@@ -32,9 +32,12 @@ constexpr uint8_t kFinalizeDisc = 6;
 
 }  // namespace
 
-ScsiMedium::ScsiMedium(std::shared_ptr<Device> device, const MediumFacts& facts,
-                       std::string name, bool verify_writes)
+ScsiMedium::ScsiMedium(std::shared_ptr<Device> device,
+                       std::shared_ptr<DriveAbilities> abilities,
+                       const MediumFacts& facts, std::string name,
+                       bool verify_writes)
     : device_(std::move(device)),
+      abilities_(std::move(abilities)),
       facts_(facts),
       blocks_per_sector_(std::max<uint32_t>(1, kSectorSize / facts.block_size)),
       sectors_per_block_(std::max<uint32_t>(1, facts.block_size / kSectorSize)),
@@ -160,7 +163,7 @@ SectorRange ScsiMedium::WholeBlocks(SectorRange range) const {
 }
 
 Status ScsiMedium::Transfer(Direction direction, SectorRange range,
-                            bool from_medium, ByteSpan in, ConstByteSpan out,
+                            ReadBack form, ByteSpan in, ConstByteSpan out,
                             Sense* sense) {
   const bool read = direction == Direction::kRead;
   std::atomic<size_t>& length = read ? read_length_ : write_length_;
@@ -170,7 +173,7 @@ Status ScsiMedium::Transfer(Direction direction, SectorRange range,
     const BlockOpcodes& codes = kBlockOpcodes[used];
     Command command;
     command.cdb = BlockCdb(read ? codes.read : codes.write, codes.length,
-                           from_medium ? kFromMedium : 0, block, blocks);
+                           static_cast<uint8_t>(form), block, blocks);
     command.in = in;
     command.out = out;
     command.timeout = kTransferTimeout;
@@ -195,6 +198,21 @@ Status ScsiMedium::Transfer(Direction direction, SectorRange range,
   }
 }
 
+Result<bool> ScsiMedium::TransferUncached(SectorRange range, ByteSpan out,
+                                          Sense* sense) {
+  for (ReadBack form = abilities_->read_back; form != ReadBack::kPlain;
+       form = Weaker(form)) {
+    const Status status =
+        Transfer(Direction::kRead, range, form, out, {}, sense);
+    if (status.ok()) {
+      abilities_->ReadsBackBy(form);
+      return true;
+    }
+    if (!IsUnknownField(*sense)) return status.error();
+  }
+  return false;
+}
+
 Status ScsiMedium::VerifyOnMedium(SectorRange range) {
   const BlockOpcodes& codes = kBlockOpcodes[read_length_];
   const SectorRange blocks = BlocksOf(range);
@@ -207,7 +225,7 @@ Status ScsiMedium::VerifyOnMedium(SectorRange range) {
       device_->Run("VERIFY", command, Repeat::kOnlyUnchanged, &sense);
   if (done.ok()) return Status::Ok();
   if (IsUnknownCommand(sense) || IsUnknownField(sense)) {
-    takes_verify_ = false;
+    abilities_->takes_verify = false;
     return Status::Ok();
   }
   return ReadFailed("verify", range, done.error(), sense);
@@ -216,9 +234,13 @@ Status ScsiMedium::VerifyOnMedium(SectorRange range) {
 Status ScsiMedium::ReadFailed(const char* operation, SectorRange range,
                               const Error& error, const Sense& sense) {
   const bool is_open = facts_.blank && !finalized_;
-  if (!is_open || !sense.Is(kIllegalRequest, 0x21, 0x00)) {
-    return Failed(operation, range, error, sense);
+  bool reads_none = is_open && ReadsNoOpenDisc(sense);
+  if (is_open && sense.valid && sense.key == kMediumError &&
+      sense.asc == 0x11) {
+    const auto next = ReadNextWritable(*device_);
+    reads_none = next.ok() && *next && **next <= BlocksOf(range).first;
   }
+  if (!reads_none) return Failed(operation, range, error, sense);
   return Status(Errc::kNotSupported,
                 fmt::format("{}: the drive reads no disc before it is closed "
                             "({})",
@@ -237,17 +259,15 @@ Status ScsiMedium::ReadPiece(uint64_t lba, ByteSpan out) {
   RETURN_IF_ERROR(CheckUsable("read", /*changes=*/false));
   const bool uncached = TakeUncached(range);
   Sense sense;
-  if (uncached && takes_fua_) {
-    const Status status =
-        Transfer(Direction::kRead, range, true, out, {}, &sense);
-    if (status.ok()) return status;
-    if (!IsUnknownField(sense)) {
+  if (uncached) {
+    const Result<bool> done = TransferUncached(range, out, &sense);
+    if (!done.ok()) {
       MarkUncached(range);
-      return ReadFailed("read", range, status.error(), sense);
+      return ReadFailed("read", range, done.error(), sense);
     }
-    takes_fua_ = false;
+    if (*done) return Status::Ok();
   }
-  if (uncached && takes_verify_) {
+  if (uncached && abilities_->takes_verify) {
     const Status verified = VerifyOnMedium(range);
     if (!verified.ok()) {
       MarkUncached(range);
@@ -255,8 +275,11 @@ Status ScsiMedium::ReadPiece(uint64_t lba, ByteSpan out) {
     }
   }
   const Status status =
-      Transfer(Direction::kRead, range, false, out, {}, &sense);
-  if (status.ok()) return status;
+      Transfer(Direction::kRead, range, ReadBack::kPlain, out, {}, &sense);
+  if (status.ok()) {
+    if (uncached) abilities_->ReadsBackBy(ReadBack::kPlain);
+    return status;
+  }
   if (uncached) MarkUncached(range);
   return ReadFailed("read", range, status.error(), sense);
 }
@@ -395,8 +418,9 @@ void ScsiMedium::DropReadCache(uint64_t lba, uint64_t count) {
 }
 
 const char* ScsiMedium::ReadBackMethod() const {
-  if (takes_fua_) return "FUA";
-  return takes_verify_ ? "VERIFY" : "not";
+  const ReadBack form = abilities_->read_back;
+  if (form != ReadBack::kPlain) return ReadBackName(form);
+  return abilities_->takes_verify ? "VERIFY" : "not";
 }
 
 void ScsiMedium::MarkUncached(SectorRange range) {

@@ -6,10 +6,12 @@
 // allow, at most 1 MiB, and ends at a multiple of the medium's write unit. A
 // call that needs several keeps two in flight on devices that queue commands.
 //
-// Reading back: after DropReadCache the next read of a sector has FUA and DPO
-// set, so that it comes from the medium. Where a device refuses FUA, the range
-// is first given to VERIFY, which reads the medium; where it refuses that, too,
-// it is an ordinary read.
+// Reading back: after DropReadCache the next read of a sector has FUA set, so
+// that it comes from the medium, and DPO, but for discs (type 5), whose drives
+// have it reserved; a device that refuses both gets FUA alone. Where it refuses
+// that, too, the range is first given to VERIFY, which reads the medium; else
+// it is an ordinary read. What a drive takes is remembered from medium to
+// medium.
 //
 // Blocks of 4096 bytes: a write of one sector, or one that begins or ends
 // inside a block, reads that block first and writes all of it, while no other
@@ -23,7 +25,8 @@
 // Write-once discs: what was not yet written reads as zeros. Writes follow one
 // another from sector 0, Finalize closes the disc; after a failed write nothing
 // more can be written. Reads of a disc that is not closed are kNotSupported on
-// drives that refuse them (5/21/00).
+// drives that refuse them (ReadsNoOpenDisc), and so is a read error (3/11/xx)
+// where the drive itself says that nothing is recorded there yet.
 //
 // Another medium: once the device tells that its medium may have been changed,
 // or is away, every call fails with kNoMedium, for ever. After a reset of the
@@ -45,6 +48,7 @@
 #include "media/medium.h"
 #include "media/mutex.h"
 #include "media/scsi/device.h"
+#include "media/scsi/drive_abilities.h"
 #include "media/scsi/medium_facts.h"
 
 namespace vellum::scsi {
@@ -53,9 +57,12 @@ namespace vellum::scsi {
 // Medium; two threads may have a command each with the device.
 class ScsiMedium : public Medium {
  public:
-  // `name`: for messages. REQUIRES: no other medium is open on the device.
-  ScsiMedium(std::shared_ptr<Device> device, const MediumFacts& facts,
-             std::string name, bool verify_writes = false);
+  // `abilities`: of the drive. `name`: for messages. REQUIRES: no other medium
+  // is open on the device.
+  ScsiMedium(std::shared_ptr<Device> device,
+             std::shared_ptr<DriveAbilities> abilities,
+             const MediumFacts& facts, std::string name,
+             bool verify_writes = false);
 
   MediumInfo Info() const override;
   Status Read(uint64_t lba, ByteSpan out) override;
@@ -71,9 +78,11 @@ class ScsiMedium : public Medium {
   // that are complete.
   Status Finalize() override;
 
-  // How reads after DropReadCache avoid the cache, as far as was tried: "FUA",
-  // "VERIFY", "not".
+  // How reads after DropReadCache avoid the cache, as far as was tried: "DPO
+  // and FUA", "FUA", "VERIFY", "not".
   const char* ReadBackMethod() const;
+  // How Discard has the drive write zeros: "WRITE SAME(10), …". Asks the drive.
+  Result<std::string> ZeroMethod();
   // How writes are checked, as far as was tried; "none".
   const char* WriteCheckMethod() const;
 
@@ -97,8 +106,11 @@ class ScsiMedium : public Medium {
   // Splits the range and calls `piece` for each part; the first error.
   Status ForEachPiece(SectorRange range, const Piece& piece);
   Status ReadPiece(uint64_t lba, ByteSpan out);
-  Status Transfer(Direction direction, SectorRange range, bool from_medium,
+  Status Transfer(Direction direction, SectorRange range, ReadBack form,
                   ByteSpan in, ConstByteSpan out, Sense* sense);
+  // Reads past the cache. False: the device refuses that, nothing was read.
+  // An error is that of the command, with its sense.
+  Result<bool> TransferUncached(SectorRange range, ByteSpan out, Sense* sense);
   Status VerifyOnMedium(SectorRange range);
   // What a failed command means for this medium, and its message.
   Status Failed(const char* operation, SectorRange range, const Error& error,
@@ -119,6 +131,10 @@ class ScsiMedium : public Medium {
   // Up to where the drive has filled it with zeros: the begin where it cannot.
   // REQUIRES: whole blocks.
   Result<uint64_t> Fill(SectorRange range);
+  // Before the first WRITE SAME.
+  Status AskForWriteSame();
+  // One WRITE SAME. False: the device does not take any.
+  Result<bool> FillPart(SectorRange part);
   Status WriteZeros(uint64_t lba, uint64_t end);
   Status CloseDisc(uint8_t function);
   // Sectors that were written of a disc that was blank; of others all.
@@ -128,6 +144,7 @@ class ScsiMedium : public Medium {
   void MarkUncached(SectorRange range);
 
   const std::shared_ptr<Device> device_;
+  const std::shared_ptr<DriveAbilities> abilities_;
   const MediumFacts facts_;
   // One of them is 1.
   const uint32_t blocks_per_sector_;
@@ -142,9 +159,9 @@ class ScsiMedium : public Medium {
   std::atomic<bool> flush_failed_{false};
   std::atomic<bool> finalized_{false};
   std::atomic<bool> has_cache_{true};
-  std::atomic<bool> takes_fua_{true};
-  std::atomic<bool> takes_verify_{true};
-  std::atomic<bool> takes_write_same_{true};
+  std::atomic<bool> asked_write_same_{false};
+  std::atomic<bool> told_write_same_{false};
+  std::atomic<uint64_t> fill_sectors_{0};  // of one WRITE SAME, once asked
   // Index into the lengths of commands that are tried.
   std::atomic<size_t> read_length_{0};
   std::atomic<size_t> write_length_{0};

@@ -23,8 +23,6 @@ constexpr std::chrono::seconds kVerifiedTimeout{240};
 // end, wait for no more than that, and 512-byte blocks fit WRITE SAME(10).
 constexpr uint64_t kFillSectors = 8192;
 constexpr std::chrono::seconds kFillTimeout{240};
-constexpr uint8_t kWriteSame10 = 0x41;
-constexpr uint8_t kWriteSame16 = 0x93;
 
 }  // namespace
 
@@ -65,7 +63,7 @@ Status ScsiMedium::WriteParts(SectorRange range, SectorRange whole,
     const SectorRange block{sector, sectors_per_block_};
     Sense sense;
     const Status status =
-        Transfer(Direction::kRead, block, false,
+        Transfer(Direction::kRead, block, ReadBack::kPlain,
                  ByteSpan(blocks).subspan((sector - whole.first) * kSectorSize,
                                           block.count * kSectorSize),
                  {}, &sense);
@@ -88,7 +86,7 @@ Status ScsiMedium::WriteBlocks(SectorRange range, ConstByteSpan data) {
   if (verify_writes_) return WriteChecked(range, data);
   Sense sense;
   const Status status =
-      Transfer(Direction::kWrite, range, false, {}, data, &sense);
+      Transfer(Direction::kWrite, range, ReadBack::kPlain, {}, data, &sense);
   if (status.ok()) return status;
   return Failed("write", range, status.error(), sense);
 }
@@ -109,18 +107,21 @@ Status ScsiMedium::WriteChecked(SectorRange range, ConstByteSpan data) {
     write_check_ = bit_only ? WriteCheck::kWriteAndVerify : WriteCheck::kVerify;
   }
   Sense sense;
-  Status status = Transfer(Direction::kWrite, range, false, {}, data, &sense);
+  Status status =
+      Transfer(Direction::kWrite, range, ReadBack::kPlain, {}, data, &sense);
   if (!status.ok()) return Failed("write", range, status.error(), sense);
-  if (takes_verify_) {
+  if (abilities_->takes_verify) {
     RETURN_IF_ERROR(VerifyOnMedium(range));
-    if (takes_verify_) return status;
+    if (abilities_->takes_verify) return status;
   }
   write_check_ = WriteCheck::kReadBack;
   Bytes back(data.size());
-  status = Transfer(Direction::kRead, range, takes_fua_, back, {}, &sense);
-  if (!status.ok() && takes_fua_ && IsUnknownField(sense)) {
-    takes_fua_ = false;
-    status = Transfer(Direction::kRead, range, false, back, {}, &sense);
+  const Result<bool> done = TransferUncached(range, back, &sense);
+  status = done.status();
+  if (done.ok() && !*done) {
+    status =
+        Transfer(Direction::kRead, range, ReadBack::kPlain, back, {}, &sense);
+    if (status.ok()) abilities_->ReadsBackBy(ReadBack::kPlain);
   }
   if (!status.ok()) return Failed("read back", range, status.error(), sense);
   if (std::equal(back.begin(), back.end(), data.begin(), data.end())) {
@@ -173,14 +174,48 @@ Status ScsiMedium::Discard(uint64_t lba, uint64_t count) {
   return WriteZeros(lba, end);
 }
 
+Status ScsiMedium::AskForWriteSame() {
+  if (asked_write_same_) return Status::Ok();
+  ASSIGN_OR_RETURN(const WriteSameFacts told, AskWriteSame(*device_));
+  if (!told.takes_10) abilities_->takes_write_same_10 = false;
+  if (!told.takes_16) abilities_->takes_write_same_16 = false;
+  told_write_same_ = told.told;
+  uint64_t sectors = kFillSectors;
+  if (told.most_blocks != 0) {
+    const uint64_t most = std::min<uint64_t>(told.most_blocks, UINT32_MAX);
+    sectors = std::min(sectors, most * sectors_per_block_ / blocks_per_sector_);
+  }
+  fill_sectors_ = sectors;
+  asked_write_same_ = true;
+  return Status::Ok();
+}
+
 Result<uint64_t> ScsiMedium::Fill(SectorRange range) {
-  const Bytes zeros(kSectorSize * sectors_per_block_ / blocks_per_sector_);
+  RETURN_IF_ERROR(CheckUsable("discard", /*changes=*/true));
+  const Status asked = AskForWriteSame();
+  if (!asked.ok()) {
+    return Failed("discard", range, asked.error(), Sense()).error();
+  }
+  const uint64_t most = fill_sectors_;
   uint64_t at = range.first;
-  while (at < range.end() && takes_write_same_) {
+  while (at < range.end() && most > 0) {
     RETURN_IF_ERROR(CheckUsable("discard", /*changes=*/true));
-    const SectorRange part{at, std::min(range.end() - at, kFillSectors)};
-    const SectorRange blocks = BlocksOf(part);
-    const bool is_long = blocks.end() > UINT32_MAX || blocks.count > UINT16_MAX;
+    const SectorRange part{at, std::min(range.end() - at, most)};
+    ASSIGN_OR_RETURN(const bool filled, FillPart(part));
+    if (!filled) break;
+    at = part.end();
+  }
+  return at;
+}
+
+Result<bool> ScsiMedium::FillPart(SectorRange part) {
+  const Bytes zeros(kSectorSize * sectors_per_block_ / blocks_per_sector_);
+  const SectorRange blocks = BlocksOf(part);
+  const bool fits = blocks.end() <= UINT32_MAX && blocks.count <= UINT16_MAX;
+  for (const bool is_long : {false, true}) {
+    std::atomic<bool>& takes = is_long ? abilities_->takes_write_same_16
+                                       : abilities_->takes_write_same_10;
+    if (!takes || (!is_long && !fits)) continue;
     Command command;
     command.cdb = BlockCdb(is_long ? kWriteSame16 : kWriteSame10,
                            is_long ? 16 : 10, 0, blocks.first, blocks.count);
@@ -194,16 +229,29 @@ Result<uint64_t> ScsiMedium::Fill(SectorRange range) {
                             is_long ? 16 : 10, blocks.first, blocks.end() - 1),
                 command, Repeat::kOnlyUnchanged, &sense)
             .status();
-    if (!status.ok()) {
-      if (!IsUnknownCommand(sense) && !IsUnknownField(sense)) {
-        return Failed("discard", part, status.error(), sense).error();
-      }
-      takes_write_same_ = false;
-      break;
+    if (status.ok()) return true;
+    if (!IsUnknownCommand(sense) && !IsUnknownField(sense)) {
+      return Failed("discard", part, status.error(), sense).error();
     }
-    at = part.end();
+    takes = false;
   }
-  return at;
+  return false;
+}
+
+Result<std::string> ScsiMedium::ZeroMethod() {
+  RETURN_IF_ERROR(AskForWriteSame());
+  const bool takes_10 = abilities_->takes_write_same_10;
+  const bool takes_16 = abilities_->takes_write_same_16;
+  if ((!takes_10 && !takes_16) || fill_sectors_ == 0) {
+    return std::string("no WRITE SAME: zeros are sent over the bus");
+  }
+  return fmt::format(
+      "WRITE SAME({}){}, {} KiB with each",
+      takes_10 && takes_16 ? "10, 16"
+      : takes_10           ? "10"
+                           : "16",
+      told_write_same_ ? "" : " is tried, the drive does not tell",
+      fill_sectors_ * kSectorSize / 1024);
 }
 
 Status ScsiMedium::WriteZeros(uint64_t lba, uint64_t end) {

@@ -213,6 +213,20 @@ bool MeansReset(const Sense& sense) {
   return sense.valid && sense.key == kUnitAttention && sense.asc == 0x29;
 }
 
+bool KeptInDrive(const Sense& sense) {
+  if (!sense.valid || sense.key != kIllegalRequest) return false;
+  if (sense.asc == 0x53) return true;
+  return sense.asc == 0x3B && sense.ascq >= 0x80 && sense.ascq != 0x87;
+}
+
+bool ReadsNoOpenDisc(const Sense& sense) {
+  if (!sense.valid || sense.deferred) return false;
+  if (sense.asc == 0x30 || sense.key == kBlankCheck) return true;
+  return sense.Is(kIllegalRequest, 0x21, 0x00) ||
+         sense.Is(kIllegalRequest, 0x64, 0x00) ||
+         (sense.key == kNotReadyKey && sense.asc == 0x04);
+}
+
 bool MeansConditionsChanged(const Sense& sense) {
   return sense.valid && sense.key == kUnitAttention && sense.asc == 0x3F;
 }

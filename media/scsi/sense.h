@@ -53,6 +53,16 @@ bool BecomesReady(const Sense& sense);
 // or reset; what was in a write cache may be lost).
 bool MeansMediumChanged(const Sense& sense);
 bool MeansReset(const Sense& sense);
+// Whether a changer says with it that a drive has not given its medium free:
+// removal is prevented or the eject failed (5/53/xx), or vendors' codes for it
+// (5/3B/80 and on, as 5/3B/90 of Exabyte: "loaded inside the drive"), but not
+// that it is stuck there (5/3B/87). Nothing has moved.
+bool KeptInDrive(const Sense& sense);
+// What drives say to a READ of a disc that is not closed, because they read
+// none: it has no address yet (5/21/00), no track that can be read (5/64/00),
+// it is another kind of medium (x/30/xx), it is not ready (2/04/xx), or blank
+// (8/xx). MMC-6 leaves it to the drive.
+bool ReadsNoOpenDisc(const Sense& sense);
 // 3F/xx: the device was changed, or reports other units than before.
 bool MeansConditionsChanged(const Sense& sense);
 

@@ -42,7 +42,7 @@ TEST_F(LibraryConfigTest, AScsiLibraryNamesItsDevices) {
       Read(std::string(kScsi) +
            "lib_num = 4\n"
            "[changer]\ndevice = \"/dev/sg3\"\nserial = \"AB 1\"\n"
-           "sides = 2\nverify_writes = true\n"
+           "sides = 2\nverify_writes = true\neject = \"always\"\n"
            "[[drive]]\nelement = 256\ndevice = \"/dev/sg4\"\n"
            "[[drive]]\nelement = 257\ndevice = \"/dev/sg5\"\n"
            "[policy]\nspool_limit = 9\ncopy_start = 20\ncopy_end = 30\n"));
@@ -55,6 +55,8 @@ TEST_F(LibraryConfigTest, AScsiLibraryNamesItsDevices) {
   EXPECT_EQ(options.serial, "AB 1");
   EXPECT_EQ(options.sides, 2);
   EXPECT_TRUE(options.verify_writes);
+  EXPECT_EQ(options.eject, EjectRule::kAlways);
+  EXPECT_EQ(ScsiLibraryOptions().eject, EjectRule::kAuto);
   EXPECT_THAT(
       options.drives,
       testing::ElementsAre(ScsiDriveOption{ElementAddress{256}, "/dev/sg4"},
@@ -77,6 +79,9 @@ TEST_F(LibraryConfigTest, MistakesCarryFileAndLine) {
        "library.toml:3: changer.device: the path of a device is missing"},
       {kScsi + std::string("[changer]\n\ndevice = \"sg3\"\n"),
        "library.toml:5: changer.device: \"sg3\" is no absolute path"},
+      {kScsi + changer + "eject = \"perhaps\"\n",
+       "library.toml:5: changer.eject: \"perhaps\" is none of auto, always, "
+       "never"},
       {kScsi + changer + "slots = 3\n",
        "library.toml:5: unknown key changer.slots"},
       {kScsi + changer + "[geometry]\n",

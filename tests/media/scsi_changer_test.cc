@@ -612,12 +612,39 @@ TEST_F(ScsiChangerTest, InitializeWaitsUntilTheChangerHasLooked) {
   EXPECT_EQ(script().Count(0x00), before + 4);
 }
 
-TEST_F(ScsiChangerTest, PreventsAndAllowsRemoval) {
+TEST_F(ScsiChangerTest, LocksItsDoorUntilItEnds) {
+  constexpr uint8_t kPrevent = 0x1E;
+  const auto told = [&] {
+    std::vector<int> locks;
+    for (const SentCommand& sent : script().Log()) {
+      if (sent.cdb[0] == kPrevent) locks.push_back(sent.cdb[4]);
+    }
+    return locks;
+  };
   Open();
-  ASSERT_OK(changer_->PreventRemoval(true));
-  EXPECT_EQ(script().Log().back().cdb[4], 1);
-  script().Then(0x1E, Check(5, 0x20, 0x00));
-  EXPECT_THAT(changer_->PreventRemoval(false), HasErrc(Errc::kNotSupported));
+  EXPECT_THAT(told(), ElementsAre());
+  ASSERT_OK(changer_->LockDoor(true));
+  EXPECT_THAT(told(), ElementsAre(1));
+  // After a reset the changer has forgotten it.
+  script().Interrupt(Check(6, 0x29, 0x00));
+  ASSERT_OK(changer_->ReadElementStatus());
+  EXPECT_THAT(told(), ElementsAre(1, 1));
+  script().Then(kPrevent, Check(5, 0x20, 0x00));
+  EXPECT_THAT(changer_->LockDoor(false), HasErrc(Errc::kNotSupported));
+  changer_.reset();
+  EXPECT_THAT(told(), ElementsAre(1, 1, 0, 0));
+}
+
+TEST_F(ScsiChangerTest, ADoorThatIsNotLockedIsLeftAlone) {
+  Open();
+  ASSERT_OK(changer_->LockDoor(true));
+  ASSERT_OK(changer_->LockDoor(false));
+  script().Interrupt(Check(6, 0x29, 0x00));
+  ASSERT_OK(changer_->ReadElementStatus());
+  const size_t told = script().Count(0x1E);
+  changer_.reset();
+  EXPECT_EQ(script().Count(0x1E), told);
+  EXPECT_EQ(told, 2u);
 }
 
 TEST_F(ScsiChangerTest, TellsWhatItCanDo) {

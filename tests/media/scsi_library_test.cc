@@ -7,9 +7,12 @@
 
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "media/changer_controls.h"
+#include "media/library.h"
 #include "tests/support/fake_scsi_changer.h"
 #include "tests/support/scsi_disk.h"
 #include "tests/support/status_matchers.h"
@@ -167,6 +170,33 @@ TEST_F(ScsiLibraryTest, TheDriveKnowsTheTagOfWhatTheRobotPutIn) {
   disks_.at("/dev/drive1").Insert(std::make_shared<ScsiCartridge>(512, 8192));
   ASSERT_OK_AND_ASSIGN(auto medium, devices.drives[1]->Open());
   EXPECT_EQ(medium->Info().name, "V00001L1 in drive 257");
+}
+
+TEST_F(ScsiLibraryTest, TheChangerOfALibraryLooksAndLocksItsDoor) {
+  ASSERT_OK_AND_ASSIGN(LibraryDevices devices, OpenLibrary());
+  ASSERT_NE(devices.changer_controls, nullptr);
+  ASSERT_OK_AND_ASSIGN(
+      const auto library,
+      Library::Open(std::move(devices.changer), std::move(devices.drives)));
+  ChangerControls& controls = *devices.changer_controls;
+  const auto last = [this](uint8_t operation) {
+    std::vector<uint8_t> cdb;
+    for (const SentCommand& sent : fake_.script().Log()) {
+      if (sent.cdb[0] == operation) cdb = sent.cdb;
+    }
+    return cdb;
+  };
+  ASSERT_OK(controls.ScanElements(*library, ElementRange{{1025}, 2}));
+  EXPECT_THAT(last(0x37),
+              testing::ElementsAre(0x37, 1, 4, 1, 0, 0, 0, 2, 0, 0));
+  EXPECT_EQ(fake_.script().Count(0x07), 0u);
+  ASSERT_OK(controls.ScanElements(*library, std::nullopt));
+  EXPECT_EQ(fake_.script().Count(0x07), 1u);
+  // At the start it was allowed, whoever has prevented it before.
+  EXPECT_EQ(fake_.script().Count(0x1E), 1u);
+  EXPECT_EQ(last(0x1E)[4], 0);
+  ASSERT_OK(controls.LockDoor(*library, true));
+  EXPECT_EQ(last(0x1E)[4], 1);
 }
 
 TEST_F(ScsiLibraryTest, ADriveWithoutADeviceIsLeftOut) {

@@ -6,6 +6,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <array>
 #include <chrono>
 #include <memory>
 #include <string>
@@ -228,6 +229,51 @@ TEST_F(ScsiMediumTest, WithoutFuaAndVerifyItIsReadAsItIs) {
   EXPECT_EQ(disk_.Count(kVerify10), 1u);
 }
 
+TEST_F(ScsiMediumTest, DiscDrivesAreNotToldDpo) {
+  ScsiDiskOptions options;
+  options.device_type = 5;  // MMC reserves the bit
+  options.takes_dpo = false;
+  auto disc = NewCartridge(2048);
+  disc->profile = 0x43;
+  Load(options, disc);
+  medium_->DropReadCache(8, 4);
+  ReadBack(8, 4);
+  ASSERT_EQ(Sent(kRead10).size(), 1u);
+  EXPECT_EQ(Sent(kRead10).back().cdb[1], 0x08);
+}
+
+TEST_F(ScsiMediumTest, WhatADriveRefusesIsRememberedFromMediumToMedium) {
+  ScsiDiskOptions options;
+  options.takes_dpo = false;
+  Load(options);
+  medium_->DropReadCache(8, 8);
+  ReadBack(8, 4);
+  ASSERT_EQ(Sent(kRead10).size(), 2u);
+  EXPECT_EQ(Sent(kRead10)[0].cdb[1], 0x18);
+  EXPECT_EQ(Sent(kRead10)[1].cdb[1], 0x08);
+  medium_.reset();
+  ASSERT_OK(drive_->Close());
+  ASSERT_OK_AND_ASSIGN(medium_, drive_->Open());
+  medium_->DropReadCache(8, 4);
+  ReadBack(8, 4);
+  ASSERT_EQ(Sent(kRead10).size(), 3u);
+  EXPECT_EQ(Sent(kRead10)[2].cdb[1], 0x08);
+  EXPECT_STREQ(static_cast<const scsi::ScsiMedium&>(*medium_).ReadBackMethod(),
+               "FUA");
+}
+
+// What is wrong with one command is not what the drive cannot do.
+TEST_F(ScsiMediumTest, ARefusalThatNothingHelpsAgainstIsForgotten) {
+  Load();
+  Bytes data(kSectorSize);
+  medium_->DropReadCache(8, 1);
+  cartridge_->refused = {32};
+  EXPECT_THAT(medium_->Read(8, data), HasErrc(Errc::kDeviceError));
+  cartridge_->refused.clear();
+  ReadBack(8, 1);
+  EXPECT_EQ(Sent(kRead10).back().cdb[1], 0x18);
+}
+
 TEST_F(ScsiMediumTest, ErrorsNameTheSectorThatFailed) {
   Load();
   cartridge_->unreadable = {4 * 21 + 1};
@@ -272,6 +318,66 @@ TEST_F(ScsiMediumTest, DiscardSendsZerosWhereTheDriveWritesNone) {
   EXPECT_EQ(disk_.Count(kWriteSame10), 1u);  // it is not asked again
   EXPECT_EQ(ReadBack(0, 1), Filled(1, 7));
   EXPECT_EQ(ReadBack(1, 4095), Filled(4095, 0));
+}
+
+TEST_F(ScsiMediumTest, ADriveIsAskedWhetherItWritesZeros) {
+  ScsiDiskOptions options;
+  options.reports_operations = true;
+  options.unknown = {kWriteSame10, kWriteSame16};
+  Load(options);
+  ASSERT_OK(medium_->Write(0, Filled(4096, 7)));
+  ASSERT_OK(medium_->Discard(1, 4095));
+  EXPECT_EQ(disk_.Count(kWriteSame10) + disk_.Count(kWriteSame16), 0u);
+  EXPECT_EQ(ReadBack(1, 4095), Filled(4095, 0));
+  ASSERT_OK_AND_ASSIGN(std::string how,
+                       static_cast<scsi::ScsiMedium&>(*medium_).ZeroMethod());
+  EXPECT_THAT(how, testing::HasSubstr("no WRITE SAME"));
+
+  options.unknown = {kWriteSame10};
+  Load(options);
+  ASSERT_OK(medium_->Write(0, Filled(4096, 7)));
+  ASSERT_OK(medium_->Discard(0, 4096));
+  EXPECT_EQ(disk_.Count(kWriteSame10), 0u);
+  EXPECT_EQ(disk_.Count(kWriteSame16), 1u);
+  EXPECT_EQ(ReadBack(0, 4096), Filled(4096, 0));
+  ASSERT_OK_AND_ASSIGN(how,
+                       static_cast<scsi::ScsiMedium&>(*medium_).ZeroMethod());
+  EXPECT_EQ(how, "WRITE SAME(16), 16384 KiB with each");
+}
+
+TEST_F(ScsiMediumTest, NoMoreZerosAreAskedForThanTheDriveWritesAtOnce) {
+  for (const uint64_t most : {uint64_t{102}, uint64_t{3}, uint64_t{1} << 40}) {
+    SCOPED_TRACE(most);
+    ScsiDiskOptions options;
+    options.most_write_same = most;  // of 512 bytes
+    Load(options);
+    ASSERT_OK(medium_->Write(0, Filled(200, 7)));
+    ASSERT_OK(medium_->Discard(0, 100));
+    EXPECT_EQ(ReadBack(0, 100), Filled(100, 0));
+    EXPECT_EQ(ReadBack(100, 1), Filled(1, 7));
+    const auto sent = Sent(kWriteSame10);
+    // 25 sectors are 100 blocks; 3 blocks are no sector.
+    EXPECT_EQ(sent.size(), most == 102 ? 4u : most == 3 ? 0u : 1u);
+    for (const ScsiDiskCommand& command : sent) {
+      EXPECT_LE(scsi::GetBig(command.cdb, 7, 2), most);
+    }
+  }
+}
+
+// Some of them hang when they are asked what they know.
+TEST_F(ScsiMediumTest, AnOldDriveIsNotAsked) {
+  constexpr uint8_t kReportOperations = 0xA3;
+  ScsiDiskOptions options;
+  options.version = 4;  // SPC-2
+  Load(options);
+  ASSERT_OK(medium_->Discard(0, 4096));
+  EXPECT_EQ(disk_.Count(kReportOperations), 0u);
+  EXPECT_EQ(disk_.Count(kWriteSame10), 1u);
+  options.version = 5;
+  Load(options);
+  ASSERT_OK(medium_->Discard(0, 4096));
+  EXPECT_EQ(disk_.Count(kReportOperations), 2u);
+  EXPECT_EQ(disk_.Count(kWriteSame10), 1u) << "it does not know the question";
 }
 
 TEST_F(ScsiMediumTest, AFailedWriteOfZerosIsReported) {
@@ -387,6 +493,47 @@ TEST_F(ScsiMediumTest, AWriteOnceDiscIsWrittenInOrderAndClosed) {
                 HasErrc(Errc::kWriteProtected));
     EXPECT_THAT(medium.Finalize(), HasErrc(Errc::kWriteProtected));
     EXPECT_EQ(disk_.Count(0x5B), closing == 6 ? 2u : 1u);
+  }
+}
+
+// What MMC drives say to a READ before the disc is closed.
+TEST_F(ScsiMediumTest, ADriveThatReadsNoOpenDiscIsKnownByItsAnswer) {
+  using Answer = std::array<uint8_t, 3>;
+  const struct {
+    Answer sense;
+    bool forgets = false;  // it says that nothing is recorded
+    Errc code = Errc::kNotSupported;
+  } kCases[] = {
+      {Answer{5, 0x21, 0x00}},
+      {Answer{5, 0x30, 0x02}},
+      {Answer{2, 0x04, 0x02}},
+      {Answer{2, 0x04, 0x08}},  // for longer than anybody waits
+      {Answer{5, 0x64, 0x00}},
+      {Answer{8, 0x00, 0x00}},
+      {Answer{3, 0x11, 0x05}, true},
+      // It knows that there should be something.
+      {Answer{3, 0x11, 0x05}, false, Errc::kDeviceError},
+      {Answer{3, 0x02, 0x00}, true, Errc::kDeviceError},
+      {Answer{5, 0x24, 0x00}, true, Errc::kDeviceError},
+  };
+  for (const auto& c : kCases) {
+    SCOPED_TRACE(testing::Message() << int{c.sense[0]} << "/" << int{c.sense[1]}
+                                    << " " << c.forgets);
+    ScsiDiskOptions options;
+    options.device_type = 5;
+    options.open_disc_sense = c.sense;
+    options.forgets_open_disc = c.forgets;
+    auto disc = NewCartridge(2048);
+    disc->profile = 0x41;
+    disc->blank = true;
+    Load(options, disc);
+    ASSERT_OK(medium_->Write(0, Filled(64, 1)));
+    Bytes begin(32 * kSectorSize);
+    medium_->DropReadCache(0, 64);
+    EXPECT_THAT(medium_->Read(0, begin), HasErrc(c.code));
+    EXPECT_THAT(medium_->Read(0, begin), HasErrc(c.code));
+    ASSERT_OK(medium_->Finalize());
+    EXPECT_EQ(ReadBack(0, 64), Filled(64, 1));
   }
 }
 

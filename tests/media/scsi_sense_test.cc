@@ -148,6 +148,34 @@ TEST(ScsiSenseTest, OnlyAPassingStateBecomesReady) {
   EXPECT_FALSE(BecomesReady(Sense{}));
 }
 
+TEST(ScsiSenseTest, KnowsADriveThatKeepsItsMedium) {
+  EXPECT_TRUE(KeptInDrive(Of(5, 0x53, 0x02)));
+  EXPECT_TRUE(KeptInDrive(Of(5, 0x53, 0x00)));
+  EXPECT_TRUE(KeptInDrive(Of(5, 0x3B, 0x90)));
+  EXPECT_FALSE(KeptInDrive(Of(5, 0x3B, 0x87)));
+  EXPECT_FALSE(KeptInDrive(Of(5, 0x3B, 0x0D)));
+  EXPECT_FALSE(KeptInDrive(Of(5, 0x3B, 0x0E)));
+  EXPECT_FALSE(KeptInDrive(Of(5, 0x24, 0x00)));
+  // The robot has tried.
+  EXPECT_FALSE(KeptInDrive(Of(3, 0x53, 0x00)));
+  EXPECT_FALSE(KeptInDrive(Of(4, 0x53, 0x00)));
+  EXPECT_FALSE(KeptInDrive(Sense{}));
+}
+
+TEST(ScsiSenseTest, KnowsADriveThatReadsNoOpenDisc) {
+  for (const Sense& sense :
+       {Of(5, 0x21, 0x00), Of(5, 0x64, 0x00), Of(5, 0x30, 0x02),
+        Of(3, 0x30, 0x01), Of(2, 0x30, 0x00), Of(2, 0x04, 0x02),
+        Of(8, 0x00, 0x00), Of(8, 0x11, 0x00)}) {
+    EXPECT_TRUE(ReadsNoOpenDisc(sense)) << Describe(sense);
+  }
+  for (const Sense& sense :
+       {Of(5, 0x21, 0x02), Of(5, 0x24, 0x00), Of(3, 0x11, 0x00),
+        Of(2, 0x3A, 0x00), Of(4, 0x44, 0x00), Of(6, 0x28, 0x00), Sense{}}) {
+    EXPECT_FALSE(ReadsNoOpenDisc(sense)) << Describe(sense);
+  }
+}
+
 TEST(ScsiSenseTest, DescribesWhatItKnows) {
   Sense sense = Of(3, 0x11, 0x00);
   sense.information = 4096;

@@ -48,6 +48,11 @@ class FakeScsiChanger {
   ScsiScript& script() { return script_; }
   std::unique_ptr<scsi::Transport> Open() { return script_.Open(); }
 
+  // What it does with MOVE MEDIUM, for ScsiScript::Then.
+  ScsiHandler MoveHandler() {
+    return [this](const scsi::Command& command) { return Move(command); };
+  }
+
   // By hand, behind the changer's back. REQUIRES: free / full.
   void Put(uint16_t element, const std::string& tag);
   void Take(uint16_t element);

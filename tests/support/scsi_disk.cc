@@ -37,6 +37,8 @@ class ScsiDisk::State {
   Result<Reply> WriteSame(const Command& command) REQUIRES(mu);
   Result<Reply> Optical(const Command& command) REQUIRES(mu);
   Result<Reply> Capacity(const Command& command) REQUIRES(mu);
+  Result<Reply> StartStop(const Command& command) REQUIRES(mu);
+  Result<Reply> ReportOperation(const Command& command) REQUIRES(mu);
   void FlushCache() REQUIRES(mu);
   void Put(std::shared_ptr<ScsiCartridge> cartridge, bool attention)
       REQUIRES(mu);
@@ -58,6 +60,7 @@ class ScsiDisk::State {
   std::optional<std::pair<uint8_t, std::shared_ptr<ScsiCartridge>>> swap
       GUARDED_BY(mu);
   bool prevented GUARDED_BY(mu) = false;
+  bool ejected GUARDED_BY(mu) = false;
   bool hangs GUARDED_BY(mu) = false;
   bool vanished GUARDED_BY(mu) = false;
   bool needs_start GUARDED_BY(mu) = false;
@@ -123,13 +126,21 @@ void ScsiDisk::State::Put(std::shared_ptr<ScsiCartridge> cartridge,
   cache.clear();
   clean.clear();
   inside = std::move(cartridge);
+  ejected = false;
   if (attention) attentions.emplace_back(0x28, 0x00);
 }
 
 Result<Reply> ScsiDisk::State::Inquire(const Command& command) {
   std::vector<uint8_t> data;
   if ((command.cdb[1] & 1) == 0) {
-    data = {options.device_type, 0x80, 6, 2, 31, 0, 0, 2};
+    data = {options.device_type,
+            static_cast<uint8_t>(options.removable ? 0x80 : 0),
+            options.version,
+            2,
+            31,
+            0,
+            0,
+            2};
     PutText(&data, options.vendor, 8);
     PutText(&data, options.product, 16);
     PutText(&data, "0001", 4);
@@ -138,9 +149,12 @@ Result<Reply> ScsiDisk::State::Inquire(const Command& command) {
   data = {options.device_type, command.cdb[2], 0, 0};
   if (command.cdb[2] == 0x80 && !options.serial.empty()) {
     PutText(&data, options.serial, options.serial.size());
-  } else if (command.cdb[2] == 0xB0 && options.block_limit != 0) {
+  } else if (command.cdb[2] == 0xB0 &&
+             (options.block_limit != 0 || options.most_write_same != 0)) {
     scsi::PutBig(&data, 0, 4);
     scsi::PutBig(&data, options.block_limit, 4);
+    data.resize(36);
+    scsi::PutBig(&data, options.most_write_same, 8);
     data.resize(64);
   } else {
     return Check(5, 0x24, 0x00)(command);
@@ -155,7 +169,23 @@ Result<Reply> ScsiDisk::State::TestReady(const Command& command) {
     return Check(2, 0x04, 0x01)(command);
   }
   if (needs_start) return Check(2, 0x04, 0x02)(command);
-  return inside ? Good()(command) : Check(2, 0x3A, 0x00)(command);
+  if (inside && !ejected) return Good()(command);
+  return Check(2, 0x3A, 0x00)(command);
+}
+
+Result<Reply> ScsiDisk::State::StartStop(const Command& command) {
+  const bool start = (command.cdb[4] & 1) != 0;
+  const bool eject = (command.cdb[4] & 2) != 0;
+  if (eject && !start && prevented) return Check(5, 0x53, 0x02)(command);
+  if (start) needs_start = false;
+  if (eject) ejected = !start;
+  return Good()(command);
+}
+
+Result<Reply> ScsiDisk::State::ReportOperation(const Command& command) {
+  if (!options.reports_operations) return Check(5, 0x20, 0x00)(command);
+  const uint8_t support = options.unknown.count(command.cdb[3]) != 0 ? 1 : 3;
+  return Data(std::vector<uint8_t>{0, support, 0, 0})(command);
 }
 
 Result<Reply> ScsiDisk::State::Capacity(const Command& command) {
@@ -191,7 +221,12 @@ Result<Reply> ScsiDisk::State::Optical(const Command& command) {
       return Good()(command);
     case 0x52:
       data.resize(12);
-      scsi::PutBig(&data, inside->blank ? 0 : inside->blocks(), 4);
+      data[7] = inside->blank ? 1 : 0;
+      scsi::PutBig(&data,
+                   inside->blank
+                       ? (options.forgets_open_disc ? 0 : inside->next)
+                       : inside->blocks(),
+                   4);
       scsi::PutBig(&data, inside->blank ? inside->blocks() : 0, 4);
       data.resize(36);
       break;
@@ -210,7 +245,13 @@ Result<Reply> ScsiDisk::State::Transfer(const Command& command) {
   const bool fua = !IsVerify(code) && (command.cdb[1] & 0x08) != 0;
   const bool compares = IsCheckedWrite(code) && (command.cdb[1] & 0x02) != 0;
   if (compares && !options.takes_compare) return Check(5, 0x24, 0x00)(command);
+  const bool dpo = !IsVerify(code) && (command.cdb[1] & 0x10) != 0;
+  if (dpo && !options.takes_dpo) return Check(5, 0x24, 0x00)(command);
   if (fua && !options.takes_fua) return Check(5, 0x24, 0x00)(command);
+  if (inside->blank && IsRead(code) && options.open_disc_sense) {
+    const auto& sense = *options.open_disc_sense;
+    return Check(sense[0], sense[1], sense[2])(command);
+  }
   if (range.block + range.blocks > inside->blocks()) {
     return Check(5, 0x21, 0x00)(command);
   }
@@ -229,6 +270,11 @@ Result<Reply> ScsiDisk::State::Transfer(const Command& command) {
     inside->next += range.blocks;
   } else if (inside->blank && range.block + range.blocks > inside->next) {
     return Check(8, 0x00, 0x00)(command);
+  }
+  const auto refused = inside->refused.lower_bound(range.block);
+  if (refused != inside->refused.end() &&
+      *refused < range.block + range.blocks) {
+    return Check(5, 0x24, 0x00)(command);
   }
   if (fua || IsVerify(code)) FlushCache();
   for (uint64_t i = 0; i < range.blocks; ++i) {
@@ -268,6 +314,9 @@ Result<Reply> ScsiDisk::State::WriteSame(const Command& command) {
     return Check(5, 0x21, 0x00)(command);
   }
   if (inside->write_protected) return Check(7, 0x27, 0x00)(command);
+  if (options.most_write_same != 0 && range.blocks > options.most_write_same) {
+    return Check(5, 0x24, 0x00)(command);
+  }
   for (uint64_t i = 0; i < range.blocks; ++i) {
     cache[range.block + i] = {command.out.begin(), command.out.end()};
   }
@@ -297,15 +346,16 @@ Result<Reply> ScsiDisk::State::Answer(const Command& command) {
     case 0x00:
       return TestReady(command);
     case 0x1B:
-      if ((command.cdb[4] & 1) != 0) needs_start = false;
-      return Good()(command);
+      return StartStop(command);
+    case 0xA3:
+      return ReportOperation(command);
     case 0x1E:
       prevented = (command.cdb[4] & 1) != 0;
       return Good()(command);
     default:
       break;
   }
-  if (!inside) return Check(2, 0x3A, 0x00)(command);
+  if (!inside || ejected) return Check(2, 0x3A, 0x00)(command);
   if (IsRead(code) || IsWrite(code) || IsVerify(code)) return Transfer(command);
   const bool optical = options.device_type == 5;
   switch (code) {
@@ -395,6 +445,11 @@ std::shared_ptr<ScsiCartridge> ScsiDisk::Remove() {
   if (state_->inside) state_->FlushCache();
   state_->clean.clear();
   return std::exchange(state_->inside, nullptr);
+}
+
+bool ScsiDisk::ejected() const {
+  MutexLock lock(&state_->mu);
+  return state_->ejected;
 }
 
 bool ScsiDisk::prevented() const {

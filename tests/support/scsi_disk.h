@@ -3,8 +3,10 @@
 // memory or optical disc drive, with the quirks that a test asks for.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 #include <vector>
@@ -24,6 +26,7 @@ struct ScsiCartridge {
   bool blank = false;    // write-once: not closed
   uint64_t next = 0;     // of a blank one: where the next write must be
   std::set<uint64_t> unreadable;  // blocks that answer 3/11/00
+  std::set<uint64_t> refused;     // blocks whose transfer answers 5/24/00
   std::set<uint64_t> weak;        // blocks that do not keep what is written
 
   uint64_t blocks() const { return data.size() / block_size; }
@@ -38,11 +41,21 @@ struct ScsiDiskOptions {
   uint8_t physical_exponent = 0;  // of READ CAPACITY(16)
   uint32_t block_limit = 0;       // Block Limits page; 0: no such page
   size_t transport_limit = 1 << 20;
+  bool removable = true;
+  uint8_t version = 6;  // of INQUIRY: SPC-4
+  bool takes_dpo = true;
   bool takes_fua = true;
   bool takes_compare = true;  // BYTCHK of WRITE AND VERIFY
   // The CLOSE TRACK SESSION that makes a disc complete: 6, or 1 on drives that
   // are quick to close.
   uint8_t closing_function = 6;
+  // REPORT SUPPORTED OPERATION CODES tells of one command at a time.
+  bool reports_operations = false;
+  uint64_t most_write_same = 0;  // Block Limits page: blocks; 0: not told
+  // What a READ of a disc that is not closed answers, if not its data, and
+  // whether the drive says then that nothing is recorded.
+  std::optional<std::array<uint8_t, 3>> open_disc_sense = {};
+  bool forgets_open_disc = false;
   std::set<uint8_t> unknown = {};  // operation codes that answer 5/20/00
 };
 
@@ -66,6 +79,9 @@ class ScsiDisk {
   void Insert(std::shared_ptr<ScsiCartridge> cartridge, bool attention = true);
   std::shared_ptr<ScsiCartridge> Remove();
   bool prevented() const;
+  // By START STOP UNIT: it looks empty until it is loaded, or another is put
+  // in.
+  bool ejected() const;
 
   void Attention(uint8_t asc, uint8_t ascq);
   // As a power failure of the drive: 6/29/00, cache lost, removal allowed.
