@@ -8,6 +8,7 @@
 #include <tuple>
 
 #include "media/round_up.h"
+#include "media/udf/bytes.h"
 #include "media/udf/counters.h"
 #include "media/udf/record.h"
 #include "media/udf/sector_stream.h"
@@ -78,16 +79,17 @@ Journal::Journal(Medium* medium, const Geometry& geometry,
       next_sequence_(next_sequence),
       next_sector_(next_sector) {}
 
-uint64_t Journal::RingSectors(size_t image_count) {
-  return RoundUp(1 + BodySectors(image_count), kRegionSectors);
+uint64_t Journal::RingSectors(size_t image_count, size_t note_bytes) {
+  return RoundUp(1 + BodySectors(image_count) + NoteSectors(note_bytes),
+                 kRegionSectors);
 }
 
 uint64_t Journal::SpillSectors(size_t image_count) {
   return BodySectors(image_count);
 }
 
-bool Journal::NeedsSpill(size_t image_count) const {
-  return RingSectors(image_count) > geometry_.ring_sectors / 2;
+bool Journal::NeedsSpill(size_t image_count, size_t note_bytes) const {
+  return RingSectors(image_count, note_bytes) > geometry_.ring_sectors / 2;
 }
 
 Status Journal::Write(Record* record, const Spill& spill) {
@@ -112,6 +114,10 @@ Status Journal::Write(Record* record, const Spill& spill) {
     return refuse(Errc::kNoSpace,
                   fmt::format("{} images, a record has at most {}",
                               images.size(), MaxRecordImages(geometry_)));
+  }
+  if (record->note.size() > kMaxRecordNote ||
+      (!record->note.empty() && !spill.empty())) {
+    return refuse(Errc::kInvalidArgument, "no room for its note");
   }
   for (const auto& [sector, image] : images) {
     if (!IsRecordable(geometry_, sector)) {
@@ -140,6 +146,8 @@ Status Journal::Write(Record* record, const Spill& spill) {
   header.image_count = static_cast<uint32_t>(images.size());
   header.spill_ranges = static_cast<uint32_t>(spill.size());
   header.ring_sector = next_sector_;
+  header.note_bytes = static_cast<uint32_t>(record->note.size());
+  header.note_crc = Crc32c(AsBytes(record->note));
   const Bytes table = EncodeSpillTable(spill, &header.table_crc);
   const uint64_t ring_sectors = RingSectorsOf(header);
   // The record before must stay whole while this one is written.

@@ -45,9 +45,12 @@ struct RecordHeader {
   Role role = Role::kPrimary;
   std::string owner_id;
   uint32_t lvid_before = 0;  // CRC32C of the LVID sector that it replaces
-  uint32_t lvid_after = 0;   // CRC32C of the LVID image in it
-  uint32_t crc = 0;          // CRC32C over header (sequence and crc aside),
-                             // list and images; not over where they stand
+  // Of the one before that, when the S4 that replaced it was not flushed before
+  // the record was written; 0: it was.
+  uint32_t lvid_oldest = 0;
+  uint32_t lvid_after = 0;  // CRC32C of the LVID image in it
+  uint32_t crc = 0;         // CRC32C over header (sequence and crc aside),
+                            // list and images; not over where they stand
 };
 
 // A record to be written.
@@ -55,7 +58,11 @@ struct Record {
   RecordHeader header;  // crc is filled in by Journal::Write
   SectorImages images;
   FreshSectors fresh;  // some of the images'
+  // What its writer wants to find again with it: at most kMaxRecordNote bytes
+  // and not in a record that is spilled. Not part of RecordCrc.
+  std::string note;
 };
+inline constexpr size_t kMaxRecordNote = 65536;
 
 // Images that one record has at most: what a reader keeps in memory before it
 // knows whether the record is whole.
@@ -76,12 +83,12 @@ class Journal {
 
   // Sectors of the ring that a record with so many images takes when it is not
   // spilled; a multiple of 32.
-  static uint64_t RingSectors(size_t image_count);
+  static uint64_t RingSectors(size_t image_count, size_t note_bytes = 0);
   // Sectors of spill that `images` need.
   static uint64_t SpillSectors(size_t image_count);
   // True when a record with that many images must be spilled (more than half
   // of the ring: the record before must stay whole while this one is written).
-  bool NeedsSpill(size_t image_count) const;
+  bool NeedsSpill(size_t image_count, size_t note_bytes = 0) const;
 
   // Writes the record (S3); not durable before the caller's flush (F2), and
   // after it the commit holds. Fills header.crc and header.sequence. `spill`
@@ -90,7 +97,8 @@ class Journal {
   // more than MaxRecordImages;
   // kInvalidArgument: images or LVID CRCs that contradict the geometry or each
   // other; nothing was written. After a device error the volume is frozen.
-  // REQUIRES: the S4 of the record before was flushed.
+  // REQUIRES: the S4 of the record before was flushed, or the record holds all
+  // images of that one, too, which says that those before it are durable.
   Status Write(Record* record, const Spill& spill);
 
   // Where the next record goes (for ControlSlot::ring_head).
@@ -149,6 +157,7 @@ struct ReplayResult {
   ReplayOutcome outcome = ReplayOutcome::kNothing;
   Generation generation;    // of the volume afterwards
   uint32_t record_crc = 0;  // of the newest record, 0 when none
+  std::string note;         // that it carries
   uint64_t next_sequence = 1;
   uint32_t next_sector = kRingSector;
 };

@@ -4,7 +4,7 @@
 //
 //   offset  bytes
 //        0      8  magic "VELLUMRJ"
-//        8      4  format version, 1
+//        8      4  format version: 1, or 2 when what follows 144 is not zero
 //       12      4  CRC32C of the sector with these four bytes zero
 //       16      8  sequence             24  8  epoch
 //       32     32  format UUID, hex digits
@@ -16,7 +16,9 @@
 //      104      4  sector in which this header stands
 //      108      1  role                109  1  length of owner id
 //      112     32  owner id
-//      144         zeros to the end of the sector
+//      144      4  CRC32C of the LVID before that, 0: cannot be there
+//      148      4  bytes of the note       152  4  CRC32C of the note
+//      156         zeros to the end of the sector
 //
 // Body: the list, 8 bytes an image in ascending order: sector number, bit 63
 // set when the image is escaped, bit 62 when it is put in place before the
@@ -27,6 +29,9 @@
 // its end. With them the spill table follows (16 bytes a range: first sector,
 // count; padded to a sector), and the body stands in those ranges.
 //
+// The note follows the images of a record without spill ranges: 2040 bytes a
+// sector, behind 8 zeros for the same reason.
+//
 // Record CRC: CRC32C over header bytes 24..87 and 92..95, 108..143, the list
 // without these bits, and the images as they are without escaping. Neither
 // the sequence nor the place is in it: the catalog knows it before both.
@@ -36,6 +41,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstring>
 
 #include "media/round_up.h"
 #include "media/udf/bytes.h"
@@ -47,6 +53,9 @@ namespace {
 
 constexpr std::string_view kRecordMagic = "VELLUMRJ";
 constexpr uint32_t kVersion = 1;
+constexpr uint32_t kVersionWithNote = 2;
+constexpr size_t kNoteOffset = 8;  // in each of its sectors
+constexpr size_t kNotePerSector = kSectorSize - kNoteOffset;
 constexpr size_t kRecordUuidLength = 32;
 constexpr size_t kOwnerLength = 32;
 constexpr uint64_t kEscaped = uint64_t{1} << 63;
@@ -142,13 +151,18 @@ uint64_t SpillTableSectors(uint64_t ranges) {
   return (ranges + kRangesPerSector - 1) / kRangesPerSector;
 }
 
+uint64_t NoteSectors(uint64_t bytes) {
+  return (bytes + kNotePerSector - 1) / kNotePerSector;
+}
+
 Sector EncodeRingHeader(const RingHeader& header) {
   const RecordHeader& record = header.record;
   VELLUM_CHECK(record.format_uuid.size() <= kRecordUuidLength &&
                record.owner_id.size() <= kOwnerLength);
   Sector out{};
   StoreBytes(out, 0, AsBytes(kRecordMagic));
-  Store32(out, 8, kVersion);
+  const bool plain = record.lvid_oldest == 0 && header.note_bytes == 0;
+  Store32(out, 8, plain ? kVersion : kVersionWithNote);
   Store64(out, 16, record.sequence);
   Store64(out, 24, record.epoch);
   StoreBytes(out, 32, AsBytes(record.format_uuid));
@@ -164,6 +178,11 @@ Sector EncodeRingHeader(const RingHeader& header) {
   Store8(out, 108, static_cast<uint8_t>(record.role));
   Store8(out, 109, static_cast<uint8_t>(record.owner_id.size()));
   StoreBytes(out, 112, AsBytes(record.owner_id));
+  if (!plain) {
+    Store32(out, 144, record.lvid_oldest);
+    Store32(out, 148, header.note_bytes);
+    Store32(out, 152, header.note_crc);
+  }
   Store32(out, 12, HeaderCrc(out));
   return out;
 }
@@ -171,8 +190,10 @@ Sector EncodeRingHeader(const RingHeader& header) {
 std::optional<RingHeader> DecodeRingHeader(const Sector& data,
                                            uint32_t sector) {
   const ConstByteSpan in = data;
+  const uint32_t version = Load32(in, 8);
   if (!BeginsWithMagic(data) || Load32(in, 12) != HeaderCrc(data) ||
-      Load32(in, 8) != kVersion || Load32(in, 104) != sector) {
+      (version != kVersion && version != kVersionWithNote) ||
+      Load32(in, 104) != sector) {
     return std::nullopt;
   }
   const uint8_t role = Load8(in, 108);
@@ -191,6 +212,15 @@ std::optional<RingHeader> DecodeRingHeader(const Sector& data,
   header.spill_ranges = Load32(in, 96);
   header.table_crc = Load32(in, 100);
   header.ring_sector = sector;
+  if (version == kVersionWithNote) {
+    record.lvid_oldest = Load32(in, 144);
+    header.note_bytes = Load32(in, 148);
+    header.note_crc = Load32(in, 152);
+    if (header.note_bytes > kMaxRecordNote ||
+        (header.note_bytes > 0 && header.spill_ranges > 0)) {
+      return std::nullopt;
+    }
+  }
   if (std::max({record.sequence, record.epoch, record.generation.number}) >=
       kCounterLimit) {
     return std::nullopt;
@@ -252,6 +282,13 @@ Status WriteBody(const Record& record, SectorWriter* out) {
       RETURN_IF_ERROR(out->Append(*image));
     }
   }
+  const ConstByteSpan note = AsBytes(record.note);
+  for (size_t at = 0; at < note.size(); at += kNotePerSector) {
+    sector.fill(std::byte{0});
+    StoreBytes(sector, kNoteOffset,
+               note.subspan(at, std::min(kNotePerSector, note.size() - at)));
+    RETURN_IF_ERROR(out->Append(sector));
+  }
   return Status::Ok();
 }
 
@@ -273,16 +310,18 @@ uint32_t SectorBehind(const Geometry& geometry, const RingHeader& header) {
 }
 
 uint64_t RingSectorsOf(const RingHeader& header) {
-  return 1 + (header.spill_ranges == 0
-                  ? BodySectors(header.image_count)
-                  : SpillTableSectors(header.spill_ranges));
+  return 1 +
+         (header.spill_ranges == 0
+              ? BodySectors(header.image_count) + NoteSectors(header.note_bytes)
+              : SpillTableSectors(header.spill_ranges));
 }
 
 Result<std::optional<Record>> ReadRecord(Medium& medium,
                                          const Geometry& geometry,
                                          const RingHeader& header) {
   using Answer = std::optional<Record>;
-  const uint64_t body = BodySectors(header.image_count);
+  const uint64_t body =
+      BodySectors(header.image_count) + NoteSectors(header.note_bytes);
   if (body > geometry.sectors ||
       header.image_count > MaxRecordImages(geometry)) {
     return Answer();
@@ -312,6 +351,13 @@ Result<std::optional<Record>> ReadRecord(Medium& medium,
     if ((entry & kFresh) != 0) record.fresh.insert(entry & kSectorBits);
   }
   if (crc != header.record.crc) return Answer();
+  record.note.resize(header.note_bytes);
+  for (size_t at = 0; at < record.note.size(); at += kNotePerSector) {
+    RETURN_IF_ERROR(reader.Next(&sector));
+    std::memcpy(record.note.data() + at, sector.data() + kNoteOffset,
+                std::min(kNotePerSector, record.note.size() - at));
+  }
+  if (Crc32c(AsBytes(record.note)) != header.note_crc) return Answer();
   for (const auto& [number, image] : record.images) {
     if (!IsRecordable(geometry, number)) {
       return Status(

@@ -22,6 +22,8 @@ struct RingHeader {
   uint32_t spill_ranges = 0;  // 0: the body follows in the ring
   uint32_t table_crc = 0;     // of the spill table, when there is one
   uint32_t ring_sector = 0;   // where this header stands
+  uint32_t note_bytes = 0;
+  uint32_t note_crc = 0;
 };
 
 Sector EncodeRingHeader(const RingHeader& header);
@@ -31,6 +33,8 @@ std::optional<RingHeader> DecodeRingHeader(const Sector& data, uint32_t sector);
 // Sectors of list and images, and of a spill table.
 uint64_t BodySectors(uint64_t images);
 uint64_t SpillTableSectors(uint64_t ranges);
+// Of the note, behind the images.
+uint64_t NoteSectors(uint64_t bytes);
 
 Bytes EncodeSpillTable(const Spill& spill, uint32_t* crc);
 Status WriteBody(const Record& record, SectorWriter* out);

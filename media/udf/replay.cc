@@ -70,13 +70,14 @@ Result<SectorImages> NotInPlace(Medium& medium, const SectorImages& images) {
 
 // Is the LVID on the medium one that our own commits left there?
 //
-// It may be the one before the record or the one in it. No mixture of the two
-// is possible on a drive that keeps sectors or 512-byte pieces whole: the
-// descriptor takes 134 bytes and the rest of both sectors is zero. A drive that
-// destroys a whole unit may leave anything, or something unreadable; that is
-// no valid descriptor then, and nobody but us can have been writing: a foreign
-// system leaves a valid one. When a recovery wrote its first 512 bytes over
-// what was destroyed and then was cut, too, those are the record's.
+// It may be the one before the record or the one in it, or the one before
+// those if the record makes up for an S4 that was not flushed. No mixture of
+// the two is possible on a drive that keeps sectors or 512-byte pieces whole:
+// the descriptor takes 134 bytes and the rest of both sectors is zero. A drive
+// that destroys a whole unit may leave anything, or something unreadable; that
+// is no valid descriptor then, and nobody but us can have been writing: a
+// foreign system leaves a valid one. When a recovery wrote its first 512 bytes
+// over what was destroyed and then was cut, too, those are the record's.
 Result<bool> LvidIsOurs(Medium& medium, const Record* record,
                         const ControlSlot& slot) {
   Sector sector;
@@ -87,7 +88,9 @@ Result<bool> LvidIsOurs(Medium& medium, const Record* record,
   }
   const uint32_t crc = Crc32c(sector);
   if (record == nullptr) return crc == slot.lvid_crc;
-  if (crc == record->header.lvid_before || crc == record->header.lvid_after ||
+  const RecordHeader& header = record->header;
+  if (crc == header.lvid_before || crc == header.lvid_after ||
+      (header.lvid_oldest != 0 && crc == header.lvid_oldest) ||
       !DecodeLvid(sector).ok()) {
     return true;
   }
@@ -173,6 +176,7 @@ Result<ReplayPlan> PlanReplay(Medium& medium, const Geometry& geometry,
   if (record != nullptr) {
     result.generation = record->header.generation;
     result.record_crc = record->header.crc;
+    result.note = record->note;
   }
   ASSIGN_OR_RETURN(const bool ours, LvidIsOurs(medium, record, slot));
   if (!ours) {

@@ -106,7 +106,8 @@ struct Totals {
   uint64_t during_recovery = 0;
   uint64_t spilled = 0;  // records
   uint64_t commits = 0;
-  std::string failure;  // of the first seed that failed
+  uint64_t one_flush = 0;  // of them
+  std::string failure;     // of the first seed that failed
 };
 
 constexpr Unflushed kModes[] = {Unflushed::kKept, Unflushed::kLost,
@@ -171,6 +172,7 @@ class Simulation {
         RETURN_IF_ERROR(status.WithContext("commit"));
       }
       totals_->spilled += (*toy)->spilled();
+      totals_->one_flush += (*toy)->one_flush();
     }
     // Several power cuts of this life are looked at, one is lived on with.
     for (int cut = 0; cut < 3; ++cut) {
@@ -256,6 +258,19 @@ TEST(JournalFaultTest, EveryCrashLeavesTheOldOrTheNewGeneration) {
   }
 }
 
+TEST(JournalFaultTest, SmallRecordsNeedNoFlushBeforeThem) {
+  const Seeds seeds = SeedsOrEnvironment({3000, 180});
+  ToyOptions options;
+  options.one_flush = true;
+  Totals totals;
+  EXPECT_EQ(Simulate(options, seeds, &totals), 0) << totals.failure;
+  if (seeds.count > 1) {
+    EXPECT_GE(totals.power_cuts, 2000u);
+    EXPECT_GE(totals.one_flush, totals.commits / 4);
+    EXPECT_GE(totals.spilled, 300u);
+  }
+}
+
 TEST(JournalFaultTest, DestroyedAtomicUnitsAreRestored) {
   const Seeds seeds = SeedsOrEnvironment({5000, 24});
   Totals totals;
@@ -273,8 +288,10 @@ constexpr int kMostLives = 2000;
 
 class NegativeControlTest : public testing::Test {
  protected:
-  static void ExpectCaught(const ToyMistakes& mistakes) {
+  static void ExpectCaught(const ToyMistakes& mistakes,
+                           bool one_flush = false) {
     ToyOptions options;
+    options.one_flush = one_flush;
     options.mistakes = mistakes;
     const Seeds seeds = SeedsOrEnvironment({9000, 100});
     Totals totals;
@@ -321,6 +338,18 @@ TEST_F(NegativeControlTest, SpillReleasedBeforeTheNextRecordIsDurable) {
   ToyMistakes mistakes;
   mistakes.release_spill_early = true;
   ExpectCaught(mistakes);
+}
+
+TEST_F(NegativeControlTest, SmallRecordWithoutWhatIsInPlace) {
+  ToyMistakes mistakes;
+  mistakes.forget_behind = true;
+  ExpectCaught(mistakes, true);
+}
+
+TEST_F(NegativeControlTest, SmallRecordWithoutItsData) {
+  ToyMistakes mistakes;
+  mistakes.forget_data = true;
+  ExpectCaught(mistakes, true);
 }
 
 }  // namespace

@@ -76,6 +76,8 @@ class JournalTest : public testing::Test {
     EXPECT_EQ(got.owner_id, want.header.owner_id);
     EXPECT_EQ(got.lvid_before, want.header.lvid_before);
     EXPECT_EQ(got.lvid_after, want.header.lvid_after);
+    EXPECT_EQ(got.lvid_oldest, want.header.lvid_oldest);
+    EXPECT_EQ(scan.newest->note, want.note);
     EXPECT_EQ(got.crc, want.header.crc);
     ASSERT_EQ(scan.newest->images.size(), want.images.size());
     for (const auto& [sector, image] : want.images) {
@@ -495,6 +497,85 @@ TEST_F(JournalTest, ForeignLvidIsNotReplayed) {
   for (const CrashMedium::Event& event : medium.Events()) {
     EXPECT_EQ(event.kind, CrashMedium::Event::Kind::kFlush);
   }
+}
+
+// A record that makes up for an S4 that was not flushed finds the LVID before
+// that one.
+TEST_F(JournalTest, TheLvidBeforeTheOneBeforeIsOurs) {
+  Journal journal = NewJournal(&medium_);
+  Record record = MakeRecord(12, 30);
+  record.header.lvid_oldest = Crc32c(LvidOf(10));
+  ASSERT_OK(journal.Write(&record, {}));
+  ExpectNewest(medium_, record);
+  ASSERT_OK_AND_ASSIGN(const ReplayResult result,
+                       ReplayJournal(medium_, geometry_, slot_));
+  EXPECT_EQ(result.outcome, ReplayOutcome::kReplayed);
+  Sector there;
+  ASSERT_OK(medium_.Read(kLvidSector, there));
+  EXPECT_EQ(there, LvidOf(12));
+}
+
+TEST_F(JournalTest, ARecordCarriesANote) {
+  for (const size_t size : {1, 2039, 2040, 2041, 16384, 65536}) {
+    ASSERT_OK(medium_.Discard(geometry_.ring_first, geometry_.ring_sectors));
+    Record record = MakeRecord(11, 5);
+    const uint32_t crc = RecordCrc(record);
+    for (size_t i = 0; i < size; ++i) {
+      record.note.push_back(static_cast<char>(i * 7 + size));
+    }
+    // The catalog has the CRC in what is noted.
+    EXPECT_EQ(RecordCrc(record), crc);
+    Journal journal = NewJournal(&medium_);
+    ASSERT_OK(journal.Write(&record, {}));
+    ExpectNewest(medium_, record);
+    EXPECT_EQ(journal.next_sector() - geometry_.ring_first,
+              Journal::RingSectors(5, size));
+    ASSERT_OK_AND_ASSIGN(const ReplayPlan plan,
+                         PlanReplay(medium_, geometry_, slot_));
+    EXPECT_EQ(plan.result.note, record.note);
+    // Its last byte.
+    const uint64_t sector =
+        geometry_.ring_first + 1 + 1 + 5 + (size - 1) / 2040;
+    Sector damaged;
+    ASSERT_OK(medium_.Read(sector, damaged));
+    damaged[8 + (size - 1) % 2040] ^= std::byte{1};
+    ASSERT_OK(medium_.Write(sector, damaged));
+    ASSERT_OK_AND_ASSIGN(const ScanResult scan,
+                         ScanRing(medium_, geometry_, slot_));
+    EXPECT_FALSE(scan.newest.has_value()) << "size " << size;
+    EXPECT_EQ(scan.torn.size(), 1u);
+  }
+}
+
+TEST_F(JournalTest, ANoteHasABoundAndNoSpill) {
+  Journal journal = NewJournal(&medium_);
+  Record record = MakeRecord(11, 5);
+  record.note.assign(kMaxRecordNote + 1, 'n');
+  EXPECT_THAT(journal.Write(&record, {}), HasErrc(Errc::kInvalidArgument));
+  record.note.assign(10, 'n');
+  const Spill spill = {{geometry_.Sector(1024), 64}};
+  EXPECT_THAT(journal.Write(&record, spill), HasErrc(Errc::kInvalidArgument));
+}
+
+// A name in it may hold anything.
+TEST_F(JournalTest, ContentOfANoteIsNoHeader) {
+  RingHeader header;
+  header.record = MakeRecord(99, 1).header;
+  header.record.sequence = header.record.epoch = 1000;
+  header.ring_sector = geometry_.ring_first + 32;
+  const Sector as_header = EncodeRingHeader(header);
+  Record record = MakeRecord(11, 1);
+  for (int i = 0; i < 31; ++i) {
+    for (const std::byte b : as_header) {
+      record.note.push_back(static_cast<char>(b));
+    }
+  }
+  Journal journal = NewJournal(&medium_);
+  ASSERT_OK(journal.Write(&record, {}));
+  ExpectNewest(medium_, record);
+  Sector there;
+  ASSERT_OK(medium_.Read(header.ring_sector, there));
+  EXPECT_FALSE(DecodeRingHeader(there, header.ring_sector).has_value());
 }
 
 TEST_F(JournalTest, DestroyedLvidIsReplaced) {

@@ -5,12 +5,15 @@
 
 #include <algorithm>
 #include <cstring>
+#include <utility>
 
 namespace vellum::udf {
 namespace {
 
 // First block that is not the bitmap's; cells stand in units of their own.
 constexpr uint32_t kFirstCell = 64;
+// Images of a record without a flush before it, at most.
+constexpr size_t kSmallRecord = 90;
 
 uint64_t Mix(uint64_t x) {
   x += 0x9E3779B97F4A7C15ull;
@@ -213,7 +216,25 @@ Status ToyVolume::Change(size_t count) {
       data[geometry_.Sector(run->block + s)] = sector;
     }
   }
+  for (const auto& [sector, image] : data) {
+    written_.insert_or_assign(sector, image);
+  }
   return WriteInPlace(*medium_, data);
+}
+
+bool ToyVolume::Complete(Record* record, const SectorImages& data) {
+  if (!options_.one_flush || options_.unit > 1 ||
+      record->images.size() + data.size() + behind_.size() > kSmallRecord) {
+    return false;
+  }
+  if (!options_.mistakes.forget_data) {
+    record->images.insert(data.begin(), data.end());
+  }
+  if (!options_.mistakes.forget_behind) {
+    record->images.insert(behind_.begin(), behind_.end());
+  }
+  record->header.lvid_oldest = lvid_oldest_;
+  return true;
 }
 
 Status ToyVolume::Commit(size_t count) {
@@ -230,6 +251,7 @@ Status ToyVolume::Commit(size_t count) {
         std::make_shared<Sector>(CellSector(cell, state->cells[cell]));
   }
   changed_.clear();
+  const SectorImages data = std::exchange(written_, {});
   for (const auto& [index, sector] : allocator_->Freeze()) {
     record.images[geometry_.Sector(kBitmapBlock + index)] =
         std::make_shared<Sector>(sector);
@@ -259,8 +281,14 @@ Status ToyVolume::Commit(size_t count) {
     }
   }
 
-  RETURN_IF_ERROR(medium_->Flush());  // F1
-  allocator_->Durable(committed_->number);
+  SectorImages own = record.images;
+  const bool one_flush = Complete(&record, data);
+  if (one_flush) {
+    ++one_flush_;
+  } else {
+    RETURN_IF_ERROR(medium_->Flush());  // F1
+    allocator_->Durable(committed_->number);
+  }
   if (mistakes.release_spill_early) {
     for (const BlockRun& run : spill_) allocator_->Unreserve(run);
     spill_.clear();
@@ -273,13 +301,17 @@ Status ToyVolume::Commit(size_t count) {
     RETURN_IF_ERROR(medium_->Flush());  // F2
   }
   observer_.committed(state);
+  if (one_flush) allocator_->Durable(committed_->number);
+  lvid_oldest_ = Crc32c(LvidOf(*committed_));
   committed_ = state;
   for (const BlockRun& run : spill_) allocator_->Unreserve(run);
   spill_ = std::move(spill_runs);
   // The blocks of a spill are the first to be taken once they are free.
   hint_ = spill_.empty() ? 0 : spill_.front().block;
   RETURN_IF_ERROR(Change(rng_() % 6));
-  return WriteInPlace(*medium_, record.images);  // S4
+  RETURN_IF_ERROR(WriteInPlace(*medium_, own));  // S4
+  behind_ = std::move(own);
+  return Status::Ok();
 }
 
 }  // namespace vellum::udf

@@ -40,12 +40,16 @@ struct ToyMistakes {
   bool place_before_flush = false;   // S4 without F2
   bool reuse_at_once = false;        // freed blocks without waiting for S4
   bool release_spill_early = false;  // before the next record is durable
+  // Of a record without a flush before it: what it must hold.
+  bool forget_behind = false;  // cells that the one before has put in place
+  bool forget_data = false;    // data of this generation
 };
 
 struct ToyOptions {
   uint32_t sectors = 8192;
   uint32_t cells = 200;
-  uint32_t unit = 1;  // blocks that a piece of data takes: the atomic unit
+  uint32_t unit = 1;       // blocks that a piece of data takes: the atomic unit
+  bool one_flush = false;  // small generations have no flush before the record
   ToyMistakes mistakes;
 };
 
@@ -75,6 +79,7 @@ class ToyVolume {
 
   const ToyStatePtr& state() const { return committed_; }
   uint64_t spilled() const { return spilled_; }  // records so far
+  uint64_t one_flush() const { return one_flush_; }
 
  private:
   ToyVolume(Medium* medium, const ToyOptions& options, ToyObserver observer,
@@ -84,6 +89,8 @@ class ToyVolume {
         observer_(std::move(observer)),
         geometry_(geometry) {}
   Status Change(size_t count);
+  // Gives a small record all that is not durable; false: it is not small.
+  bool Complete(Record* record, const SectorImages& data);
   uint32_t Piece() const { return options_.unit; }
 
   Medium* const medium_;
@@ -100,6 +107,10 @@ class ToyVolume {
   std::vector<BlockRun> spill_;    // of the newest durable record
   uint32_t hint_ = 0;              // where data goes, if it can
   uint64_t spilled_ = 0;
+  uint64_t one_flush_ = 0;
+  SectorImages written_;  // data of the next generation
+  SectorImages behind_;   // put in place, not flushed
+  uint32_t lvid_oldest_ = 0;
 };
 
 // Compares every byte that `state` decides with the medium.
