@@ -19,6 +19,7 @@
 #include "index/coding.h"
 #include "index/keys.h"
 #include "media/mutex.h"
+#include "media/udf/control.h"
 
 namespace vellum {
 namespace {
@@ -324,6 +325,22 @@ Status Catalog::Write(const CatalogBatch& batch, Sync sync) {
 }
 
 Status Catalog::SyncLog() { return impl_->SyncLog(); }
+
+Result<std::string> Catalog::Identity() {
+  const MutexLock lock(&impl_->index_mu);
+  const std::string key = RowKey("catalog", "identity");
+  rocksdb::PinnableSlice value;
+  ASSIGN_OR_RETURN(const bool found,
+                   impl_->Get(Family::kMain, key, nullptr, &value));
+  if (found) return value.ToString();
+  const std::string identity = udf::NewUuid();
+  rocksdb::WriteBatch batch;
+  const rocksdb::Status put =
+      batch.Put(impl_->Handle(Family::kMain), key, identity);
+  if (!put.ok()) return impl_->Failed(put, "change " + DescribeKey(key));
+  RETURN_IF_ERROR(impl_->Write(&batch, Sync::kNo, "name the catalog"));
+  return identity;
+}
 
 Result<std::vector<VolumeRecord>> Catalog::Volumes() const {
   std::vector<VolumeRecord> volumes;

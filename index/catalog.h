@@ -59,6 +59,13 @@ class CatalogBatch {
               std::string_view value);
   void DeleteRow(std::string_view table, std::string_view key);
 
+  // Adds what a batch does that is applied after this one, and leaves out what
+  // it undoes: of each key the last change stays.
+  void Merge(const CatalogBatch& later);
+  // The record that it puts of a volume. kCorruption: it puts none, or changes
+  // what does not belong to that volume's tree and change map.
+  Result<VolumeRecord> RecordOf(VolumeIndex volume) const;
+
   size_t bytes() const;
   // The batch as bytes, and back, for the pending protocol.
   std::string Serialize() const;
@@ -117,6 +124,9 @@ class Catalog {
   Status Write(const CatalogBatch& batch, Sync sync);
   // Makes everything written so far durable.
   Status SyncLog();
+  // What tells this catalog from all others: random, made when it is first
+  // asked for, not synced by itself. The row "identity" of the table "catalog".
+  Result<std::string> Identity();
 
   // Volumes.
   Result<std::vector<VolumeRecord>> Volumes() const;
@@ -166,7 +176,8 @@ class Catalog {
       const std::function<bool(uint32_t chunk, std::string_view value)>& visit,
       const CatalogSnapshot* snapshot = nullptr) const;
 
-  // The pending protocol (format: P before S3). PutPending is synced.
+  // The pending protocol (format: P before S3, but for small commits).
+  // PutPending is synced.
   Status PutPending(VolumeIndex volume, const PendingBatch& pending);
   Result<std::optional<PendingBatch>> GetPending(VolumeIndex volume) const;
   // Applies the stored batch and deletes it in one atomic write (not synced:

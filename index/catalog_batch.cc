@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <fmt/format.h>
 
+#include <map>
+#include <optional>
 #include <utility>
 
 #include "index/batch_ops.h"
@@ -108,6 +110,57 @@ void CatalogBatch::PutRow(std::string_view table, std::string_view key,
 
 void CatalogBatch::DeleteRow(std::string_view table, std::string_view key) {
   impl_->Delete(Family::kMain, RowKey(table, key));
+}
+
+void CatalogBatch::Merge(const CatalogBatch& later) {
+  std::map<std::pair<Family, std::string_view>, BatchOp> last;
+  for (const std::string* ops : {&impl_->ops, &later.impl_->ops}) {
+    BatchReader reader(*ops);
+    BatchOp op;
+    while (reader.Next(&op)) last.insert_or_assign({op.family, op.key}, op);
+    VELLUM_CHECK(reader.status().ok());
+  }
+  Impl merged;
+  for (const auto& [key, op] : last) {
+    if (op.kind == OpKind::kPut) {
+      merged.Put(op.family, op.key, op.value);
+    } else {
+      merged.Delete(op.family, op.key);
+    }
+  }
+  impl_->ops = std::move(merged.ops);
+}
+
+Result<VolumeRecord> CatalogBatch::RecordOf(VolumeIndex volume) const {
+  std::optional<VolumeRecord> record;
+  BatchReader reader(impl_->ops);
+  BatchOp op;
+  while (reader.Next(&op)) {
+    if (op.family == Family::kMain && op.kind == OpKind::kPut &&
+        op.key == std::string_view(VolumeKey(volume))) {
+      ASSIGN_OR_RETURN(record, DecodeVolumeRecord(op.value));
+      continue;
+    }
+    const bool own =
+        (op.family == Family::kInodes &&
+         op.key.starts_with(std::string_view(InodesPrefix(volume)))) ||
+        (op.family == Family::kDirents &&
+         op.key.starts_with(std::string_view(DirentsPrefix(volume)))) ||
+        (op.family == Family::kChanges &&
+         op.key.starts_with(std::string_view(ChangeChunksPrefix(volume))));
+    if (!own) {
+      return Error{Errc::kCorruption,
+                   fmt::format("a batch of volume index {} would change {}",
+                               volume, DescribeKey(op.key))};
+    }
+  }
+  RETURN_IF_ERROR(reader.status());
+  if (!record.has_value()) {
+    return Error{
+        Errc::kCorruption,
+        fmt::format("a batch of volume index {} has no record of it", volume)};
+  }
+  return std::move(*record);
 }
 
 size_t CatalogBatch::bytes() const { return impl_->ops.size(); }

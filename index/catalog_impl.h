@@ -64,8 +64,8 @@ struct Catalog::Impl {
   std::unique_ptr<rocksdb::DB> db;
   std::array<rocksdb::ColumnFamilyHandle*, kFamilies> handles{};
 
-  // Held over the read and the write of NewVolumeIndex. No other lock is taken
-  // with it held.
+  // Held over the read and the write of NewVolumeIndex and Identity. No other
+  // lock is taken with it held.
   Mutex index_mu;
 
   ~Impl();

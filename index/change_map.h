@@ -3,7 +3,8 @@
 // which it last changed. One map serves every backup: a region changed since
 // generation g of the same lineage <=> its number > g. It is stored in chunks
 // of 256 regions (16 MiB), run-length encoded, and every mark travels in the
-// generation's pending batch: it is durable before the change is.
+// generation's batch, pending or in its record: it is durable before the change
+// is, or with it.
 //
 // Thread-safety: functions; the catalog's rules.
 #pragma once

@@ -127,6 +127,11 @@ struct VolumeOptions {
   bool break_reuse = false;
   // On media with atomic units: everything is written as on others.
   bool break_units = false;
+  // A commit with one flush leaves out what the generation before has put in
+  // place, its own new data, what it says to the catalog.
+  bool break_behind = false;
+  bool break_data = false;
+  bool break_note = false;
   // Called with the regions that a generation is about to mark as changed.
   std::function<void(RegionSet*)> break_marks;
 };

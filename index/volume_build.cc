@@ -329,6 +329,7 @@ Status Volume::Impl::Freeze(bool closing) {
   frozen->data = std::exchange(images_, {});
   frozen->fresh = std::exchange(fresh_, {});
   frozen->regions = std::exchange(regions_, {});
+  frozen->written = std::exchange(written_, udf::SectorImages());
   frozen_ = frozen;
   touched_ = false;
   moved_bytes_ = 0;  // commit_bytes_ has them now

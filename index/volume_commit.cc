@@ -3,8 +3,9 @@
 //   S1 new sectors, written directly   P  pending batch (synced)   F1 flush
 //   S3 redo record                     F2 flush = the commit
 //   apply the batch                    S4 overwrite in place
-// S4 is durable by the next F1; the blocks that this generation freed are
-// reusable from then on.
+// S4 is durable by the next flush; the blocks that this generation freed are
+// reusable from then on. A small generation goes without P and F1: its record
+// has what they would have made durable (volume_small.cc).
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
@@ -167,8 +168,10 @@ Status Volume::Impl::Commit(const std::shared_ptr<Frozen>& frozen) {
     MutexLock lock(&mu_);
     next = record_;
   }
-  // S1. The first commit of a load also says that the volume is in use.
-  if (slot_.state != OpenState()) {
+  // S1. The first commit of a load also says that the volume is in use, before
+  // any record of it.
+  const bool first = slot_.state != OpenState();
+  if (first) {
     slot_.state = OpenState();
     slot_.generation = next.generation;
     slot_.lvid_crc = lvid_crc_;
@@ -185,9 +188,12 @@ Status Volume::Impl::Commit(const std::shared_ptr<Frozen>& frozen) {
   record.header.owner_id = slot_.owner_id;
   record.header.lvid_before = lvid_crc_;
   record.header.lvid_after = udf::Crc32c(*record.images.at(udf::kLvidSector));
+  std::optional<udf::Record> whole;
+  if (!first) whole = CarryAll(*frozen, direct, record);
+  udf::Record* const written = whole.has_value() ? &*whole : &record;
 
   next.generation.number = frozen->number;
-  next.record_crc = udf::RecordCrc(record);
+  next.record_crc = udf::RecordCrc(*written);
   next.tree = TreeState::kValid;
   next.state = OpenState();
   next.used_blocks = frozen->used_blocks;
@@ -198,31 +204,23 @@ Status Volume::Impl::Commit(const std::shared_ptr<Frozen>& frozen) {
   RETURN_IF_ERROR(BuildBatch(*frozen, direct, changed, next, &batch));
   direct.clear();
 
-  // P and F1 need each other's company only: both before S3.
-  PendingBatch pending;
-  pending.generation = next.generation;
-  pending.record_crc = next.record_crc;
-  pending.batch = batch.Serialize();
-  std::future<Status> stored =
-      std::async(std::launch::async, [this, &pending]() -> Status {
-        return catalog_->PutPending(index_, pending);
-      });
-  const Status flushed = medium_->Flush();
-  const Status put = stored.get();
-  if (!put.ok()) return put.WithContext("catalog, pending batch");
-  RETURN_IF_ERROR(Step(CommitStep::kPendingStored));
-  if (!flushed.ok()) return flushed.WithContext("flush before the record");
-  RETURN_IF_ERROR(Step(CommitStep::kDataFlushed));
-  {
-    MutexLock lock(&mu_);
-    allocator_->Durable(frozen->number - 1);
+  const bool one_flush = whole.has_value() && CarryBatch(batch, next, written);
+  if (one_flush) {
+    RETURN_IF_ERROR(Step(CommitStep::kPendingStored));
+    RETURN_IF_ERROR(Step(CommitStep::kDataFlushed));
+  } else {
+    RETURN_IF_ERROR(StoreAndFlush(batch, next));
   }
 
-  RETURN_IF_ERROR(journal_->Write(&record, frozen->spill));
+  RETURN_IF_ERROR(journal_->Write(written, frozen->spill));
   RETURN_IF_ERROR(Step(CommitStep::kRecordWritten));
   const Status committed = medium_->Flush();
   if (!committed.ok()) return committed.WithContext("flush of the record");
   RETURN_IF_ERROR(Step(CommitStep::kRecordFlushed));
+  if (one_flush) {
+    MutexLock lock(&mu_);
+    allocator_->Durable(frozen->number - 1);
+  }
 
   // The generation is committed: whoever waits for it may go on once the
   // catalog shows it too.
@@ -247,8 +245,34 @@ Status Volume::Impl::Commit(const std::shared_ptr<Frozen>& frozen) {
   // S4.
   RETURN_IF_ERROR(PreserveForSnapshots(changed));
   RETURN_IF_ERROR(udf::WriteInPlace(*medium_, record.images, record.fresh));
-  lvid_crc_ = record.header.lvid_after;
+  NotePlaced(std::move(record));
   return Step(CommitStep::kInPlaceWritten);
+}
+
+Status Volume::Impl::StoreAndFlush(const CatalogBatch& batch,
+                                   const VolumeRecord& next) {
+  if (catalog_identity_.empty()) {
+    ASSIGN_OR_RETURN(catalog_identity_, catalog_->Identity());
+  }
+  PendingBatch pending;
+  pending.generation = next.generation;
+  pending.record_crc = next.record_crc;
+  pending.batch = batch.Serialize();
+  // P and F1 need each other's company only: both before S3.
+  std::future<Status> stored =
+      std::async(std::launch::async, [this, &pending]() -> Status {
+        return catalog_->PutPending(index_, pending);
+      });
+  const Status flushed = medium_->Flush();
+  const Status put = stored.get();
+  if (!put.ok()) return put.WithContext("catalog, pending batch");
+  RETURN_IF_ERROR(Step(CommitStep::kPendingStored));
+  if (!flushed.ok()) return flushed.WithContext("flush before the record");
+  RETURN_IF_ERROR(Step(CommitStep::kDataFlushed));
+  RETURN_IF_ERROR(NoteStored(pending));
+  MutexLock lock(&mu_);
+  allocator_->Durable(next.generation.number - 1);
+  return Status::Ok();
 }
 
 void Volume::Impl::FinishCommit(const Frozen& frozen) {

@@ -59,8 +59,7 @@ void Volume::Impl::UseFor(const LiveInode& inode, udf::BlockRun run) {
 }
 
 void Volume::Impl::FreeFor(const LiveInode& inode, udf::BlockRun run) {
-  images_.erase(images_.lower_bound(Sector(run.block)),
-                images_.lower_bound(Sector(run.block) + run.count));
+  ForgetWritten(run);
   if (inode.unlinked) {
     allocator_->ReleaseHeld(run);
   } else {

@@ -8,11 +8,11 @@
 //
 // Files: volume.cc (identity, metadata), volume_names.cc, volume_rename.cc and
 // volume_attrs.cc (changes of the namespace), volume_data.cc, volume_write.cc,
-// volume_holes.cc (file content), volume_host.cc (room below the medium),
-// volume_commit.cc (generations), volume_build.cc (from names to sectors),
-// volume_load.cc (attach, detach), volume_scan.cc (medium to catalog),
-// volume_record.cc (room for the redo record; media with atomic units),
-// snapshot.cc.
+// volume_holes.cc (file content), volume_host.cc (room below
+// the medium), volume_commit.cc (generations), volume_small.cc (those with one
+// flush), volume_build.cc (from names to sectors), volume_load.cc (attach,
+// detach), volume_scan.cc (medium to catalog), volume_record.cc (room for the
+// redo record; media with atomic units), snapshot.cc.
 #pragma once
 
 #include <array>
@@ -115,6 +115,8 @@ struct Frozen {
   udf::FreshSectors fresh;  // of `data`: nothing was written there before
   std::map<uint32_t, udf::Sector> bitmap;
   RegionSet regions;  // of direct writes so far
+  // What was written directly of file data, unless that is too much.
+  std::optional<udf::SectorImages> written;
   uint64_t used_blocks = 0, free_blocks = 0;
   uint64_t files = 0, directories_count = 0;
   uint64_t next_unique_id = 16;
@@ -270,6 +272,34 @@ struct Volume::Impl {
   Status PreserveForSnapshots(const udf::SectorImages& images) EXCLUDES(mu_);
   Status Step(CommitStep step);
   void FinishCommit(const Frozen& frozen) EXCLUDES(mu_);
+  // P and F1: the batch is durable in the catalog, what was written until now
+  // on the medium.
+  Status StoreAndFlush(const CatalogBatch& batch, const VolumeRecord& next)
+      EXCLUDES(mu_);
+
+  // --- volume_small.cc (commits with one flush)
+  // Keeps what was just written directly, for CarryAll.
+  void NoteWritten(uint32_t block, ConstByteSpan data) REQUIRES(mu_);
+  // The blocks are not of use any more: nothing of them need reach the medium.
+  void ForgetWritten(udf::BlockRun run) REQUIRES(mu_);
+  // The record that needs no flush before it, as it has all that is not durable
+  // yet; nullopt when that is too much. `record`: what the generation itself
+  // puts in place; `direct`: what it has written elsewhere.
+  std::optional<udf::Record> CarryAll(const Frozen& frozen,
+                                      const udf::SectorImages& direct,
+                                      const udf::Record& record) const;
+  // The same for the catalog: gives the record a note with all that is not
+  // durable there. False when that is too much.
+  bool CarryBatch(const CatalogBatch& batch, const VolumeRecord& next,
+                  udf::Record* record);
+  Status NoteStored(const PendingBatch& pending);
+  void NotePlaced(udf::Record record);
+  // Brings the catalog to the generation of the record that was found, with its
+  // note. False: that says nothing of use here.
+  Result<bool> ApplyNote(const udf::ReplayResult& replay,
+                         const VolumeRecord& record) EXCLUDES(mu_);
+  // Nothing is known of what is durable.
+  void ForgetDurability();
 
   // --- volume_build.cc (all: committer)
   // The directories that the active generation changes.
@@ -339,6 +369,7 @@ struct Volume::Impl {
   Status AttachPrimary(Medium* medium, udf::ControlSlot slot) EXCLUDES(mu_);
   Status AttachBackup(Medium* medium, udf::ControlSlot slot) EXCLUDES(mu_);
   Status Reconcile(const udf::ReplayResult& replay, bool* rescan) EXCLUDES(mu_);
+  Status Decide(const CatalogBatch* batch) EXCLUDES(mu_);
   Status Scan(Medium* medium, VolumeRecord record) EXCLUDES(mu_);
   Status StartAllocator() EXCLUDES(mu_);
   // What the slot says of a volume that takes changes, and of one that is
@@ -363,6 +394,17 @@ struct Volume::Impl {
   std::unique_ptr<udf::Journal> journal_;
   udf::ControlSlot slot_;  // committer
   uint32_t lvid_crc_ = 0;  // committer: of the LVID on the medium
+  // Committer: what S4 of the newest generation has written, which no flush has
+  // made durable yet; empty when that is too much to be written twice. Below it
+  // may stand the LVID with this CRC.
+  std::optional<udf::SectorImages> behind_;
+  uint32_t lvid_durable_ = 0;
+  // Committer: what this volume's generations behind number `synced_` have
+  // changed in the catalog, which may lose it when power goes; empty when that
+  // is too much.
+  std::optional<CatalogBatch> unsynced_;
+  uint64_t synced_ = 0;
+  std::string catalog_identity_;  // committer: set with unsynced_
   // Why the medium takes no changes: it is write-protected, or of a kind that
   // commits cannot be written to.
   std::optional<Error> medium_read_only_;
@@ -383,6 +425,9 @@ struct Volume::Impl {
   udf::SectorImages images_ GUARDED_BY(mu_);  // file data for the record
   udf::FreshSectors fresh_ GUARDED_BY(mu_);   // of images_
   RegionSet regions_ GUARDED_BY(mu_);         // direct writes, active
+  // What was written directly of file data in the active generation: its record
+  // may carry it. Empty: too much, or not known.
+  std::optional<udf::SectorImages> written_ GUARDED_BY(mu_);
   std::vector<InodeNumber> removed_ GUARDED_BY(mu_);  // committed inodes freed
   std::vector<std::pair<InodeNumber, uint64_t>> dead_names_ GUARDED_BY(mu_);
   uint64_t next_unique_id_ GUARDED_BY(mu_) = 16;

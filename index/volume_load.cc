@@ -95,6 +95,19 @@ Status Volume::Attach(Medium* medium) {
   return impl_->AttachPrimary(medium, std::move(*slot));
 }
 
+// Applies the pending batch, or the given one instead of it.
+Status Volume::Impl::Decide(const CatalogBatch* batch) {
+  RETURN_IF_ERROR(catalog_->ApplyPending(index_, batch));
+  // The record that decided may be overwritten from now on (its spill is free):
+  // the decision must not be needed a second time.
+  RETURN_IF_ERROR(catalog_->SyncLog());
+  ASSIGN_OR_RETURN(VolumeRecord applied, catalog_->GetVolume(index_));
+  MutexLock lock(&mu_);
+  record_ = std::move(applied);
+  ++tree_version_;
+  return Status::Ok();
+}
+
 Status Volume::Impl::Reconcile(const udf::ReplayResult& replay, bool* rescan) {
   *rescan = false;
   VolumeRecord record;
@@ -115,15 +128,7 @@ Status Volume::Impl::Reconcile(const udf::ReplayResult& replay, bool* rescan) {
   if (pending.has_value() && record.tree == TreeState::kValid &&
       pending->generation == replay.generation &&
       pending->record_crc == replay.record_crc) {
-    RETURN_IF_ERROR(catalog_->ApplyPending(index_));
-    // The record that decided may be overwritten from now on (its spill is
-    // free): the decision must not be needed a second time.
-    RETURN_IF_ERROR(catalog_->SyncLog());
-    ASSIGN_OR_RETURN(VolumeRecord applied, catalog_->GetVolume(index_));
-    MutexLock lock(&mu_);
-    record_ = std::move(applied);
-    ++tree_version_;
-    return Status::Ok();
+    return Decide(nullptr);
   }
   if (record.tree == TreeState::kValid &&
       record.generation == replay.generation &&
@@ -135,6 +140,10 @@ Status Volume::Impl::Reconcile(const udf::ReplayResult& replay, bool* rescan) {
       RETURN_IF_ERROR(catalog_->Write(batch, Sync::kNo));
     }
     return Status::Ok();
+  }
+  if (!replay.note.empty()) {
+    ASSIGN_OR_RETURN(const bool applied, ApplyNote(replay, record));
+    if (applied) return Status::Ok();
   }
   if (record.tree == TreeState::kNone) {
     spdlog::info("volume {}: reading its tree", record.id);
@@ -247,6 +256,7 @@ Status Volume::Impl::AttachPrimary(Medium* medium, udf::ControlSlot slot) {
   slot_ = std::move(slot);
   lvid_crc_ = found.lvid_crc;
   medium_read_only_ = std::move(reason);
+  ForgetDurability();
   unit_ = read_only || options_.break_units
               ? 1
               : std::max<uint32_t>(1, medium->Info().atomic_sectors);
@@ -301,6 +311,7 @@ Status Volume::Impl::StartAllocator() {
   images_.clear();
   fresh_.clear();
   regions_ = RegionSet();
+  written_.emplace();
   removed_.clear();
   dead_names_.clear();
   frozen_.reset();

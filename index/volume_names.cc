@@ -211,8 +211,7 @@ void Volume::Impl::FreeInode(LiveInode* inode) {
   inode->keep_until = inode->fresh ? 0 : active_;
   if (!keep) {
     for (const udf::BlockRun& run : inode->extents.Blocks()) {
-      images_.erase(images_.lower_bound(Sector(run.block)),
-                    images_.lower_bound(Sector(run.block) + run.count));
+      ForgetWritten(run);
     }
     // Nothing to give back on the last close: forget what was freed here.
     inode->extents = ExtentMap();

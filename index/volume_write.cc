@@ -240,6 +240,7 @@ Status Volume::Impl::WriteContent(LiveInode* inode, uint64_t offset,
 
   MutexLock lock(&mu_);
   if (!status.ok()) {
+    written_.reset();  // nobody knows what stands there
     for (const udf::BlockRun& run : fresh) allocator_->Unreserve(run);
     return Status(status.code(), fmt::format("volume {}: {}", record_.id,
                                              status.error().message));
@@ -271,6 +272,7 @@ Status Volume::Impl::WriteContent(LiveInode* inode, uint64_t offset,
       continue;
     }
     if (!piece.journaled) {
+      NoteWritten(piece.block, bytes_of(piece));
       regions_.InsertSectors(Sector(piece.block), piece.count);
     }
     if (piece.kind == Piece::Kind::kDirect && !piece.was_unwritten) continue;

@@ -32,6 +32,8 @@ CatalogCopy::CatalogCopy(const Catalog& catalog, VolumeIndex index)
         batch_.PutChangeChunk(index, chunk, value);
         return true;
       }));
+  const Result<std::string> identity = catalog.GetRow("catalog", "identity");
+  if (identity.ok()) batch_.PutRow("catalog", "identity", *identity);
   Result<std::optional<PendingBatch>> pending = catalog.GetPending(index);
   EXPECT_OK(pending);
   if (pending.ok()) pending_ = std::move(*pending);

@@ -48,6 +48,12 @@ CrashRun::Point CrashRun::Pick(std::mt19937_64& rng) const {
   point.crash.destroy_unit = options_.atomic_sectors > 1;
   point.crash.destroyed_unreadable = point.crash.destroy_unit && rng() % 2 == 0;
   point.crash.seed = rng();
+  if ((broken_ == Break::kNoBehind || broken_ == Break::kNoData) &&
+      !one_flush_at_.empty()) {
+    // The record may be there, and what it should make up for is not.
+    point.at = one_flush_at_[rng() % one_flush_at_.size()];
+    point.crash.unflushed = Unflushed::kReordered;
+  }
   point.text = fmt::format(
       "seed {} event {} of {} mode {} crash seed {}: ", seed_, point.at, events,
       static_cast<int>(point.crash.unflushed), point.crash.seed);
@@ -149,6 +155,8 @@ std::string CrashRun::RecoverByVolume(MemoryMedium& found, const Point& point,
                        there.number);
   } else if (pending->has_value() && (*pending)->generation == now) {
     ++facts_.applied;
+  } else if (!(record->generation == now)) {
+    ++facts_.noted;
   }
   const std::string result = Compare(found, there.number, point.at);
   if (result != "ok") return "by volume: " + result;

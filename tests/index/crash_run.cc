@@ -32,6 +32,7 @@ FuzzOptions Fuzz(uint64_t seed, bool plain) {
 
 void CrashFacts::Add(const CrashFacts& other) {
   commits += other.commits;
+  one_flush += other.one_flush;
   spilled += other.spilled;
   larger_than_ring += other.larger_than_ring;
   wraps += other.wraps;
@@ -42,6 +43,7 @@ void CrashFacts::Add(const CrashFacts& other) {
   waited += other.waited;
   by_volume += other.by_volume;
   applied += other.applied;
+  noted += other.noted;
   rescanned += other.rescanned;
   fuzz.fragmented += other.fuzz.fragmented;
   fuzz.chain_cut += other.fuzz.chain_cut;
@@ -56,17 +58,19 @@ void CrashFacts::Add(const CrashFacts& other) {
 
 std::string CrashFacts::ToString() const {
   return fmt::format(
-      "{} commits, {} with company ({} waited), {} fsyncs; {} records spilled, "
+      "{} commits, {} with one flush, {} with company ({} waited), {} fsyncs; "
+      "{} records spilled, "
       "{} larger than the ring, {} wraps; {} files cut into pieces, {} chains "
       "cut, {} extended, {} overwritten, {} blocks of descriptors written "
       "anew, {} in place; {} files outgrew their entry; recovered: {} chains "
       "of up to {} blocks, {} sparse files, {} in their entry; {} recoveries "
-      "with an old catalog, {} applied its batch, {} read the medium anew",
-      commits, accompanied, waited, fsyncs, spilled, larger_than_ring, wraps,
-      fuzz.fragmented, fuzz.chain_cut, fuzz.chain_grown, fuzz.chain_overwritten,
-      new_descriptors, changed_descriptors, fuzz.grown_out, found.chains,
-      found.longest, found.sparse, found.in_entry, by_volume, applied,
-      rescanned);
+      "with an old catalog, {} applied its batch, {} the note of a record, {} "
+      "read the medium anew",
+      commits, one_flush, accompanied, waited, fsyncs, spilled,
+      larger_than_ring, wraps, fuzz.fragmented, fuzz.chain_cut,
+      fuzz.chain_grown, fuzz.chain_overwritten, new_descriptors,
+      changed_descriptors, fuzz.grown_out, found.chains, found.longest,
+      found.sparse, found.in_entry, by_volume, applied, noted, rescanned);
 }
 
 CrashRun::CrashRun(uint64_t seed, const CrashRunOptions& options)
@@ -88,6 +92,8 @@ CrashRun::CrashRun(uint64_t seed, const CrashRunOptions& options)
   VolumeOptions volume_options;
   volume_options.break_reuse = options.broken == Break::kReuse;
   volume_options.break_units = options.broken == Break::kSharedUnits;
+  volume_options.break_behind = options.broken == Break::kNoBehind;
+  volume_options.break_data = options.broken == Break::kNoData;
   volume_options.on_commit_step = [this](CommitStep step) {
     return OnStep(step);
   };
@@ -164,6 +170,7 @@ Status CrashRun::OnStep(CommitStep step) {
     fuzzer_->NoteTimes();
     history_[number] = fuzzer_->model();
     frozen_at_[number] = end;
+    flushes_ = 0;
     company_.reset();
     // Company that commits itself has none.
     const bool alone = std::this_thread::get_id() != thread_;
@@ -187,12 +194,19 @@ Status CrashRun::OnStep(CommitStep step) {
 
 // What the commit wrote between this step and the one before.
 void CrashRun::Observe(CommitStep step, size_t begin, size_t end) {
+  for (const CrashMedium::Event& event : medium_->Events(begin, end)) {
+    if (event.kind == CrashMedium::Event::Kind::kFlush) ++flushes_;
+  }
   switch (step) {
     case CommitStep::kDataWritten:
       facts_.new_descriptors += DescriptorBlocks(begin, end);
       return;
     case CommitStep::kRecordWritten: {
       ++facts_.commits;
+      if (flushes_ == 0) {
+        ++facts_.one_flush;
+        one_flush_at_.push_back(end);
+      }
       const SectorRange ring{udf::kRingSector, geometry_.ring_sectors};
       bool spilled = false;
       for (const CrashMedium::Event& event : medium_->Events(begin, end)) {

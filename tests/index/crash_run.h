@@ -31,12 +31,15 @@ enum class Break : uint8_t {
   kNoReplay,     // the journal is not replayed
   kNoFlush,      // it is replayed without any flush before
   kSharedUnits,  // units with committed blocks are written directly
-  kEarlyFsync,   // Fsync answers before the second flush
+  kEarlyFsync,   // Fsync answers before the flush of the record
+  kNoBehind,     // a record without a flush before leaves out what is in place
+  kNoData,       // or its own new data
 };
 // Whether the volume itself breaks it, while it operates: the others are broken
 // by those who wait or recover, on the same run.
 constexpr bool IsOfTheVolume(Break rule) {
-  return rule == Break::kReuse || rule == Break::kSharedUnits;
+  return rule == Break::kReuse || rule == Break::kSharedUnits ||
+         rule == Break::kNoBehind || rule == Break::kNoData;
 }
 
 struct CrashRunOptions {
@@ -52,6 +55,7 @@ struct CrashRunOptions {
 // there for stays away unnoticed.
 struct CrashFacts {
   uint64_t commits = 0;
+  uint64_t one_flush = 0;         // those that flushed their record only
   uint64_t spilled = 0;           // records that stand in free blocks,
   uint64_t larger_than_ring = 0;  // those that the whole ring could not hold,
   uint64_t wraps = 0;             // returns of the ring to its start
@@ -62,6 +66,7 @@ struct CrashFacts {
   uint64_t waited = 0;       // those whose company waited for their end
   uint64_t by_volume = 0;    // recoveries by a Volume with an old catalog,
   uint64_t applied = 0;      // those that applied a pending batch,
+  uint64_t noted = 0;        // those that applied the note of a record,
   uint64_t rescanned = 0;    // those that read the medium anew
   FuzzCounts fuzz;
   TreeFacts found;  // in what was recovered
@@ -150,10 +155,13 @@ class CrashRun {
   std::map<size_t, CatalogCopy> catalogs_;  // by events done
   // The events between two steps of a commit: crashes are worth most there.
   std::vector<std::pair<size_t, size_t>> phases_;
+  // Where a record was written that no flush preceded.
+  std::vector<size_t> one_flush_at_;
   size_t first_event_ = 0;
 
   // Of the commit under way.
   size_t mark_ = 0;                    // events when the last step was left
+  size_t flushes_ = 0;                 // of the commit so far
   std::optional<CommitStep> company_;  // the step that will have some
   // Not while an operation or an unload commits: one at a time uses the fuzzer.
   bool company_allowed_ = false;

@@ -89,9 +89,12 @@ TEST(VolumeCrashTest, X1_EveryCrashLeavesOneGeneration) {
   EXPECT_GT(met.found.longest, 1u);
   EXPECT_GT(met.found.sparse, 0u);
   EXPECT_GT(met.found.in_entry, 0u);
+  EXPECT_GT(met.one_flush, 0u);
+  EXPECT_LT(met.one_flush, met.commits);
   EXPECT_GT(met.applied, 0u);
+  EXPECT_GT(met.noted, 0u);
   EXPECT_GT(met.rescanned, 0u);
-  EXPECT_GT(met.by_volume, met.applied + met.rescanned);
+  EXPECT_GT(met.by_volume, met.applied + met.noted + met.rescanned);
 }
 
 TEST(VolumeCrashTest, ADestroyedUnitCostsNothing) {
@@ -189,7 +192,8 @@ TEST(VolumeCrashTest, ReusingFreedBlocksAtOnceIsCaught) {
 TEST(VolumeCrashTest, WaitersAndRecoveriesThatBreakTheRulesAreCaught) {
   Control replay("not replayed", &CrashRun::Crash);
   Control flush("replayed without the flush before", &CrashRun::Crash);
-  Control fsync("fsync answered before the second flush", &CrashRun::Crash);
+  Control fsync("fsync answered before the record was flushed",
+                &CrashRun::Crash);
   ForEachRun({}, [&](CrashRun* run, uint64_t seed) {
     run->SetBroken(Break::kNoReplay);
     replay.Try(run, seed);
@@ -201,6 +205,17 @@ TEST(VolumeCrashTest, WaitersAndRecoveriesThatBreakTheRulesAreCaught) {
   replay.Expect();
   flush.Expect();
   fsync.Expect();
+}
+
+TEST(VolumeCrashTest, RecordsWithoutAFlushBeforeThatLackWhatItWasForAreCaught) {
+  const auto caught = [](const char* what, Break rule) {
+    Control control(what, &CrashRun::Crash);
+    ForEachRun({.broken = rule},
+               [&](CrashRun* run, uint64_t seed) { control.Try(run, seed); });
+    control.Expect();
+  };
+  caught("one flush, without what is in place", Break::kNoBehind);
+  caught("one flush, without its data", Break::kNoData);
 }
 
 TEST(VolumeCrashTest, WritingSharedUnitsDirectlyIsCaught) {

@@ -171,6 +171,7 @@ Status VolumeLab::Attach(uint64_t cut_at) {
   }
   VolumeOptions options;
   options.on_commit_step = [this](CommitStep step) { return OnStep(step); };
+  options.break_note = options_.break_note;
   if (options_.marks) {
     options.break_marks = [this](RegionSet* regions) {
       options_.marks(volume_->generation().number + 1, regions);

@@ -65,6 +65,7 @@ inline constexpr int kDeaths = 5;
 struct LabOptions {
   uint64_t sectors = 8192;  // the ring has 256
   FuzzOptions fuzz;
+  bool break_note = false;  // VolumeOptions::break_note
   // Called for each generation with its number and the regions that it marks.
   std::function<void(uint64_t number, RegionSet*)> marks;
 };

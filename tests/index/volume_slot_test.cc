@@ -231,5 +231,43 @@ TEST(VolumeCatalogControlTest, ABatchThatIsNotDurableBeforeTheRecordIsCaught) {
   fmt::print("pending batch not synced: {} of {} seeds caught\n", caught, runs);
 }
 
+// The same of a record without the note that stands in for the batch.
+bool LostBatchShows(uint64_t seed, uint64_t loss, bool break_note) {
+  LabOptions options = FewFiles();
+  options.break_note = break_note;
+  VolumeLab lab(seed, options);
+  Volume* const volume = lab.volume();
+  for (const char* name : {"a", "b", "c"}) {
+    EXPECT_OK(volume->Create(volume->root(), name, {}));
+    EXPECT_OK(volume->Sync());
+  }
+  const Generation before = volume->generation();
+  lab.Die(Death::kPowerLost, loss);
+  EXPECT_OK(lab.OpenCatalog());
+  EXPECT_OK(lab.Attach());
+  if (testing::Test::HasFailure()) return false;
+  const bool shows = lab.volume()->generation().lineage != before.lineage;
+  lab.Die(Death::kKill, seed);
+  return shows;
+}
+
+TEST(VolumeCatalogControlTest, ARecordWithoutItsNoteIsCaught) {
+  const uint64_t only = FromEnvironment("VELLUM_SEED", 0);
+  uint64_t runs = 0, caught = 0;
+  for (uint64_t seed = only != 0 ? only : 1; seed <= (only != 0 ? only : 100);
+       ++seed) {
+    ++runs;
+    bool shows = false;
+    for (uint64_t loss = seed; !shows && loss < seed + 10'000; loss += 1000) {
+      shows = LostBatchShows(seed, loss, true);
+      ASSERT_FALSE(HasFailure()) << "seed " << seed;
+      EXPECT_FALSE(LostBatchShows(seed, loss, false)) << "seed " << seed;
+    }
+    EXPECT_TRUE(shows) << "seed " << seed;
+    caught += shows ? 1 : 0;
+  }
+  fmt::print("record without its note: {} of {} seeds caught\n", caught, runs);
+}
+
 }  // namespace
 }  // namespace vellum

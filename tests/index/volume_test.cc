@@ -11,6 +11,7 @@
 #include <array>
 
 #include "index/snapshot.h"
+#include "media/borrowed_medium.h"
 #include "media/udf/codec.h"
 #include "media/udf/reader.h"
 #include "tests/index/volume_fixture.h"
@@ -290,6 +291,40 @@ TEST_F(VolumeTest, V1_ChangedRegionsLeadFromOneSnapshotToTheNext) {
     }
     EXPECT_EQ(CompareMedium(&copy, fuzzer.model()), "");
   }
+}
+
+class FlushCounter : public BorrowedMedium {
+ public:
+  using BorrowedMedium::BorrowedMedium;
+  Status Flush() override {
+    ++flushes;
+    return BorrowedMedium::Flush();
+  }
+  int flushes = 0;
+};
+
+// The first commit of a load, large ones and those behind them flush what the
+// record relies on; then each small change costs one flush.
+TEST_F(VolumeTest, AnFsyncOfASmallChangeFlushesOnce) {
+  Make(8192);
+  ASSERT_OK(volume_->Detach());
+  FlushCounter counter(medium_.get());
+  ASSERT_OK(volume_->Attach(&counter));
+  const Attr file = MakeFile("log", "");
+  ASSERT_OK(volume_->Sync());
+  const auto cost = [&](const std::string& text) {
+    counter.flushes = 0;
+    EXPECT_OK(volume_->Append(file.ino, AsBytes(text)));
+    EXPECT_OK(volume_->Fsync(file.ino));
+    return counter.flushes;
+  };
+  const std::string block(4096, 'b');
+  for (int i = 0; i < 100; ++i) EXPECT_EQ(cost(block), 1) << i;
+  EXPECT_EQ(cost(std::string(1 << 20, 'l')), 2);
+  EXPECT_EQ(cost(block), 1);
+  EXPECT_EQ(ReadAll(file.ino).size(), 101 * block.size() + (1 << 20));
+  ASSERT_OK(volume_->Detach());
+  EXPECT_EQ(FsckText(*medium_), "");
 }
 
 TEST_F(VolumeTest, AFailedFlushFreezesTheVolumeUntilItIsLoadedAnew) {
