@@ -287,7 +287,7 @@ struct Volume::Impl {
   // puts in place; `direct`: what it has written elsewhere.
   std::optional<udf::Record> CarryAll(const Frozen& frozen,
                                       const udf::SectorImages& direct,
-                                      const udf::Record& record) const;
+                                      const udf::Record& record) EXCLUDES(mu_);
   // The same for the catalog: gives the record a note with all that is not
   // durable there. False when that is too much.
   bool CarryBatch(const CatalogBatch& batch, const VolumeRecord& next,

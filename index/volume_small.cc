@@ -7,9 +7,14 @@
 // pending batch when the record says to the catalog all that this may lose.
 #include <spdlog/spdlog.h>
 
+#include <algorithm>
 #include <cstring>
 
+#include "index/batch_ops.h"
+#include "index/change_map.h"
 #include "index/commit_note.h"
+#include "index/keys.h"
+#include "index/records.h"
 #include "index/volume.h"
 #include "index/volume_impl.h"
 
@@ -23,6 +28,43 @@ constexpr size_t kMaxWritten = 64;
 constexpr size_t kMaxBehind = 64;
 constexpr size_t kMaxCarried = 80;
 constexpr size_t kMaxCarriedNote = 16384;
+
+bool IsBelow(uint32_t blocks, const InodeRecord& inode) {
+  return inode.parent < blocks &&
+         std::all_of(inode.extents.begin(), inode.extents.end(),
+                     [blocks](const udf::Extent& extent) {
+                       return uint64_t{extent.block} + extent.count <= blocks;
+                     }) &&
+         std::all_of(inode.aed_blocks.begin(), inode.aed_blocks.end(),
+                     [blocks](uint32_t block) { return block < blocks; });
+}
+
+// Of a batch that may be anybody's: does each key have the shape of its family,
+// and does no value name a block that the volume does not have?
+bool ConcernsBlocksBelow(uint32_t blocks, std::string_view ops) {
+  BatchReader reader(ops);
+  BatchOp op;
+  while (reader.Next(&op)) {
+    const bool put = op.kind == OpKind::kPut;
+    if (op.family == Family::kInodes) {
+      const std::optional<InodeNumber> ino = ParseInodeKey(op.key);
+      if (!ino || *ino >= blocks) return false;
+      if (!put) continue;
+      const Result<InodeRecord> inode = DecodeInodeRecord(op.value);
+      if (!inode.ok() || !IsBelow(blocks, *inode)) return false;
+    } else if (op.family == Family::kDirents) {
+      const std::optional<uint64_t> cookie = ParseDirentKey(op.key);
+      if (!cookie) return false;
+      if (!put) continue;
+      const Result<DirentRecord> name = DecodeDirentRecord(*cookie, op.value);
+      if (!name.ok() || name->ino >= blocks) return false;
+    } else if (op.family == Family::kChanges) {
+      if (!ParseChangeChunkKey(op.key)) return false;
+      if (put && !DecodeChunk(op.value).ok()) return false;
+    }
+  }
+  return reader.status().ok();
+}
 
 }  // namespace
 
@@ -51,7 +93,7 @@ void Volume::Impl::ForgetWritten(udf::BlockRun run) {
 
 std::optional<udf::Record> Volume::Impl::CarryAll(
     const Frozen& frozen, const udf::SectorImages& direct,
-    const udf::Record& record) const {
+    const udf::Record& record) {
   if (unit_ > 1 || !frozen.spill.empty() || !frozen.written.has_value() ||
       !behind_.has_value() || !unsynced_.has_value() ||
       record.images.size() + direct.size() + frozen.written->size() +
@@ -60,10 +102,20 @@ std::optional<udf::Record> Volume::Impl::CarryAll(
       journal_->NeedsSpill(kMaxCarried, kMaxCarriedNote)) {
     return std::nullopt;
   }
+  MutexLock lock(&mu_);
+  // To blocks that this generation does not use nothing leads any more. Later
+  // loads may hand them out without a commit (to an unlinked file that is
+  // open), and find this record still.
+  const auto used = [this](uint64_t sector) REQUIRES(mu_) {
+    return !geometry_.InPartition(sector) ||
+           allocator_->UsedInFrozen(
+               static_cast<uint32_t>(sector - geometry_.partition_first));
+  };
   udf::Record whole = record;
   for (const udf::SectorImages* images : {&direct, &*frozen.written}) {
     if (options_.break_data) break;
     for (const auto& [sector, image] : *images) {
+      if (!used(sector)) continue;
       // Whoever replays it writes them before what leads to them.
       whole.images.insert_or_assign(sector, image);
       whole.fresh.insert(sector);
@@ -71,7 +123,9 @@ std::optional<udf::Record> Volume::Impl::CarryAll(
   }
   // Older than the generation's own.
   if (!options_.break_behind) {
-    whole.images.insert(behind_->begin(), behind_->end());
+    for (const auto& [sector, image] : *behind_) {
+      if (used(sector)) whole.images.emplace(sector, image);
+    }
   }
   whole.header.lvid_oldest = lvid_durable_;
   return whole;
@@ -121,7 +175,7 @@ Result<bool> Volume::Impl::ApplyNote(const udf::ReplayResult& replay,
   if (!note.ok() || !(note->generation == replay.generation)) return false;
   ASSIGN_OR_RETURN(const std::string identity, catalog_->Identity());
   if (!note->LeadsFrom(record, identity)) return false;
-  const Result<CatalogBatch> batch = CatalogBatch::Parse(note->batch);
+  Result<CatalogBatch> batch = CatalogBatch::Parse(note->batch);
   if (!batch.ok()) return false;
   // The medium may have been in other hands: what it says concerns itself only.
   const Result<VolumeRecord> next = batch->RecordOf(index_);
@@ -129,11 +183,26 @@ Result<bool> Volume::Impl::ApplyNote(const udf::ReplayResult& replay,
       next->medium_uuid != record.medium_uuid ||
       next->format_uuid != record.format_uuid ||
       !(next->generation == replay.generation) ||
-      next->record_crc != replay.record_crc) {
+      next->record_crc != replay.record_crc || next->role != record.role ||
+      !(next->geometry == record.geometry) ||
+      !ConcernsBlocksBelow(record.geometry.partition_blocks,
+                           note->batch.substr(1))) {
     spdlog::warn("volume {}: the note of its newest record is of no use",
                  record.id);
     return false;
   }
+  // And of its record only what a commit changes: where the medium is, and from
+  // where on its map is unbroken, the catalog knows better.
+  VolumeRecord decided = record;
+  decided.generation = next->generation;
+  decided.record_crc = next->record_crc;
+  decided.change_floor = std::max(record.change_floor, next->change_floor);
+  decided.state = next->state;
+  decided.used_blocks = next->used_blocks;
+  decided.files = next->files;
+  decided.directories = next->directories;
+  decided.next_unique_id = next->next_unique_id;
+  batch->PutVolume(decided);
   RETURN_IF_ERROR(Decide(&*batch));
   return true;
 }
