@@ -36,7 +36,7 @@ class MeteredMedium : public BorrowedMedium {
     return status;
   }
   Status WriteStream(uint64_t lba, ConstByteSpan data) override {
-    const Status status = BorrowedMedium::WriteStream(lba, data);
+    const Status status = StreamBelow(lba, data);
     if (meter_ != nullptr) meter_->Add(data.size());
     return status;
   }

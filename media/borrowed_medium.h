@@ -9,9 +9,10 @@
 
 namespace vellum {
 
-// Forwards every method, so contract, thread-safety and errors are those of
-// the medium below, DirectFd included. Ownership: does not own that medium,
-// which outlives this; destroying this does nothing to it.
+// Forwards every method but WriteStream, which is a Write: who derives from it
+// and looks at Write sees all writes. So contract, thread-safety and errors are
+// those of the medium below, DirectFd included. Ownership: does not own that
+// medium, which outlives this; destroying this does nothing to it.
 class BorrowedMedium : public Medium {
  public:
   explicit BorrowedMedium(Medium* base) : base_(base) {}
@@ -22,9 +23,6 @@ class BorrowedMedium : public Medium {
   }
   Status Write(uint64_t lba, ConstByteSpan data) override {
     return base_->Write(lba, data);
-  }
-  Status WriteStream(uint64_t lba, ConstByteSpan data) override {
-    return base_->WriteStream(lba, data);
   }
   Status Flush() override { return base_->Flush(); }
   Status Discard(uint64_t lba, uint64_t count) override {
@@ -39,6 +37,12 @@ class BorrowedMedium : public Medium {
   }
   uint64_t HostFreeBytes() const override { return base_->HostFreeBytes(); }
   int DirectFd() const override { return base_->DirectFd(); }
+
+ protected:
+  // For who lets streams through.
+  Status StreamBelow(uint64_t lba, ConstByteSpan data) {
+    return base_->WriteStream(lba, data);
+  }
 
  private:
   Medium* const base_;
