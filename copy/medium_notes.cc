@@ -139,8 +139,11 @@ Status ForgetFreedMedia(Catalog* catalog) {
       }));
   for (const MediumId& id : media) {
     ASSIGN_OR_RETURN(MediumNote note, ReadMediumNote(*catalog, id));
-    if (note.freed.empty()) continue;
+    // Both would let a copy write over what is there.
+    const bool begun = note.found == "unfinished";
+    if (note.freed.empty() && !begun) continue;
     note.freed.clear();
+    if (begun) note.found.clear();
     RETURN_IF_ERROR(WriteMediumNote(catalog, id, note));
   }
   return Status::Ok();

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "copy/damage_notes.h"
+#include "copy/medium_notes.h"
 #include "copy/pool.h"
 #include "copy/verified.h"
 
@@ -36,7 +37,11 @@ Result<std::vector<VolumeRecord>> SurplusGenerations(
   uint32_t whole = 0, verified = 0;  // of those that are newer
   for (auto it = complete.rbegin(); it != complete.rend(); ++it) {
     ASSIGN_OR_RETURN(const bool good, IsVerified(*archive.catalog, *it));
-    if ((good ? verified : whole) >= kept) surplus.push_back(*it);
+    ASSIGN_OR_RETURN(const MediumNote note,
+                     ReadMediumNote(*archive.catalog, it->medium));
+    // A medium that takes nothing else is not given up for nothing.
+    const bool reusable = !note.write_once && !note.write_protected;
+    if (reusable && (good ? verified : whole) >= kept) surplus.push_back(*it);
     ASSIGN_OR_RETURN(const std::string damage,
                      ReadDamage(*archive.catalog, it->medium_uuid));
     whole += damage.empty() ? 1 : 0;

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <utility>
 
 #include "copy/jobs.h"
@@ -285,15 +286,17 @@ Result<FreedMedium> FreePoolSlot(const Archive& archive, const Jobs& jobs,
 
 Status GiveUpBackup(const Archive& archive, const MediumId& medium,
                     const std::string& volume_id, std::stop_token stop) {
+  const auto volume = archive.volumes->FindByMedium(medium);
+  // What is in use stays what it is.
+  std::optional<Volumes::Exclusion> exclusion;
+  if (volume != nullptr) {
+    ASSIGN_OR_RETURN(exclusion, archive.volumes->Exclude(volume, stop));
+  }
   ASSIGN_OR_RETURN(MediumNote note, ReadMediumNote(*archive.catalog, medium));
   note.freed = volume_id;
   if (note.found.empty()) note.found = "volume";
   RETURN_IF_ERROR(WriteMediumNote(archive.catalog, medium, note));
-  const auto volume = archive.volumes->FindByMedium(medium);
-  if (volume == nullptr) return Status::Ok();
-  ASSIGN_OR_RETURN(const Volumes::Exclusion exclusion,
-                   archive.volumes->Exclude(volume, stop));
-  return archive.volumes->Forget(volume);
+  return volume == nullptr ? Status::Ok() : archive.volumes->Forget(volume);
 }
 
 }  // namespace vellum

@@ -107,6 +107,8 @@ Result<Json> Generations(Service& service, const CommandLine& line,
         Errc::kInvalidArgument,
         fmt::format("{} is a BACKUP: a PRIMARY has generations", record.id)};
   }
+  ASSIGN_OR_RETURN(const std::optional<uint32_t> before,
+                   OwnGenerations(service.catalog(), record));
   if (line.args.size() == 2) {
     std::optional<uint32_t> wanted;
     if (line.args[1] != "default") {
@@ -127,11 +129,15 @@ Result<Json> Generations(Service& service, const CommandLine& line,
   Json answer = {{"volume", record.id},
                  {"generations", own ? Json(*own) : Json()}};
   if (line.args.size() < 2) return answer;
-  ASSIGN_OR_RETURN(
-      const ReleasedGenerations old,
-      ReleaseGenerations(
-          service.archive(), service.jobs(), service.pool_range(), record,
-          own.value_or(service.current_config().generations), stop));
+  const uint32_t kept = own.value_or(service.current_config().generations);
+  ReleasedGenerations old;
+  // As after a copy: where nobody has asked for one only, more of them are
+  // somebody's wish.
+  if (kept > 1 || own || before) {
+    ASSIGN_OR_RETURN(
+        old, ReleaseGenerations(service.archive(), service.jobs(),
+                                service.pool_range(), record, kept, stop));
+  }
   Json released = Json::array();
   for (const VolumeRecord& backup : old.released) {
     released.push_back({{"volume", backup.id}, {"medium", backup.medium}});
