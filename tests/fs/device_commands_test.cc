@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 #include <pthread.h>
 
+#include <atomic>
 #include <filesystem>
 #include <functional>
 #include <future>
@@ -407,15 +408,20 @@ TEST_F(DeviceCommandsTest, X5_WithoutThreadsAStageIsRefused) {
 }
 
 TEST_F(DeviceCommandsTest, O21_ALoadByHandSaysWhatItDoes) {
-  Run("fault slow-load V00001 ms=200");
-  std::jthread load([this] { Run("load V00001 drive=256"); });
+  Run("fault slow-load V00001 ms=1500");
+  std::atomic<bool> ended{false};
+  std::jthread load([this, &ended] {
+    Run("load V00001 drive=256");
+    ended = true;
+  });
+  const std::string step = "loads V00001 from 1024 into drive 256";
   Json row = Json::object();
-  do {
+  while (row.value("step", Json()) != step && !ended) {
     const Json rows = CatJson("running.json");
     if (!rows.empty()) row = rows[0];
-  } while (row.value("step", Json()) !=
-           "loads V00001 from 1024 into drive 256");
-  EXPECT_EQ(row["command"], "load V00001 drive=256");
+  }
+  EXPECT_EQ(row.value("step", Json()), step);
+  EXPECT_EQ(row.value("command", Json()), "load V00001 drive=256");
   load.join();
 }
 

@@ -40,6 +40,8 @@ job=$(start_job "$mnt" "copy ORIGINAL mode=image to=D00003L1")
 [[ $(job_end "$mnt" "$job") == failed ]] || fail "the copy did not fail"
 job_says "$job" WRITE_PROTECTED
 for drive in 256 257; do check "protect" ask_host protect "$drive" 0; done
+# It is remembered until a drive sees that it is over.
+check "look" vellum --mount "$mnt" load D00003L1
 run_job "$mnt" "copy ORIGINAL mode=image to=D00003L1"
 agree
 
