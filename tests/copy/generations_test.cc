@@ -66,6 +66,14 @@ TEST_F(GenerationsTest, A8_FewerGenerationsReleaseTheOldestMedia) {
   EXPECT_EQ(Copy(Request("OTHER")).target_medium, Tag(3));
 }
 
+TEST_F(GenerationsTest, A8_WhatCannotBeWrittenAgainIsNotGivenUp) {
+  ThreeBackups();
+  Content(2).SetWriteProtected(true);
+  ASSERT_OK(Inventory(archive(), /*all=*/true));
+  EXPECT_THAT(Release(1), ElementsAre(Tag(3)));
+  EXPECT_THAT(Backups(), UnorderedElementsAre(Tag(2), Tag(4)));
+}
+
 TEST_F(GenerationsTest, A8_LoweredToOneTheNextCopyReleasesTheRest) {
   ThreeBackups();
   ASSERT_OK(SetOwnGenerations(catalog_.get(), Primary(), 1));

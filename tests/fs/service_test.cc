@@ -519,6 +519,18 @@ TEST_F(ServiceTest, A8_ALowerNumberGivesUpTheOldestAtOnce) {
             "VOL-A");
 }
 
+TEST_F(ServiceTest, A8_WhereNobodyAskedForOneOnlyNothingIsGivenUp) {
+  Run("format V00001 name=VOL-A");
+  for (const char* medium : {"V00002", "V00003"}) {
+    ASSERT_OK(service_->jobs().Wait(
+        Run(std::string("copy VOL-A to=") + medium)["job"]));
+  }
+  // It keeps the library's number already, which is 1.
+  EXPECT_EQ(Run("generations VOL-A default")["released"], Json::array());
+  EXPECT_EQ(RowOf(CatJson("copies.json"), "medium", "V00002")["label"],
+            "VOL-A");
+}
+
 TEST_F(ServiceTest, ADriveIsNoPlaceForACopy) {
   Run("format V00001 name=VOL-A");
   const auto refused = service_->Execute("copy VOL-A to=256");
