@@ -446,6 +446,10 @@ Status FileCopyRunner::Judge(const FilePlan& plan, const Status& written) {
   if (counts_.not_selected > 0) {
     message_ += fmt::format(", {} not selected", counts_.not_selected);
   }
+  if (plan.not_entered > 0) {
+    message_ += fmt::format(", {} directories left out: not recursive (-r)",
+                            plan.not_entered);
+  }
   if (!written.ok()) {
     return Status(written.code(),
                   fmt::format("{}; {}", written.error().message, message_));

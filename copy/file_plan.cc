@@ -142,7 +142,10 @@ class Planner {
           RETURN_IF_ERROR(AddFile(at, name.name, child));
           continue;
         }
-        if (!selection_.recursive) continue;
+        if (!selection_.recursive) {
+          ++plan_.not_entered;
+          continue;
+        }
         ASSIGN_OR_RETURN(const size_t below,
                          AddDirectory(at, name.name, &child));
         if (plan_.directories[below].problems.empty()) {

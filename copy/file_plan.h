@@ -69,7 +69,8 @@ struct FilePlan {
   uint64_t new_blocks = 0;                    // that the target will use
   uint64_t replaced_blocks = 0;               // that become free in exchange
   uint64_t replaced = 0;                      // files of the target
-  std::vector<std::string> replaced_paths;    // the first of them
+  uint64_t not_entered = 0;  // directories left out: not recursive
+  std::vector<std::string> replaced_paths;  // the first of them
 
   // Is the target as it should be?
   bool NothingToDo() const;

@@ -86,14 +86,17 @@ TEST_P(FileCopyTest, I9_OneFileOneDirectoryWithOrWithoutWhatIsBelow) {
   EXPECT_EQ(all.size(), 4u);  // with /, /photos and /photos/2024
   EXPECT_EQ(all.at("/photos/2024/small"),
             ListMedium(1, false).at("/photos/2024/small"));
-  Copy(Files("PRIM", {"/photos"}, "ALL"));
+  JobRecord job = Copy(Files("PRIM", {"/photos"}, "ALL"));
+  EXPECT_TRUE(Says(job, "1 directories left out: not recursive (-r)"))
+      << Story(job);
   SendAllHome();
   all = ListMedium(2, false);
   EXPECT_EQ(all.count("/photos/large"), 1u);
   EXPECT_EQ(all.count("/photos/2024/empty"), 0u);
   CopyRequest request = Files("PRIM", {"/photos", "other/fifo"}, "ALL");
   request.files.recursive = true;
-  const JobRecord job = Copy(request);
+  job = Copy(request);
+  EXPECT_FALSE(Says(job, "left out")) << Story(job);
   SendAllHome();
   all = ListMedium(2, false);
   EXPECT_EQ(all.count("/photos/2024/empty"), 1u);
