@@ -14,9 +14,9 @@ Status PowerIsOff(const std::string& what) {
 
 }  // namespace
 
-class FaultyChanger : public Changer {
+class SweptChanger : public Changer {
  public:
-  FaultyChanger(FaultMedia* media, std::unique_ptr<Changer> base)
+  SweptChanger(FaultMedia* media, std::unique_ptr<Changer> base)
       : media_(media), base_(std::move(base)) {}
   Result<ChangerIdentity> Identify() override { return base_->Identify(); }
   Result<ElementMap> Elements() override { return base_->Elements(); }
@@ -35,9 +35,9 @@ class FaultyChanger : public Changer {
   const std::unique_ptr<Changer> base_;
 };
 
-class FaultyDrive : public Drive {
+class SweptDrive : public Drive {
  public:
-  FaultyDrive(FaultMedia* media, std::unique_ptr<Drive> base)
+  SweptDrive(FaultMedia* media, std::unique_ptr<Drive> base)
       : media_(media), base_(std::move(base)) {}
   ElementAddress Address() const override { return base_->Address(); }
   Result<DriveIdentity> Identify() override { return base_->Identify(); }
@@ -188,11 +188,11 @@ bool FaultMedia::Count(Op op, SectorRange range, Entry* entry) {
 }
 
 std::unique_ptr<Changer> FaultMedia::Wrap(std::unique_ptr<Changer> changer) {
-  return std::make_unique<FaultyChanger>(this, std::move(changer));
+  return std::make_unique<SweptChanger>(this, std::move(changer));
 }
 
 std::unique_ptr<Drive> FaultMedia::Wrap(std::unique_ptr<Drive> drive) {
-  return std::make_unique<FaultyDrive>(this, std::move(drive));
+  return std::make_unique<SweptDrive>(this, std::move(drive));
 }
 
 std::unique_ptr<Medium> FaultMedia::Open(std::unique_ptr<Medium> loaded) {

@@ -56,8 +56,8 @@ class FaultMedia {
   std::unique_ptr<Drive> Wrap(std::unique_ptr<Drive> drive);
 
  private:
-  friend class FaultyChanger;
-  friend class FaultyDrive;
+  friend class SweptChanger;
+  friend class SweptDrive;
   friend class PoweredMedium;
   struct Entry {
     std::shared_ptr<CrashMedium> content;
