@@ -7,6 +7,7 @@
 #include "media/udf/slot_places.h"
 #include "tests/copy/engine_fixture.h"
 #include "tests/support/crash_medium.h"
+#include "tests/support/environment.h"
 
 namespace vellum {
 namespace {
@@ -261,9 +262,9 @@ TEST_P(CopyFaultTest, I3_TheOwnerIsOnTheMediumBeforeAnyData) {
 // record. If the cuts above cannot break this, they prove nothing: with each of
 // 100 seeds some cut must.
 TEST_P(CopyFaultTest, CopyWithoutARecordIsBroken) {
-  constexpr uint64_t kSeeds = 100;
+  const std::vector<uint64_t> seeds = Seeds(100);
   uint64_t caught = 0;
-  for (uint64_t seed = 1; seed <= kSeeds; ++seed) {
+  for (const uint64_t seed : seeds) {
     const bool broken = [&] {
       auto target = Target(8192, GetParam());
       const Pinned first = MakeBackup(target.get(), 8192, seed, 40);
@@ -290,7 +291,7 @@ TEST_P(CopyFaultTest, CopyWithoutARecordIsBroken) {
     volume_.reset();
   }
   fmt::print("copies without a record: broken with {} of {} seeds\n", caught,
-             kSeeds);
+             seeds.size());
 }
 
 INSTANTIATE_TEST_SUITE_P(AtomicUnits, CopyFaultTest,

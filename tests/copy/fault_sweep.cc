@@ -22,11 +22,6 @@ constexpr const char* kFrozen = "that cannot be committed";
 
 }  // namespace
 
-uint64_t FaultNumber(const char* name, uint64_t otherwise) {
-  const char* const value = std::getenv(name);
-  return value == nullptr ? otherwise : std::strtoull(value, nullptr, 10);
-}
-
 // --- Watchdog
 // ---------------------------------------------------------------------
 
@@ -200,7 +195,7 @@ uint64_t FaultSweep::FailEverywhere(const FaultKind& kind) {
 }
 
 uint64_t FaultSweep::CutEverywhere(const FaultKind& kind) {
-  const bool all = FaultNumber("VELLUM_DEATHS", 1) > 1;
+  const bool all = FromEnvironment("VELLUM_DEATHS", 1) > 1;
   uint64_t sites = 0;
   const uint64_t step = StepOf(kind);
   for (uint64_t n = 1 + seed_ % step; lab_ != nullptr && !TooMany();

@@ -12,11 +12,9 @@
 
 #include "media/mutex.h"
 #include "tests/copy/fault_scenarios.h"
+#include "tests/support/environment.h"
 
 namespace vellum {
-
-// A number from the environment.
-uint64_t FaultNumber(const char* name, uint64_t otherwise);
 
 // Ends the program when what it watches takes longer than a minute: nothing
 // else would say what hangs.
@@ -87,7 +85,7 @@ class FaultSweep {
   // Notes what is not empty.
   void Expect(const std::string& wrong);
   static uint64_t StepOf(const FaultKind& kind) {
-    return FaultNumber("VELLUM_FAULT_STEP", kind.at_all ? 1 : kFaultStep);
+    return FromEnvironment("VELLUM_FAULT_STEP", kind.at_all ? 1 : kFaultStep);
   }
   bool TooMany() const { return violations_.size() >= 8; }
 
@@ -95,7 +93,7 @@ class FaultSweep {
   const bool quiet_;
   std::unique_ptr<FaultLab> lab_;
   Watchdog watchdog_;
-  const uint64_t seed_ = FaultNumber("VELLUM_SEED", 1);
+  const uint64_t seed_ = FromEnvironment("VELLUM_SEED", 1);
   std::string where_;
   std::vector<std::string> violations_;
   std::vector<VolumeTag> need_announcement_;

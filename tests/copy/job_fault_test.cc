@@ -127,8 +127,8 @@ TEST_P(JobPowerTest, X2_PowerGoesAtEveryOperation) {
       "power cuts: seed {}, {}: {} medium, {} catalog, {} spool; {} cuts, {} "
       "with jobs that were taken up, {} with a catalog made anew, {} "
       "violations\n",
-      FaultNumber("VELLUM_SEED", 1), GetParam().name, medium, catalog, spool,
-      sweep.runs(), sweep.resumed(), sweep.rebuilt(),
+      FromEnvironment("VELLUM_SEED", 1), GetParam().name, medium, catalog,
+      spool, sweep.runs(), sweep.resumed(), sweep.rebuilt(),
       sweep.violations().size());
   // Rare, or what the sync of the catalog promises is worth nothing.
   EXPECT_LE(sweep.rebuilt(), 1 + sweep.runs() / 50);

@@ -34,14 +34,6 @@ LabOptions SmallWithChains() {
   return options;
 }
 
-std::vector<uint64_t> Seeds(uint64_t count) {
-  const uint64_t only = FromEnvironment("VELLUM_SEED", 0);
-  if (only != 0) return {only};
-  std::vector<uint64_t> seeds;
-  for (uint64_t seed = 1; seed <= count; ++seed) seeds.push_back(seed);
-  return seeds;
-}
-
 // ------------------------------------------------------------------- deaths
 
 struct Deaths {

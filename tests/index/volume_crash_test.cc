@@ -17,16 +17,12 @@
 #include <string>
 
 #include "tests/index/crash_run.h"
+#include "tests/support/environment.h"
 
 namespace vellum {
 namespace {
 
 constexpr int kCrashesPerRun = 100;
-
-uint64_t Environment(const char* name, uint64_t otherwise) {
-  const char* value = std::getenv(name);
-  return value == nullptr ? otherwise : std::strtoull(value, nullptr, 10);
-}
 
 using Crash = std::string (CrashRun::*)(std::mt19937_64&);
 
@@ -39,8 +35,8 @@ struct Crashed {
 // Crashes runs of many seeds; a testing failure when one is not good.
 Crashed CrashMany(const CrashRunOptions& options, uint64_t crashes,
                   Crash crash) {
-  const uint64_t only = Environment("VELLUM_SEED", 0);
-  crashes = Environment("VELLUM_CRASHES", crashes);
+  const uint64_t only = FromEnvironment("VELLUM_SEED", 0);
+  crashes = FromEnvironment("VELLUM_CRASHES", crashes);
   Crashed done;
   uint64_t seed = only != 0 ? only : 1;
   for (; done.crashes < crashes; ++seed) {
@@ -66,8 +62,8 @@ Crashed CrashMany(const CrashRunOptions& options, uint64_t crashes,
 
 // One seed alone need not have met everything.
 bool AllSeeds() {
-  return Environment("VELLUM_SEED", 0) == 0 &&
-         Environment("VELLUM_CRASHES", 5000) >= 500;
+  return FromEnvironment("VELLUM_SEED", 0) == 0 &&
+         FromEnvironment("VELLUM_CRASHES", 5000) >= 500;
 }
 
 TEST(VolumeCrashTest, X1_EveryCrashLeavesOneGeneration) {
@@ -165,11 +161,9 @@ class Control {
 
 void ForEachRun(CrashRunOptions options,
                 const std::function<void(CrashRun*, uint64_t)>& visit) {
-  const uint64_t only = Environment("VELLUM_SEED", 0);
   options.operations = 200;
   options.plain = true;
-  for (uint64_t seed = only != 0 ? only : 1; seed <= (only != 0 ? only : kRuns);
-       ++seed) {
+  for (const uint64_t seed : Seeds(kRuns)) {
     CrashRun run(seed, options);
     run.Operate();
     ASSERT_FALSE(testing::Test::HasFailure()) << "seed " << seed;

@@ -18,11 +18,6 @@ Status PowerIsOff() { return Status(Errc::kDeviceError, "power is off"); }
 
 }  // namespace
 
-uint64_t FromEnvironment(const char* name, uint64_t otherwise) {
-  const char* value = std::getenv(name);
-  return value == nullptr ? otherwise : std::strtoull(value, nullptr, 10);
-}
-
 bool PowerMedium::Cut() {
   if (left_ == 0 || --left_ > 0) return false;
   power_->SetFault(Fault::kNoPower);

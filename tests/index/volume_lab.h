@@ -20,12 +20,10 @@
 #include "tests/index/faulty_file_system.h"
 #include "tests/index/volume_model.h"
 #include "tests/support/crash_medium.h"
+#include "tests/support/environment.h"
 #include "tests/support/temp_dir.h"
 
 namespace vellum {
-
-// A number from the environment: VELLUM_SEED, VELLUM_ROUNDS.
-uint64_t FromEnvironment(const char* name, uint64_t otherwise);
 
 // A medium that has power while the catalog's file system has.
 // Thread-safety: as Medium says.

@@ -215,10 +215,8 @@ bool UnsyncedBatchShows(uint64_t seed, uint64_t loss) {
 // synced must show. The disk keeps a random part of what was not synced: where
 // that was all of it nothing was missing, and it is cut again.
 TEST(VolumeCatalogControlTest, ABatchThatIsNotDurableBeforeTheRecordIsCaught) {
-  const uint64_t only = FromEnvironment("VELLUM_SEED", 0);
   uint64_t runs = 0, caught = 0;
-  for (uint64_t seed = only != 0 ? only : 1; seed <= (only != 0 ? only : 100);
-       ++seed) {
+  for (const uint64_t seed : Seeds(100)) {
     ++runs;
     bool shows = false;
     for (uint64_t loss = seed; !shows && loss < seed + 10'000; loss += 1000) {
@@ -252,10 +250,8 @@ bool LostBatchShows(uint64_t seed, uint64_t loss, bool break_note) {
 }
 
 TEST(VolumeCatalogControlTest, ARecordWithoutItsNoteIsCaught) {
-  const uint64_t only = FromEnvironment("VELLUM_SEED", 0);
   uint64_t runs = 0, caught = 0;
-  for (uint64_t seed = only != 0 ? only : 1; seed <= (only != 0 ? only : 100);
-       ++seed) {
+  for (const uint64_t seed : Seeds(100)) {
     ++runs;
     bool shows = false;
     for (uint64_t loss = seed; !shows && loss < seed + 10'000; loss += 1000) {

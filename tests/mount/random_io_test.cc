@@ -23,6 +23,7 @@
 #include <string>
 
 #include "tests/mount/mount_fixture.h"
+#include "tests/support/environment.h"
 
 namespace vellum {
 namespace {
@@ -30,11 +31,6 @@ namespace {
 constexpr size_t kMaxSize = 700'000;
 constexpr size_t kMaxPiece = 150'000;
 constexpr size_t kPage = 4096;
-
-uint64_t FromEnvironment(const char* name, uint64_t otherwise) {
-  const char* text = std::getenv(name);
-  return text == nullptr ? otherwise : std::strtoull(text, nullptr, 10);
-}
 
 // Memory that O_DIRECT takes.
 class Aligned {

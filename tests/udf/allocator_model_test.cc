@@ -9,17 +9,13 @@
 #include <random>
 
 #include "media/udf/allocator.h"
+#include "tests/support/environment.h"
 #include "tests/support/memory_medium.h"
 #include "tests/support/status_matchers.h"
 #include "tests/udf/allocator_fixture.h"
 
 namespace vellum::udf {
 namespace {
-
-uint64_t SeedFromEnvironment(uint64_t fallback) {
-  const char* text = std::getenv("VELLUM_SEED");
-  return text != nullptr ? std::strtoull(text, nullptr, 0) : fallback;
-}
 
 class Model {
  public:
@@ -326,14 +322,14 @@ void RunAgainstModel(uint64_t seed, bool icbs) {
 
 TEST(AllocatorModelTest, DataOnlyAnswersEqualTheModels) {
   for (uint64_t i = 0; i < 6; ++i) {
-    RunAgainstModel(SeedFromEnvironment(100 + i), false);
+    RunAgainstModel(FromEnvironment("VELLUM_SEED", 100 + i), false);
     if (HasFatalFailure()) return;
   }
 }
 
 TEST(AllocatorModelTest, WithIcbZonesEveryStateEqualsTheModels) {
   for (uint64_t i = 0; i < 6; ++i) {
-    RunAgainstModel(SeedFromEnvironment(200 + i), true);
+    RunAgainstModel(FromEnvironment("VELLUM_SEED", 200 + i), true);
     if (HasFatalFailure()) return;
   }
 }

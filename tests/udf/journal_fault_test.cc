@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "tests/support/crash_medium.h"
+#include "tests/support/environment.h"
 #include "tests/support/memory_medium.h"
 #include "tests/support/status_matchers.h"
 #include "tests/udf/toy_volume.h"
@@ -213,22 +214,11 @@ class Simulation {
   const int lives_;
 };
 
-struct Seeds {
-  uint64_t first = 0;
-  int count = 0;
-};
-
-Seeds SeedsOrEnvironment(Seeds seeds) {
-  const char* text = std::getenv("VELLUM_SEED");
-  if (text == nullptr) return seeds;
-  return {std::strtoull(text, nullptr, 0), 1};
-}
-
 // Answers how many of the simulations failed.
-int Simulate(const ToyOptions& options, Seeds seeds, Totals* totals) {
+int Simulate(const ToyOptions& options, const std::vector<uint64_t>& seeds,
+             Totals* totals) {
   int failed = 0;
-  for (int i = 0; i < seeds.count; ++i) {
-    const uint64_t seed = seeds.first + static_cast<uint64_t>(i);
+  for (const uint64_t seed : seeds) {
     const Status status = Simulation(options, seed, totals).Run();
     if (status.ok()) continue;
     if (failed++ == 0) {
@@ -248,10 +238,10 @@ ToyOptions AtomicOptions() {
 }
 
 TEST(JournalFaultTest, EveryCrashLeavesTheOldOrTheNewGeneration) {
-  const Seeds seeds = SeedsOrEnvironment({1000, 180});
+  const std::vector<uint64_t> seeds = Seeds(180, 1000);
   Totals totals;
   EXPECT_EQ(Simulate({}, seeds, &totals), 0) << totals.failure;
-  if (seeds.count > 1) {
+  if (seeds.size() == 180) {
     EXPECT_GE(totals.power_cuts, 2000u);
     EXPECT_GE(totals.during_recovery, 500u);
     EXPECT_GE(totals.spilled, 300u);
@@ -259,12 +249,12 @@ TEST(JournalFaultTest, EveryCrashLeavesTheOldOrTheNewGeneration) {
 }
 
 TEST(JournalFaultTest, SmallRecordsNeedNoFlushBeforeThem) {
-  const Seeds seeds = SeedsOrEnvironment({3000, 180});
+  const std::vector<uint64_t> seeds = Seeds(180, 3000);
   ToyOptions options;
   options.one_flush = true;
   Totals totals;
   EXPECT_EQ(Simulate(options, seeds, &totals), 0) << totals.failure;
-  if (seeds.count > 1) {
+  if (seeds.size() == 180) {
     EXPECT_GE(totals.power_cuts, 2000u);
     EXPECT_GE(totals.one_flush, totals.commits / 4);
     EXPECT_GE(totals.spilled, 300u);
@@ -272,10 +262,10 @@ TEST(JournalFaultTest, SmallRecordsNeedNoFlushBeforeThem) {
 }
 
 TEST(JournalFaultTest, DestroyedAtomicUnitsAreRestored) {
-  const Seeds seeds = SeedsOrEnvironment({5000, 24});
+  const std::vector<uint64_t> seeds = Seeds(24, 5000);
   Totals totals;
   EXPECT_EQ(Simulate(AtomicOptions(), seeds, &totals), 0) << totals.failure;
-  if (seeds.count > 1) {
+  if (seeds.size() == 24) {
     EXPECT_GE(totals.power_cuts, 250u);
     EXPECT_GE(totals.spilled, 20u);
   }
@@ -293,19 +283,18 @@ class NegativeControlTest : public testing::Test {
     ToyOptions options;
     options.one_flush = one_flush;
     options.mistakes = mistakes;
-    const Seeds seeds = SeedsOrEnvironment({9000, 100});
+    const std::vector<uint64_t> seeds = Seeds(100, 9000);
     Totals totals;
     int caught = 0;
-    for (int i = 0; i < seeds.count; ++i) {
-      const uint64_t seed = seeds.first + static_cast<uint64_t>(i);
+    for (const uint64_t seed : seeds) {
       const Status status =
           Simulation(options, seed, &totals, kMostLives).Run();
       EXPECT_TRUE(status.Is(Errc::kCorruption))
           << "VELLUM_SEED=" << seed << ": " << status.ToString();
       caught += status.Is(Errc::kCorruption) ? 1 : 0;
     }
-    std::printf("noticed by %d of %d seeds, in %llu power cuts\n", caught,
-                seeds.count,
+    std::printf("noticed by %d of %zu seeds, in %llu power cuts\n", caught,
+                seeds.size(),
                 static_cast<unsigned long long>(totals.power_cuts));
   }
 };
