@@ -275,6 +275,35 @@ TEST_F(DeviceCommandsTest, H6_APowerCutLeavesTheLastCommit) {
   EXPECT_EQ(Run("fsck VOL-A data=yes")["clean"], true);
 }
 
+TEST_F(DeviceCommandsTest, H6_AShortTransferLosesNothingCommitted) {
+  const auto volume = MakeVolume("VOL-A", "V00001", {50'000});
+  ASSERT_OK_AND_ASSIGN(const Attr attr, volume->Lookup(volume->root(), "f0"));
+  ASSERT_OK_AND_ASSIGN(VolumeUse use, service_->volumes().Use(volume));
+  Run("fault short-transfer VOL-A");
+  EXPECT_EQ(RowOf("faults", "kind", "short-transfer")["detail"],
+            "1 reads and 0 writes");
+  Bytes data(50'000);
+  EXPECT_THAT(use->Read(attr.ino, 0, data).status(),
+              MessageHas("short transfer"));
+  ASSERT_OK(use->Read(attr.ino, 0, data));
+  EXPECT_TRUE(data == Bytes(50'000, std::byte{1}));
+  // A commit whose write was short is none.
+  ASSERT_OK_AND_ASSIGN(const Attr made,
+                       use->Create(use->root(), "lost", NewInode()));
+  Run("fault short-transfer V00001 access=write times=1");
+  Status status = use->Write(made.ino, 0, Bytes(30'000, std::byte{5})).status();
+  if (status.ok()) status = use->Sync();
+  EXPECT_THAT(status, MessageHas("short transfer"));
+  Run("fault clear");
+  use.Release();
+  Restart();
+  const auto again = service_->volumes().Find("VOL-A");
+  EXPECT_EQ(Run("fsck VOL-A data=yes")["clean"], true);
+  ASSERT_OK_AND_ASSIGN(use, service_->volumes().Use(again));
+  ASSERT_OK(use->Read(attr.ino, 0, data));
+  EXPECT_TRUE(data == Bytes(50'000, std::byte{1}));
+}
+
 // --- Recall in order (X5)
 
 TEST_F(DeviceCommandsTest, X5_AStageReadsEveryFileOnceInOneLoadPerVolume) {

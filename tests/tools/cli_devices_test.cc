@@ -73,6 +73,9 @@ TEST_F(CliTest, H6_FaultsAreSaidByTheirNames) {
   EXPECT_EQ(Run({"fault", "medium-error", "V00001", "--first", "70", "--access",
                  "both"}),
             kExitOk);
+  EXPECT_EQ(Run({"fault", "short-transfer", "V00001", "--times", "3",
+                 "--access", "write"}),
+            kExitOk);
   EXPECT_EQ(Run({"fault", "swap", "V00001", "V00002"}), kExitOk);
   EXPECT_EQ(Run({"fault", "stuck-transport"}), kExitOk);
   EXPECT_EQ(Run({"fault", "clear"}), kExitOk);
@@ -81,6 +84,7 @@ TEST_F(CliTest, H6_FaultsAreSaidByTheirNames) {
   EXPECT_EQ(out_.str(), "power-cut: 7 sectors taken back\n");
   EXPECT_THAT(sent_,
               ElementsAre("fault medium-error V00001 first=70 access=both",
+                          "fault short-transfer V00001 times=3 access=write",
                           "fault swap V00001 V00002", "fault stuck-transport",
                           "fault clear", "fault power-cut seed=3 tear=yes"));
   EXPECT_EQ(Run({"fault"}), kExitUsage);
