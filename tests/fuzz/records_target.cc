@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the catalog stores: records, chunks, keys, batches.
+// What the catalog stores: records, chunks, keys, batches; and what a redo
+// record on a medium says to it.
 #include "index/catalog.h"
 #include "index/change_map.h"
+#include "index/commit_note.h"
 #include "index/keys.h"
 #include "index/records.h"
 #include "tests/fuzz/input.h"
@@ -27,11 +29,27 @@ void ParseKeys(std::string_view text) {
   VELLUM_CHECK(!DescribeKey(text).empty());
 }
 
+void ReadNote(std::string_view text) {
+  const Result<CommitNote> note = DecodeCommitNote(text);
+  CheckReported(note.status());
+  if (!note.ok()) return;
+  VELLUM_CHECK(DecodeCommitNote(Encode(*note))->batch == note->batch);
+  const Result<CatalogBatch> batch = CatalogBatch::Parse(note->batch);
+  CheckReported(batch.status());
+  if (!batch.ok()) return;
+  const Result<VolumeRecord> record = batch->RecordOf(note->volume);
+  CheckReported(record.status());
+  if (record.ok()) note->LeadsFrom(*record, note->catalog);
+  CatalogBatch merged;
+  merged.Merge(*batch);
+  VELLUM_CHECK(merged.bytes() <= batch->bytes());
+}
+
 }  // namespace
 
 void RunRecords(ConstByteSpan data) {
   Input input(data);
-  const uint8_t kind = input.Byte() % 6;
+  const uint8_t kind = input.Byte() % 7;
   const std::string_view text = AsText(input.Rest());
   switch (kind) {
     case 0:
@@ -59,7 +77,7 @@ void RunRecords(ConstByteSpan data) {
     case 4:
       ParseKeys(text);
       break;
-    default: {
+    case 5: {
       const Result<CatalogBatch> batch = CatalogBatch::Parse(text);
       CheckReported(batch.status());
       if (batch.ok()) {
@@ -67,6 +85,8 @@ void RunRecords(ConstByteSpan data) {
       }
       break;
     }
+    default:
+      ReadNote(text);
   }
 }
 
@@ -95,13 +115,23 @@ std::vector<Bytes> RecordsSeeds() {
   batch.PutInode(1, 70, inode);
   batch.PutDirent(1, 2, dirent);
   batch.DeleteInode(1, 71);
+  CatalogBatch own;
+  own.PutVolume(volume);
+  own.PutInode(volume.index, 70, inode);
+  CommitNote note;
+  note.catalog = std::string(32, 'c');
+  note.volume = volume.index;
+  note.generation = {77, 6};
+  note.base = 4;
+  note.batch = own.Serialize();
   const std::vector<std::string> texts = {
       Encode(volume),
       Encode(inode),
       Encode(dirent),
       EncodeChunk(chunk),
       std::string(std::string_view(DirentKey(1, 2, 128))),
-      batch.Serialize()};
+      batch.Serialize(),
+      Encode(note)};
   std::vector<Bytes> seeds;
   for (size_t kind = 0; kind < texts.size(); ++kind) {
     seeds.push_back(
