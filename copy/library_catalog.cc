@@ -80,6 +80,14 @@ Result<std::unique_ptr<Catalog>> OpenLibraryCatalog(
     const std::string& path, const Catalog::Options& options) {
   RETURN_IF_ERROR(FinishSalvage(path));
   Result<std::unique_ptr<Catalog>> catalog = OpenReadable(path, options);
+  if (!catalog.ok() && catalog.error().code == Errc::kDeviceError) {
+    return Error{
+        Errc::kDeviceError,
+        catalog.error().message +
+            "; its disk has reported that (see the system's log): start again "
+            "when it is in order. Where the catalog cannot be had back, delete "
+            "it: `vellum inventory` makes it again from the media"};
+  }
   if (catalog.ok() || catalog.error().code != Errc::kCorruption) {
     return catalog;
   }

@@ -97,6 +97,7 @@ Status Catalog::Impl::CheckFamilies(const rocksdb::DBOptions& options) {
   if (exists.IsNotFound()) return CheckNothingThere(options.env);
   if (!exists.ok()) return Failed(exists, "open");
   RETURN_IF_ERROR(CheckManifest(options.env));
+  RETURN_IF_ERROR(CutTornEnd(options.env));
   std::vector<std::string> names;
   const rocksdb::Status listed =
       rocksdb::DB::ListColumnFamilies(options, path, &names);
@@ -141,10 +142,15 @@ Status Catalog::Impl::CheckRoom(const std::string& directory,
 Status Catalog::Impl::CheckAlive() const {
   const Status failure = watch->failure();
   if (failure.ok()) return Status::Ok();
+  // Who only restarts it meets the error of a disk again.
+  const char* const disk =
+      failure.Is(Errc::kDeviceError)
+          ? "its disk is in order again (see the system's log) and "
+          : "";
   return Status(failure.code(),
-                fmt::format("catalog {}: takes no changes until the daemon is "
-                            "restarted: {}",
-                            path, failure.error().message));
+                fmt::format("catalog {}: takes no changes until {}the daemon "
+                            "is restarted: {}",
+                            path, disk, failure.error().message));
 }
 
 Status Catalog::Impl::CheckWrite(uint64_t bytes) const {

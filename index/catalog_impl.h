@@ -92,6 +92,10 @@ struct Catalog::Impl {
   // where all of it is durable: when the database was opened and when it was
   // closed. A note that is missing or torn says nothing.
   Status CheckManifest(rocksdb::Env* files) const;
+  // RocksDB syncs each change of the MANIFEST before it acts on it, but refuses
+  // a MANIFEST whose end is torn: what power cut off there, behind the size
+  // that was noted and with nothing whole after it, is left out.
+  Status CutTornEnd(rocksdb::Env* files) const;
   void NoteManifest() const;
   Status CheckSchema();
   Result<bool> Empty() const;

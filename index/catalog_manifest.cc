@@ -6,13 +6,18 @@
 #include <rocksdb/env.h>
 #include <spdlog/spdlog.h>
 
+#include <cstddef>
 #include <cstdint>
+#include <filesystem>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
+#include <system_error>
 #include <vector>
 
 #include "index/catalog_impl.h"
+#include "media/udf/codec.h"
 
 namespace vellum {
 namespace {
@@ -20,6 +25,20 @@ namespace {
 // Holds "MANIFEST-000005 1234\n".
 constexpr std::string_view kNoteFile = "/VELLUM-MANIFEST";
 constexpr std::string_view kManifestPrefix = "MANIFEST-";
+
+// RocksDB's logs: blocks with records that may be split at their ends, each
+// piece behind a header of CRC (4 bytes, little-endian), length (2) and type
+// (1), or zeros.
+constexpr size_t kLogBlock = 32768;
+constexpr size_t kLogHeader = 7;
+enum LogPieceType : uint8_t {
+  kLogWhole = 1,
+  kLogFirst = 2,
+  kLogMiddle = 3,
+  kLogLast = 4,
+};
+// What one write that was cut may have left.
+constexpr size_t kMaxTornEnd = 65536;
 
 bool EndsWith(const std::string& name, std::string_view end) {
   return name.size() > end.size() &&
@@ -76,7 +95,119 @@ std::string CurrentManifest(rocksdb::Env* files, const std::string& path) {
   return text;
 }
 
+struct LogPiece {
+  enum class State : uint8_t {
+    kGood,
+    kZeros,      // nothing more in the block
+    kEndsEarly,  // the file does
+    kBad,
+  };
+  State state = State::kBad;
+  uint8_t type = 0;
+  size_t end = 0;
+};
+
+uint32_t LogByte(std::string_view log, size_t at) {
+  return static_cast<uint8_t>(log[at]);
+}
+
+// REQUIRES: a header fits into what is left of the block.
+LogPiece ReadLogPiece(std::string_view log, size_t at) {
+  using State = LogPiece::State;
+  if (at + kLogHeader > log.size()) return {State::kEndsEarly, 0, 0};
+  const size_t length = LogByte(log, at + 4) | LogByte(log, at + 5) << 8;
+  const auto type = static_cast<uint8_t>(log[at + 6]);
+  const size_t block_end = (at / kLogBlock + 1) * kLogBlock;
+  if (length == 0 && type == 0) return {State::kZeros, type, block_end};
+  const size_t end = at + kLogHeader + length;
+  if (end > block_end) return {State::kBad, 0, 0};
+  if (end > log.size()) return {State::kEndsEarly, 0, 0};
+  const std::string_view checked = log.substr(at + 6, 1 + length);
+  const uint32_t crc =
+      udf::Crc32c(std::as_bytes(std::span(checked.data(), checked.size())));
+  // RocksDB keeps CRCs masked, as they may be part of what has one.
+  const uint32_t masked = (crc >> 15 | crc << 17) + 0xA282EAD8u;
+  uint32_t stored = 0;
+  for (size_t i = 0; i < 4; ++i) stored |= LogByte(log, at + i) << (8 * i);
+  return {masked == stored ? State::kGood : State::kBad, type, end};
+}
+
+bool HasRoomForHeader(size_t at) {
+  return kLogBlock - at % kLogBlock >= kLogHeader;
+}
+
+// Where the first record begins that RocksDB refuses. nullopt: there is none
+// (one that ends with the file it leaves out by itself), or it is not ours to
+// tell.
+std::optional<size_t> FirstBadRecord(std::string_view log) {
+  std::optional<size_t> begun;  // of which not all pieces were met
+  for (size_t at = 0; at < log.size();) {
+    if (!HasRoomForHeader(at)) {
+      at = (at / kLogBlock + 1) * kLogBlock;
+      continue;
+    }
+    const LogPiece piece = ReadLogPiece(log, at);
+    switch (piece.state) {
+      case LogPiece::State::kEndsEarly:
+        return std::nullopt;
+      case LogPiece::State::kBad:
+        return begun.value_or(at);
+      case LogPiece::State::kZeros:
+        if (begun) return begun;
+        break;
+      case LogPiece::State::kGood: {
+        if (piece.type < kLogWhole || piece.type > kLogLast) {
+          return std::nullopt;
+        }
+        const bool begins = piece.type == kLogWhole || piece.type == kLogFirst;
+        if (begins == begun.has_value()) return begun.value_or(at);
+        if (piece.type == kLogFirst) begun = at;
+        if (piece.type == kLogLast) begun.reset();
+        break;
+      }
+    }
+    at = piece.end;
+  }
+  return std::nullopt;
+}
+
+// Does any piece from `at` on hold something?
+bool HoldsGoodPiece(std::string_view log, size_t at) {
+  for (; at + kLogHeader < log.size(); ++at) {
+    if (!HasRoomForHeader(at)) continue;
+    if (ReadLogPiece(log, at).state == LogPiece::State::kGood) return true;
+  }
+  return false;
+}
+
 }  // namespace
+
+Status Catalog::Impl::CutTornEnd(rocksdb::Env* files) const {
+  const std::optional<ManifestNote> note = ReadManifestNote(files, path);
+  const std::string name = CurrentManifest(files, path);
+  if (!note || ManifestNumber(name) != note->number) return Status::Ok();
+  const std::string file = path + "/" + name;
+  std::string log;
+  const rocksdb::Status read = rocksdb::ReadFileToString(files, file, &log);
+  if (!read.ok()) return Status::Ok();  // the database says it
+  const std::optional<size_t> bad = FirstBadRecord(log);
+  if (!bad || *bad < note->size || log.size() - *bad > kMaxTornEnd ||
+      HoldsGoodPiece(log, *bad + 1)) {
+    return Status::Ok();
+  }
+  std::error_code error;  // RocksDB's file systems need not know how
+  std::filesystem::resize_file(file, *bad, error);
+  if (error) {
+    return Status(Errc::kDeviceError,
+                  fmt::format("catalog {}: cut the torn end of {}: {}", path,
+                              name, error.message()));
+  }
+  spdlog::warn(
+      "catalog {}: the last {} bytes of {} were being written when the power "
+      "went, and are left out",
+      path, log.size() - *bad, name);
+  return Status::Ok();
+}
 
 Status Catalog::Impl::CheckNothingThere(rocksdb::Env* files) const {
   std::vector<std::string> names;
@@ -128,7 +259,7 @@ void Catalog::Impl::NoteManifest() const {
   if (status.ok()) {
     status = rocksdb::WriteStringToFile(
         files, fmt::format("{} {}\n", name, size),
-        path + std::string(kNoteFile), /*should_sync=*/false);
+        path + std::string(kNoteFile), /*should_sync=*/true);
   }
   // The next start checks less.
   if (!status.ok()) {

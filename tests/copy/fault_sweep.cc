@@ -304,6 +304,9 @@ bool FaultSweep::CutOnce(const FaultKind& kind, uint64_t n, LabDeath death) {
     // The database cannot be opened when a page is missing in the middle of
     // what it had not synced. The jobs are not taken up then.
     ++rebuilt_;
+    if (!quiet_) {
+      fmt::print("catalog made anew: {}: {}\n", where_, opened.error().message);
+    }
     lab_->Close();
     need_announcement_.clear();
     opened = lab_->RebuildCatalog();

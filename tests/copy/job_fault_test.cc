@@ -9,7 +9,9 @@
 
 #include <cctype>
 
+#include "copy/library_catalog.h"
 #include "tests/copy/fault_sweep.h"
+#include "tests/support/status_matchers.h"
 
 namespace vellum {
 namespace {
@@ -137,6 +139,19 @@ TEST_P(JobPowerTest, X2_PowerGoesAtEveryOperation) {
 
 INSTANTIATE_TEST_SUITE_P(All, JobPowerTest, testing::ValuesIn(FaultScenarios()),
                          TestName);
+
+TEST(LibraryCatalogTest, WhatToDoAboutItsDiskIsSaidAtTheStart) {
+  const TempDir dir;
+  const auto disk = std::make_shared<FaultyFileSystem>();
+  Catalog::Options options;
+  options.env = MakeEnv(disk);
+  disk->SetFault(FaultyFileSystem::Fault::kFailedSync);
+  const auto opened = OpenLibraryCatalog(dir.Sub("catalog"), options);
+  EXPECT_THAT(opened, HasErrc(Errc::kDeviceError));
+  EXPECT_THAT(opened.status(), MessageHas("see the system's log"));
+  disk->SetFault(FaultyFileSystem::Fault::kNone);
+  EXPECT_OK(OpenLibraryCatalog(dir.Sub("catalog"), options));
+}
 
 }  // namespace
 }  // namespace vellum

@@ -289,13 +289,61 @@ TEST_F(CatalogFaultTest, FailedSyncRefusesWritesUntilReopened) {
     EXPECT_FALSE(Has(*catalog, 2));
     // Even if the device seems to be well again: what it forgot is not known.
     file_system_->SetFault(Fault::kNone);
-    EXPECT_THAT(catalog->Write(NumberedBatch(3), Sync::kYes),
-                HasErrc(Errc::kDeviceError));
+    const Status later = catalog->Write(NumberedBatch(3), Sync::kYes);
+    EXPECT_THAT(later, HasErrc(Errc::kDeviceError));
+    // Restarted alone it would fail again.
+    EXPECT_THAT(later, MessageHas("until its disk is in order again"));
     EXPECT_THAT(catalog->SyncLog(), HasErrc(Errc::kDeviceError));
   }
   ASSERT_OK_AND_ASSIGN(const auto catalog, OpenFaulty());
   EXPECT_TRUE(Has(*catalog, 1));
   EXPECT_OK(catalog->Write(NumberedBatch(3), Sync::kYes));
+}
+
+// A change of the MANIFEST that was cut before its sync: nobody relies on it.
+TEST_F(CatalogFaultTest, ATornEndOfTheManifestCostsNothing) {
+  {
+    ASSERT_OK_AND_ASSIGN(const auto catalog, OpenFaulty());
+    ASSERT_OK(catalog->Write(NumberedBatch(1), Sync::kYes));
+  }
+  const auto manifest = [this] {
+    std::string name = ReadFileOrDie(path() + "/CURRENT");
+    name.pop_back();
+    return path() + "/" + name;
+  };
+  const auto append = [&](const std::string& bytes) {
+    WriteFileOrDie(manifest(), ReadFileOrDie(manifest()) + bytes);
+  };
+  // Of RocksDB's log: CRC, length, type, and what was to be there.
+  const auto piece = [](char type, size_t length) {
+    return std::string("\1\2\3\4", 4) + static_cast<char>(length) + '\0' +
+           type + std::string(length / 2, 'x') +
+           std::string(length - length / 2, '\0');
+  };
+  for (const std::string& torn :
+       {piece(1, 90), piece(2, 90), piece(1, 90) + piece(1, 60),
+        piece(1, 90).substr(0, 50), std::string(300, '\0'),
+        std::string(8, '\0') + piece(1, 40)}) {
+    append(torn);
+    ASSERT_OK_AND_ASSIGN(const auto catalog, OpenFaulty());
+    EXPECT_TRUE(Has(*catalog, 1));
+    ASSERT_OK(catalog->Write(NumberedBatch(2), Sync::kYes));
+  }
+  // With something whole behind it that was no cut.
+  const std::string whole = ReadFileOrDie(manifest());
+  const size_t first =
+      7 + static_cast<uint8_t>(whole[4]) +
+      (static_cast<size_t>(static_cast<uint8_t>(whole[5])) << 8);
+  append(piece(1, 90) + whole.substr(0, first));
+  EXPECT_THAT(OpenFaulty(), HasErrc(Errc::kCorruption));
+  // Nor was what was there when the database was closed.
+  std::string spoiled = whole;
+  spoiled[spoiled.size() - 1] ^= 1;
+  WriteFileOrDie(manifest(), spoiled);
+  EXPECT_THAT(OpenFaulty(), HasErrc(Errc::kCorruption));
+  WriteFileOrDie(manifest(), whole);
+  ASSERT_OK_AND_ASSIGN(const auto catalog, OpenFaulty());
+  EXPECT_TRUE(Has(*catalog, 2));
 }
 
 }  // namespace
