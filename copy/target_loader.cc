@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "copy/medium_notes.h"
+#include "media/udf/begun_format.h"
 
 namespace vellum {
 namespace {
@@ -224,7 +225,11 @@ Status TargetLoader::Check(const VolumeRecord& source, LoadedTarget* target) {
                    ReadMediumNote(*steps_->archive().catalog, target->medium));
   switch (target->content.content) {
     case udf::MediumContent::kForeign:
-      if (note.found == "unfinished") break;  // a copy broke off here
+      if (note.found == "unfinished") {
+        // A copy broke off here; but who had the medium since?
+        ASSIGN_OR_RETURN(const bool begun, udf::LooksBegun(target->target()));
+        if (begun) break;
+      }
       return Status(Errc::kExists,
                     fmt::format("{} holds data that Vellum did not write: "
                                 "format it with clear (--clear, clear=yes) "

@@ -104,6 +104,33 @@ TEST_F(JobsTest, I3_OwnerOnTheMediumCountsWhenTheCatalogDoesNotKnow) {
   ExpectAllHome();
 }
 
+// A copy by file that is broken off while it formats leaves what the next copy
+// may write over. That the medium was in other hands since, nobody is told.
+TEST_F(JobsTest, O8_WhatOthersWroteWhereACopyHadBegunIsKept) {
+  Start(1, 4);
+  MakePrimary(1, "PRIM");
+  MediumNote begun;
+  begun.found = "unfinished";
+  ASSERT_OK(WriteMediumNote(catalog_.get(), Tag(2), begun));
+  ASSERT_OK(WriteMediumNote(catalog_.get(), Tag(3), begun));
+  const Bytes foreign(64 * kSectorSize, std::byte{0x42});
+  ASSERT_OK(Content(2).Write(16, foreign));
+  udf::FormatOptions format;
+  format.volume_id = "BEGUN";
+  ASSERT_OK(udf::FormatVolume(Content(3), format));
+  const Bytes zeros(kSectorSize);
+  for (const uint64_t slot : {udf::kSlotASector, udf::kSlotBSector}) {
+    ASSERT_OK(Content(3).Write(slot, zeros));
+  }
+  const JobRecord job = Copy(Request("PRIM"));
+  EXPECT_EQ(job.target_medium, Tag(3)) << Story(job);
+  EXPECT_TRUE(Says(job, "V00002"));
+  udf::Sector sector;
+  ASSERT_OK(Content(2).Read(16, sector));
+  EXPECT_EQ(sector[0], std::byte{0x42});
+  ExpectAllHome();
+}
+
 TEST_F(JobsTest, O8_PoolPassesOverMediaThatHoldSomething) {
   Start(1, 5);
   MakePrimary(1, "PRIM");

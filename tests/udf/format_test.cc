@@ -5,6 +5,8 @@
 #include <gtest/gtest.h>
 
 #include "media/borrowed_medium.h"
+#include "media/fault_medium.h"
+#include "media/udf/begun_format.h"
 #include "media/udf/codec.h"
 #include "media/udf/control.h"
 #include "media/udf/fsck.h"
@@ -368,6 +370,72 @@ TEST(FormatVolume, ACrashLeavesTheOldVolumeOrNoneOrTheNewOne) {
     }
   }
   EXPECT_GT(none, 0) << "the crashes never hit the format itself";
+}
+
+// Broken off before any of its writes and flushes, on a blank medium and over
+// another volume.
+TEST(LooksBegun, IsTrueOfAFormatThatWasBrokenOff) {
+  for (const bool over_another : {false, true}) {
+    for (const auto op : {FaultPlan::Op::kWrite, FaultPlan::Op::kFlush,
+                          FaultPlan::Op::kDiscard}) {
+      int foreign = 0;
+      for (uint64_t n = 1;; ++n) {
+        const auto medium = std::make_shared<MemoryMedium>(4096);
+        if (over_another) {
+          ASSERT_OK(FormatVolume(*medium, Options("BEFORE")));
+        }
+        const auto plan = std::make_shared<FaultPlan>();
+        plan->FailNth(op, n);
+        FaultMedium faulty(ShareMedium(medium), plan);
+        FormatOptions options = Options("AFTER");
+        options.role = Role::kBackup;
+        options.clear = true;
+        if (FormatVolume(faulty, options).ok()) break;
+        ASSERT_OK_AND_ASSIGN(const MediumContent content, ProbeMedium(*medium));
+        if (content != MediumContent::kForeign) continue;
+        ++foreign;
+        ASSERT_OK_AND_ASSIGN(const bool begun, LooksBegun(*medium));
+        EXPECT_TRUE(begun) << n << (over_another ? " over another" : "");
+      }
+      if (op == FaultPlan::Op::kWrite) {
+        EXPECT_GT(foreign, 10);
+      }
+    }
+  }
+}
+
+TEST(LooksBegun, IsFalseOfWhatOthersHaveWritten) {
+  const auto looks_begun = [](MemoryMedium& medium) {
+    EXPECT_EQ(*ProbeMedium(medium), MediumContent::kForeign);
+    const Result<bool> begun = LooksBegun(medium);
+    EXPECT_OK(begun);
+    return begun.ok() && *begun;
+  };
+  for (const uint64_t sector :
+       std::vector<uint64_t>{0, 15, 19, 31, 48, 63, 66, 100, 255, 257}) {
+    MemoryMedium medium(4096);
+    Poke(medium, sector, "something");
+    EXPECT_FALSE(looks_begun(medium)) << sector;
+  }
+  // Where we write, too: ISO 9660, and descriptors that are none.
+  for (const uint64_t sector : std::vector<uint64_t>{16, 17, 32, 64, 256}) {
+    MemoryMedium medium(4096);
+    Poke(medium, sector, "\1CD001\1");
+    EXPECT_FALSE(looks_begun(medium)) << sector;
+  }
+  // A UDF volume whose descriptors are not ours.
+  MemoryMedium medium(4096);
+  ASSERT_OK(FormatVolume(medium, Options("VOL")));
+  const Bytes zeros(kVdsSectors * kSectorSize);
+  for (const uint64_t slot : {kSlotASector, kSlotBSector}) {
+    medium.Poke(slot * kSectorSize, ConstByteSpan(zeros).first(kSectorSize));
+  }
+  EXPECT_TRUE(looks_begun(medium));
+  ASSERT_OK_AND_ASSIGN(const VolumeDescription description,
+                       ReadDescription(medium));
+  medium.Poke(kMainVdsSector * kSectorSize, zeros);
+  medium.Poke(description.geometry.reserve_vds() * kSectorSize, zeros);
+  EXPECT_FALSE(looks_begun(medium));
 }
 
 }  // namespace
