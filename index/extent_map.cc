@@ -107,6 +107,22 @@ void ExtentMap::Insert(const Segment& segment) {
       Piece{segment.block, segment.count, segment.unwritten, segment.born});
 }
 
+void ExtentMap::Settle() {
+  for (auto it = pieces_.begin(); it != pieces_.end();) {
+    Piece& piece = it->second;
+    const uint64_t first = it->first;
+    piece.born = 0;
+    ++it;
+    while (it != pieces_.end() && first + piece.count == it->first &&
+           piece.block + piece.count == it->second.block &&
+           piece.unwritten == it->second.unwritten &&
+           uint64_t{piece.count} + it->second.count < UINT32_MAX) {
+      piece.count += it->second.count;
+      it = pieces_.erase(it);
+    }
+  }
+}
+
 std::vector<udf::BlockRun> ExtentMap::Blocks() const {
   std::vector<udf::BlockRun> out;
   out.reserve(pieces_.size());

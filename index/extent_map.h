@@ -34,6 +34,9 @@ class ExtentMap {
   std::vector<udf::BlockRun> Remove(uint64_t first, uint64_t count);
   // Maps `segment` (mapped). REQUIRES: its range is a hole.
   void Insert(const Segment& segment);
+  // Nobody asks any more which generation mapped what is there now: neighbours
+  // that continue each other become one piece, of generation 0.
+  void Settle();
   // The blocks of the whole file.
   std::vector<udf::BlockRun> Blocks() const;
   // Neighbours that continue each other are one extent.

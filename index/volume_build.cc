@@ -283,6 +283,8 @@ Status Volume::Impl::FreezeInode(Frozen* frozen, LiveInode* inode) {
   out.fresh = inode->fresh;
   out.old_aeds.insert(inode->rec.aed_blocks.begin(),
                       inode->rec.aed_blocks.end());
+  // Else a file that grows from commit to commit has a piece of each.
+  inode->extents.Settle();
   inode->rec.extents = inode->extents.Extents();
   udf::FileEntry entry;
   entry.attr = inode->rec.attr;

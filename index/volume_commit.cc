@@ -327,6 +327,7 @@ Status Volume::Fsync(InodeNumber ino) {
     const bool names = impl_->names_.count(ino) != 0;
     const bool waits = inode != nullptr && (inode->dirty || inode->in_commit);
     if (!waits && !names && impl_->broken_.ok()) return Status::Ok();
+    if (inode != nullptr) inode->synced = true;
   }
   return Sync();
 }

@@ -139,6 +139,7 @@ std::optional<std::vector<udf::BlockRun>> Volume::Impl::AllocateData(
     }
     data_cursor_ = run->block + run->count;
     inode->reserve = *run;
+    inode->ahead_end = 0;
   }
   return out;
 }

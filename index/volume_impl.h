@@ -8,7 +8,7 @@
 //
 // Files: volume.cc (identity, metadata), volume_names.cc, volume_rename.cc and
 // volume_attrs.cc (changes of the namespace), volume_data.cc, volume_write.cc,
-// volume_holes.cc (file content), volume_host.cc (room below
+// volume_holes.cc, volume_ahead.cc (file content), volume_host.cc (room below
 // the medium), volume_commit.cc (generations), volume_small.cc (those with one
 // flush), volume_build.cc (from names to sectors), volume_load.cc (attach,
 // detach), volume_scan.cc (medium to catalog), volume_record.cc (room for the
@@ -58,6 +58,8 @@ struct LiveInode {
   uint64_t keep_until = 0;  // unlinked: generation whose application removes it
   bool parent_moved = false;  // directory: the parent FID must be written anew
   udf::BlockRun reserve;      // file: blocks reserved for its growth
+  bool synced = false;        // file: an fsync has waited for its growth
+  uint32_t ahead_end = 0;     // file: the reserve is written up to this block
   uint64_t descriptor_blocks = 0;  // that freezing it may need
   // Directories: content length at most, and where it will fit.
   uint64_t dir_bytes = 0;
@@ -254,6 +256,16 @@ struct Volume::Impl {
   void UseFor(const LiveInode& inode, udf::BlockRun run) REQUIRES(mu_);
   void FreeFor(const LiveInode& inode, udf::BlockRun run) REQUIRES(mu_);
   void ReleaseReserve(LiveInode* inode) REQUIRES(mu_);
+
+  // --- volume_ahead.cc
+  // What is reserved for the file that now gets `written` blocks, if it should
+  // be written ahead: nobody gets it until ReturnAhead. REQUIRES: content
+  // locked.
+  udf::BlockRun TakeAhead(LiveInode* inode, uint64_t written) REQUIRES(mu_);
+  void ReturnAhead(LiveInode* inode, udf::BlockRun taken) REQUIRES(mu_);
+  Status WriteAhead(udf::BlockRun taken) EXCLUDES(mu_);
+
+  // --- volume_data.cc
   uint64_t MetadataReserve() const REQUIRES(mu_);
   uint64_t Sector(uint32_t block) const { return geometry_.Sector(block); }
 

@@ -331,6 +331,7 @@ Status Volume::Impl::StartAllocator() {
     inode.dirty = inode.in_commit = inode.parent_moved = false;
     inode.keep_until = 0;
     inode.reserve = inode.tail = inode.relocation = {};
+    inode.ahead_end = 0;
     inode.descriptor_blocks = 0;
     if (inode.unlinked) {
       // Its blocks are free on the medium; they stay its own until the last

@@ -149,6 +149,7 @@ Status Volume::Impl::WriteContent(LiveInode* inode, uint64_t offset,
 
   std::vector<Piece> pieces;
   std::vector<udf::BlockRun> fresh;
+  udf::BlockRun ahead;
   {
     MutexLock lock(&mu_);
     uint64_t need = 0;
@@ -225,6 +226,7 @@ Status Volume::Impl::WriteContent(LiveInode* inode, uint64_t offset,
                                 "through the redo record find no room in it",
                                 record_.id, data.size()));
     }
+    if (grow) ahead = TakeAhead(inode, need);
   }
 
   auto bytes_of = [&](const Piece& p) {
@@ -232,13 +234,15 @@ Status Volume::Impl::WriteContent(LiveInode* inode, uint64_t offset,
                            size_t{p.count} * kSectorSize);
   };
   Status status;
+  if (ahead.count != 0) status = WriteAhead(ahead);
   for (const Piece& piece : pieces) {
+    if (!status.ok()) break;
     if (piece.journaled) continue;
     status = medium_->Write(Sector(piece.block), bytes_of(piece));
-    if (!status.ok()) break;
   }
 
   MutexLock lock(&mu_);
+  ReturnAhead(inode, ahead);
   if (!status.ok()) {
     written_.reset();  // nobody knows what stands there
     for (const udf::BlockRun& run : fresh) allocator_->Unreserve(run);
