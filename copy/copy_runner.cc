@@ -28,9 +28,8 @@ Status CopyRunner::Run() {
     auto image = SpoolImage::Open(*steps_->context().spool, steps_->job().id());
     if (image.ok() &&
         (*image)->identity().medium_uuid == source_record_.medium_uuid) {
-      image_ = std::move(*image);
-      resumed_ = true;
-      steps_->Log("goes on from the complete image in the spool");
+      ASSIGN_OR_RETURN(resumed_, steps_->CanGoOnFrom(**image));
+      if (resumed_) image_ = std::move(*image);
     }
   }
   ASSIGN_OR_RETURN(const bool done, TakeUpDisc());

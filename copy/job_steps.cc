@@ -47,6 +47,17 @@ Error JobSteps::Defer(const std::shared_ptr<Volume>& volume,
   return busy;
 }
 
+Result<bool> JobSteps::CanGoOnFrom(const SpoolImage& image) const {
+  const Status whole = image.Check(stop());
+  if (whole.ok()) {
+    Log("goes on from the complete image in the spool");
+    return true;
+  }
+  if (whole.Is(Errc::kAborted)) return whole.error();
+  Log("what was staged is staged again: " + whole.error().message);
+  return false;
+}
+
 void JobSteps::Touch(const MediumId& medium) {
   if (touched_.count(medium) != 0) return;
   const Result<MediumPlace> place = archive().library->FindMedium(medium);

@@ -17,6 +17,7 @@
 #include "copy/operations.h"
 #include "copy/pool.h"
 #include "copy/spool.h"
+#include "copy/spool_image.h"
 #include "media/error.h"
 #include "media/library.h"
 
@@ -62,6 +63,10 @@ class JobSteps {
   Error Defer(const std::shared_ptr<Volume>& volume, const Error& busy);
   // What the job was deferred for; null: it was not. Forgets it.
   std::shared_ptr<Volume> TakeDeferred() { return std::move(deferred_for_); }
+
+  // Whether the image that a restart has found is whole; says so in the log.
+  // kAborted when the job is cancelled meanwhile.
+  Result<bool> CanGoOnFrom(const SpoolImage& image) const;
 
   // To be called before the job first asks for the medium.
   void Touch(const MediumId& medium);

@@ -34,8 +34,8 @@ Status RestoreRunner::Run() {
   if (auto image =
           SpoolImage::Open(*steps_->context().spool, steps_->job().id());
       image.ok()) {
-    image_ = std::move(*image);
-    steps_->Log("goes on from the complete image in the spool");
+    ASSIGN_OR_RETURN(const bool whole, steps_->CanGoOnFrom(**image));
+    if (whole) image_ = std::move(*image);
   }
   const bool staged = image_ != nullptr || archive.library->OnlineDrives() < 2;
   RETURN_IF_ERROR(staged ? RunStaged() : RunStreaming());

@@ -154,7 +154,6 @@ Result<std::unique_ptr<SpoolImage>> SpoolImage::Create(
   auto image = std::unique_ptr<SpoolImage>(new SpoolImage());
   image->image_path_ = spool->ImagePath(job);
   image->meta_path_ = spool->MetaPath(job);
-  image->directory_ = spool->directory();
   image->identity_ = source.identity;
   image->map_ = source.map;
   image->regions_ = source.regions;
@@ -194,9 +193,6 @@ Status SpoolImage::Append(const RegionChunk& chunk) {
 
 Status SpoolImage::Finish() {
   VELLUM_CHECK(hashes_->size() == regions_.count());
-  if (fdatasync(fd_.get()) != 0) {
-    return ErrnoError("fdatasync " + image_path_, errno);
-  }
   const nlohmann::json header = {
       {"volume", identity_.volume_id},
       {"medium_uuid", identity_.medium_uuid},
@@ -220,10 +216,15 @@ Status SpoolImage::Finish() {
   AppendLe(&meta, uint64_t{hashes_->size()});
   for (const uint64_t hash : *hashes_) AppendLe(&meta, hash);
   AppendLe(&meta, udf::Crc32c(udf::AsBytes(meta)));
-  // The name of the image must be durable before the meta file says it is
-  // there.
-  RETURN_IF_ERROR(SyncDirectory(directory_));
   return ReplaceFile(meta_path_, meta);
+}
+
+Status SpoolImage::Check(const std::stop_token& stop) const {
+  const CopySource source = Source();
+  return PumpRegions(
+      regions_, map_->geometry().sectors, stop,
+      [&source](RegionChunk* chunk) { return source.Fill(chunk); },
+      [](RegionChunk&) { return Status::Ok(); });
 }
 
 Result<std::unique_ptr<SpoolImage>> SpoolImage::Open(const Spool& spool,
@@ -231,7 +232,6 @@ Result<std::unique_ptr<SpoolImage>> SpoolImage::Open(const Spool& spool,
   auto image = std::unique_ptr<SpoolImage>(new SpoolImage());
   image->image_path_ = spool.ImagePath(job);
   image->meta_path_ = spool.MetaPath(job);
-  image->directory_ = spool.directory();
   ASSIGN_OR_RETURN(const std::string meta, ReadWholeFile(image->meta_path_));
   const Error damaged = {Errc::kCorruption, image->meta_path_ + " is damaged"};
   const ConstByteSpan data = udf::AsBytes(meta);

@@ -2,15 +2,20 @@
 // SpoolImage: one generation of a volume (or a part of it) staged in the spool.
 //
 // The image file holds the used sectors of the staged regions, packed, in
-// order. The meta file is written when the image is complete and durable; it
-// says what the image holds, with a hash of every region (layout at the top of
+// order. The meta file is written when the image is complete; it says what the
+// image holds, with a hash of every region (layout at the top of
 // spool_image.cc). An image without a valid meta file is worth nothing.
+//
+// The image is not synced: most are read again from the system's cache within
+// minutes and never reach the disk. It outlives the daemon; what a power cut
+// has taken of it Check finds.
 //
 // Thread-safety: one user at a time.
 #pragma once
 
 #include <cstdint>
 #include <memory>
+#include <stop_token>
 #include <string>
 #include <vector>
 
@@ -26,8 +31,9 @@ class SpoolImage {
   // An empty image. Reserves its space: kNoSpace.
   static Result<std::unique_ptr<SpoolImage>> Create(Spool* spool, JobId job,
                                                     const CopySource& source);
-  // A complete one. kNotFound when there is none, kCorruption when its meta
-  // file is damaged.
+  // One that Finish has completed, before a restart maybe: then Check says
+  // whether it is whole. kNotFound when there is none, kCorruption when its
+  // meta file is damaged.
   static Result<std::unique_ptr<SpoolImage>> Open(const Spool& spool,
                                                   JobId job);
   // What `source` needs in the spool, meta file included.
@@ -35,8 +41,10 @@ class SpoolImage {
 
   // Chunks come in order, filled by CopySource::Fill.
   Status Append(const RegionChunk& chunk);
-  // Makes the image durable, then complete.
+  // Makes the image complete.
   Status Finish();
+  // Reads all of it: is it what was appended? kCorruption, kAborted.
+  Status Check(const std::stop_token& stop) const;
   // The image as a source. REQUIRES: complete; it outlives the source.
   CopySource Source() const;
   const SourceIdentity& identity() const { return identity_; }
@@ -47,7 +55,7 @@ class SpoolImage {
   uint64_t CountUsed(uint64_t first, uint64_t count) const;
   Status Read(uint64_t lba, ByteSpan out) const;
 
-  std::string image_path_, meta_path_, directory_;
+  std::string image_path_, meta_path_;
   SourceIdentity identity_;
   std::shared_ptr<const SectorMap> map_;
   RegionSet regions_;

@@ -1,5 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Cancelling a copy, and losing the daemon, in each of its states.
+#include <fmt/format.h>
+
+#include <algorithm>
+
 #include "tests/copy/jobs_fixture.h"
 
 namespace vellum {
@@ -135,6 +139,40 @@ TEST_P(EachStateTest, O9_CancelEndsTheJobUnlessItCommits) {
 
 INSTANTIATE_TEST_SUITE_P(States, EachStateTest, testing::ValuesIn(Cases()),
                          CaseName);
+
+// The image in the spool is not synced, its meta file is.
+TEST_F(JobsTest, WhatAPowerCutHasTakenOfTheSpoolIsStagedAgain) {
+  bool armed = false;
+  job_options_.on_transition = [&armed](const JobRecord& job) {
+    if (armed && job.state == JobState::kVerifying) {
+      armed = false;
+      return Status(Errc::kAborted, "the power goes here");
+    }
+    return Status::Ok();
+  };
+  Start(1, 3);
+  MakePrimary(1, "PRIM");
+  Fill("PRIM", 1);
+  SendAllHome();
+  armed = true;
+  ASSERT_OK_AND_ASSIGN(const JobId id,
+                       jobs_->Submit(Request("PRIM", CopyMode::kImage)));
+  EXPECT_THAT(jobs_->Wait(id), HasErrc(Errc::kAborted));
+  Close();
+  const std::string path = fmt::format("{}/job-{}.img", dir_.Sub("spool"), id);
+  std::string image = ReadFileOrDie(path);
+  std::fill(image.begin() + 100'000, image.begin() + 200'000, 'x');
+  WriteFileOrDie(path, image);
+  Open();
+  ASSERT_OK_AND_ASSIGN(const JobRecord job, jobs_->Wait(id));
+  EXPECT_EQ(job.state, JobState::kDone) << Story(job);
+  EXPECT_TRUE(Says(job, "staged again")) << Story(job);
+  EXPECT_FALSE(Says(job, "complete image in the spool")) << Story(job);
+  ExpectAllHome();
+  ExpectSpoolEmpty();
+  ExpectBackup(2, "PRIM", job);
+  EXPECT_EQ(Difference(1, 2), "");
+}
 
 TEST_F(JobsTest, ShutdownKeepsTheJobForTheNextStart) {
   job_options_.on_transition = [this](const JobRecord& job) {

@@ -97,6 +97,28 @@ TEST_F(SpoolImageTest, DamageIsFoundBeforeItIsCopied) {
   EXPECT_THAT(status, MessageHas("spool"));
 }
 
+// The image is not synced.
+TEST_F(SpoolImageTest, WhatAPowerCutHasTakenIsFound) {
+  Make(8192, 34);
+  Change(80);
+  const Pinned pinned = Pin();
+  ASSERT_OK(Stage(pinned.source)->Finish());
+  ASSERT_OK_AND_ASSIGN(const auto image, SpoolImage::Open(spool_, 5));
+  EXPECT_OK(image->Check({}));
+  {
+    std::FILE* file = std::fopen(spool_.ImagePath(5).c_str(), "r+");
+    ASSERT_NE(file, nullptr);
+    std::fseek(file, 50 * kSectorSize, SEEK_SET);
+    const std::string other(64 * kSectorSize, 'x');
+    std::fwrite(other.data(), 1, other.size(), file);
+    std::fclose(file);
+  }
+  EXPECT_THAT(image->Check({}), HasErrc(Errc::kCorruption));
+  std::stop_source cancelled;
+  cancelled.request_stop();
+  EXPECT_THAT(image->Check(cancelled.get_token()), HasErrc(Errc::kAborted));
+}
+
 TEST_F(SpoolImageTest, DamagedMetaFileIsNoImage) {
   Make(8192, 33);
   const Pinned pinned = Pin();
