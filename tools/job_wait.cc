@@ -17,7 +17,10 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-constexpr std::chrono::milliseconds kJobPoll{100};
+// How long a job is left alone: an eighth of what it was waited for already, so
+// that a short one ends when it ends, and a long one is asked for seldom.
+constexpr std::chrono::milliseconds kLeastPoll{2};
+constexpr std::chrono::milliseconds kMostPoll{100};
 constexpr uint64_t kRegionBytes = kRegionSize;  // jobs count regions
 
 bool Ended(const std::string& state) {
@@ -95,6 +98,7 @@ class Progress {
 
 Result<Json> WaitForJob(const Cli& cli, const Client& client, uint64_t job) {
   Progress progress(cli);
+  const Clock::time_point began = Clock::now();
   while (true) {
     Result<Json> row = ReadJob(client, job);
     if (!row.ok()) {
@@ -106,7 +110,8 @@ Result<Json> WaitForJob(const Cli& cli, const Client& client, uint64_t job) {
       progress.End();
       return row;
     }
-    std::this_thread::sleep_for(kJobPoll);
+    std::this_thread::sleep_for(std::clamp<Clock::duration>(
+        (Clock::now() - began) / 8, kLeastPoll, kMostPoll));
   }
 }
 
