@@ -5,6 +5,7 @@
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
+#include <chrono>
 #include <utility>
 
 #include "index/volumes_impl.h"
@@ -405,18 +406,29 @@ Status Volumes::Impl::Forget(const Volume& volume) {
 
 // --- All volumes
 
+bool Volumes::Impl::WaitClosedLocked(const VolumeSlot& slot,
+                                     Clock::time_point deadline) {
+  const uint64_t attempt = slot.attempt;
+  while (slot.phase == SlotPhase::kClosing && slot.attempt == attempt) {
+    const auto left = deadline - Clock::now();
+    if (left <= Clock::duration::zero()) return false;
+    changed_.WaitFor(&mu_, left);
+  }
+  return true;
+}
+
 Status Volumes::Impl::SyncAll() {
   std::vector<VolumeUse> uses;
   std::vector<std::string> lost;
+  std::vector<std::string> closing;
+  const Clock::time_point deadline =
+      Clock::now() + std::chrono::milliseconds(options.max_turn_ms);
   {
     MutexLock lock(&mu_);
     const auto slots = by_index_;
     for (const auto& [index, slot] : slots) {
       // Its close commits, or loses what it had.
-      const uint64_t attempt = slot->attempt;
-      while (slot->phase == SlotPhase::kClosing && slot->attempt == attempt) {
-        changed_.Wait(&mu_);
-      }
+      if (!WaitClosedLocked(*slot, deadline)) closing.push_back(slot->id);
       if (slot->phase == SlotPhase::kLoaded) {
         uses.push_back(BeginUseLocked(*slot));
       }
@@ -427,6 +439,12 @@ Status Volumes::Impl::SyncAll() {
   if (!lost.empty()) {
     first =
         Status(Errc::kDeviceError, fmt::format("{}", fmt::join(lost, "; ")));
+  } else if (!closing.empty()) {
+    first = Status(
+        Errc::kTimedOut,
+        fmt::format("volume {} is being closed, and that has not ended: its "
+                    "last changes are not known to be durable",
+                    fmt::join(closing, ", ")));
   }
   for (VolumeUse& use : uses) {
     const Status status =

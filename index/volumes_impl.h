@@ -56,7 +56,12 @@ struct Volumes::Impl {
   Result<SlotPtr> PutRecord(VolumeRecord record, bool excluded);
   Status StoreRecord(VolumeRecord* record);
   Status Forget(const Volume& volume);
+  // Waits for volumes that are being closed for max_turn_ms at most, in all;
+  // then kTimedOut names them.
   Status SyncAll();
+  // False: it has not ended at `deadline`.
+  bool WaitClosedLocked(const VolumeSlot& slot, Clock::time_point deadline)
+      REQUIRES(mu_);
   void Shutdown();
   void ShutdownOnce();
   // Ids of the volumes that are not unloaded.

@@ -448,6 +448,56 @@ TEST_F(VolumesTest, SyncAllCommitsEveryLoadedVolume) {
   EXPECT_FALSE(beta->dirty());
 }
 
+// A drive that stops to answer while a volume is closed holds nobody for ever.
+TEST_F(VolumesTest, SyncAllWaitsForAClosingVolumeNoLongerThanItsBound) {
+  // Outlives the test's body: the volume is closed after it.
+  struct Gate {
+    Mutex mu;
+    CondVar changed;
+    bool shut GUARDED_BY(mu) = false;
+    bool reached GUARDED_BY(mu) = false;
+  };
+  const auto gate = std::make_shared<Gate>();
+  VolumesOptions options = QuickOptions();
+  options.max_turn_ms = 50;
+  options.volume.on_commit_step = [gate](CommitStep step) {
+    if (step != CommitStep::kDataFlushed) return Status::Ok();
+    MutexLock lock(&gate->mu);
+    gate->reached = gate->shut;
+    gate->changed.NotifyAll();
+    while (gate->shut) gate->changed.Wait(&gate->mu);
+    return Status::Ok();
+  };
+  Start(1, 2, options);
+  const auto volume = MakeVolume("V00001", "ALPHA");
+  const auto other = MakeVolume("V00002", "BETA");
+  {
+    ASSERT_OK_AND_ASSIGN(const VolumeUse use, volumes_->Use(volume));
+    ASSERT_OK(MakeFile(*use, "file"));
+  }
+  {
+    MutexLock lock(&gate->mu);
+    gate->shut = true;
+  }
+  Outcomes outcomes;
+  volumes_->With(other, outcomes.Note(1));  // needs the only drive
+  {
+    MutexLock lock(&gate->mu);
+    while (!gate->reached) gate->changed.Wait(&gate->mu);
+  }
+  const Status late = volumes_->SyncAll();
+  EXPECT_THAT(late, HasErrc(Errc::kTimedOut));
+  EXPECT_THAT(late, MessageHas("volume ALPHA is being closed"));
+  {
+    MutexLock lock(&gate->mu);
+    gate->shut = false;
+    gate->changed.NotifyAll();
+  }
+  ASSERT_TRUE(outcomes.WaitFor(1));
+  EXPECT_OK(volumes_->SyncAll());
+  EXPECT_FALSE(volume->dirty());
+}
+
 TEST_F(VolumesTest, AVolumeWhoseCloseFailsIsUnloadedAndLoadsAgain) {
   // Outlives the test's body: the volume is closed after it.
   const auto fail = std::make_shared<std::atomic<bool>>(false);
