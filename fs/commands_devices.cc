@@ -96,13 +96,32 @@ Result<Json> TakeOut(Service& service, VirtualControls* controls,
   return Json{{"medium", tag}, {"element", element.value}};
 }
 
+Result<Json> LockDoor(Service& service, const CommandLine& line,
+                      std::stop_token stop) {
+  OptionReader options(line);
+  options.Args(1, 1, "door lock|unlock");
+  RETURN_IF_ERROR(options.Finish());
+  const bool lock = line.args[0] == "lock";
+  if (service.changer_controls() == nullptr) {
+    return Error{Errc::kNotSupported,
+                 "door: this library has no door that can be locked"};
+  }
+  RETURN_IF_ERROR(
+      service.changer_controls()->LockDoor(service.library(), lock, stop));
+  return Json{{"locked", lock}};
+}
+
 Result<Json> Door(Service& service, const CommandLine& line,
                   std::stop_token stop) {
-  ASSIGN_OR_RETURN(VirtualControls * controls, Controls(service, "door"));
   const std::string what = line.args.empty() ? "" : line.args[0];
+  if (what == "lock" || what == "unlock") {
+    return LockDoor(service, line, stop);
+  }
+  ASSIGN_OR_RETURN(VirtualControls * controls, Controls(service, "door"));
   if (what == "put") return PutIn(service, controls, line, stop);
   if (what == "take") return TakeOut(service, controls, line, stop);
-  return InvalidCommand("door: usage: door put … or door take …");
+  return InvalidCommand(
+      "door: usage: door put …, door take …, door lock or door unlock");
 }
 
 // --- Drives and library on- and offline, loads by hand (H3)

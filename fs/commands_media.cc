@@ -105,17 +105,53 @@ Json InventoryJson(const Service& service,
   return media;
 }
 
+// "1024-1035", or one address.
+Result<ElementRange> ParseRange(const std::string& text) {
+  const size_t dash = text.find('-');
+  const std::optional<uint64_t> first = ParseNumber(text.substr(0, dash));
+  const std::optional<uint64_t> last =
+      dash == std::string::npos ? first : ParseNumber(text.substr(dash + 1));
+  if (!first || !last || *last < *first || *last > UINT16_MAX ||
+      *last - *first == UINT16_MAX) {
+    return InvalidCommand(fmt::format(
+        "inventory: range={}: FIRST-LAST are two element addresses", text));
+  }
+  return ElementRange{ElementAddress{static_cast<uint16_t>(*first)},
+                      static_cast<uint16_t>(*last - *first + 1)};
+}
+
 Result<Json> TakeInventory(Service& service, const CommandLine& line,
                            std::stop_token stop) {
   OptionReader options(line);
-  options.Args(0, 0, "inventory [all=yes | resume=yes]");
+  options.Args(
+      0, 0, "inventory [all=yes | resume=yes] [scan=yes [range=FIRST-LAST]]");
   const bool all = options.Flag("all", false);
   const bool resume = options.Flag("resume", false);
+  const bool scan = options.Flag("scan", false);
+  const std::optional<std::string> range = options.Text("range");
   RETURN_IF_ERROR(options.Finish());
   if (all && resume) {
     return InvalidCommand("inventory: all=yes begins anew, resume=yes goes on");
   }
+  if (range && !scan) {
+    return InvalidCommand("inventory: range=FIRST-LAST is for scan=yes");
+  }
   const Archive archive = ArchiveOf(service, line);
+  if (scan) {
+    std::optional<ElementRange> elements;
+    if (range) {
+      ASSIGN_OR_RETURN(elements, ParseRange(*range));
+    }
+    if (archive.meter != nullptr) {
+      archive.meter->Say("the changer looks at its elements");
+    }
+    if (service.changer_controls() == nullptr) {
+      return Error{Errc::kNotSupported,
+                   "inventory: scan=yes is for libraries with a changer"};
+    }
+    RETURN_IF_ERROR(service.changer_controls()->ScanElements(service.library(),
+                                                             elements, stop));
+  }
   ASSIGN_OR_RETURN(
       const std::vector<InventoryRow> rows,
       resume ? ResumeInventory(archive, stop) : Inventory(archive, all, stop));

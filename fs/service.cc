@@ -45,6 +45,7 @@ Result<std::unique_ptr<Service>> Service::Open(const ServiceOptions& options,
 
   ASSIGN_OR_RETURN(LibraryDevices devices, OpenLibraryDevices(config));
   service->manual_ = devices.manual;
+  service->changer_controls_ = devices.changer_controls;
   service->virtual_controls_ = devices.virtual_controls;
   service->auxiliary_ =
       AuxiliaryBook::Open(config.directory + "/state/auxiliary.json");

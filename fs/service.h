@@ -22,6 +22,7 @@
 #include "index/catalog.h"
 #include "index/volumes.h"
 #include "media/auxiliary_book.h"
+#include "media/changer_controls.h"
 #include "media/error.h"
 #include "media/library.h"
 #include "media/library_config.h"
@@ -87,6 +88,8 @@ class Service {
   Stages& stages() const { return *stages_; }
   // Of a manual library; else null.
   ManualState* manual() const { return manual_.get(); }
+  // Of a changer that can be told more than moves; else null.
+  ChangerControls* changer_controls() const { return changer_controls_.get(); }
   // Of a virtual library; else null.
   VirtualControls* virtual_controls() const { return virtual_controls_.get(); }
   // How media were used, and the health flags.
@@ -123,6 +126,7 @@ class Service {
   LibraryConfig current_ GUARDED_BY(mu_);  // with what Reload has changed
   std::unique_ptr<Catalog> catalog_;
   std::shared_ptr<ManualState> manual_;
+  std::shared_ptr<ChangerControls> changer_controls_;
   std::shared_ptr<VirtualControls> virtual_controls_;
   std::unique_ptr<AuxiliaryBook> auxiliary_;
   std::unique_ptr<Library> library_;

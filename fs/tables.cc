@@ -104,6 +104,8 @@ Table StatusTable(const Service& service) {
       {"volumes", service.volumes().List().size()},
       {"media", service.library().Media().size()},
       {"online", service.library().online()},
+      {"door_locked", service.changer_controls() != nullptr &&
+                          service.changer_controls()->door_locked()},
       {"drives_online", service.library().OnlineDrives()},
       {"waiting_requests", service.library().WaitingRequests()},
       {"parked_operations", service.volumes().parked()},

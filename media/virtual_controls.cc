@@ -45,7 +45,7 @@ Result<ElementAddress> EmptyDoor(const VirtualPlaces& places,
 
 Status CheckDoor(const VirtualState& state) {
   if (!state.door_locked()) return Status::Ok();
-  return Status(Errc::kBusy, "the door is locked");
+  return Status(Errc::kBusy, "the door is locked (`vellum door unlock`)");
 }
 
 }  // namespace

@@ -115,6 +115,21 @@ void AddDoor(CLI::App& app, Cli& cli) {
                        });
     };
   });
+  for (const bool lock : {true, false}) {
+    const char* const name = lock ? "lock" : "unlock";
+    CLI::App* sub = door->add_subcommand(
+        name, lock ? "Keep the changer's door and its import/export elements "
+                     "locked, until the daemon ends"
+                   : "Let an operator in again");
+    sub->callback([&cli, name, lock] {
+      cli.action = [&cli, name, lock] {
+        return SendWords(cli, {"door", name}, [lock](const Json&) {
+          return std::string(lock ? "the door is locked"
+                                  : "the door is not locked");
+        });
+      };
+    });
+  }
   door->require_subcommand(0, 1);
   door->callback([&cli, door] {
     if (!door->get_subcommands().empty()) return;

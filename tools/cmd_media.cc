@@ -151,6 +151,8 @@ int ListMedia(const Cli& cli, const std::vector<std::string>& words) {
 struct InventoryArguments {
   bool all = false;
   bool resume = false;
+  bool scan = false;
+  std::string range;
   std::string copy_start;
   std::string copy_end;
 };
@@ -161,6 +163,10 @@ int Inventory(const Cli& cli, const InventoryArguments& arguments) {
   std::vector<std::string> words = {"inventory"};
   if (arguments.all || range) words.push_back("all=yes");
   if (arguments.resume) words.push_back("resume=yes");
+  if (arguments.scan) words.push_back("scan=yes");
+  if (!arguments.range.empty()) {
+    words.push_back(Option("range", arguments.range));
+  }
   if (range) {
     const int code = cli.WithDaemon([&](const Client& client) {
       const Result<Json> set = client.Send(
@@ -182,6 +188,13 @@ void AddInventory(CLI::App& app, Cli& cli) {
       sub->add_flag("--resume", arguments->resume,
                     "Go on with the one of all media that was broken off");
   resume->excludes(all);
+  CLI::Option* scan = sub->add_flag(
+      "--scan", arguments->scan,
+      "First have the changer look at its elements, which takes it a while");
+  sub->add_option("--range", arguments->range, "Only at these, one or several")
+      ->type_name("FIRST-LAST")
+      ->check(ElementNumbers())
+      ->needs(scan);
   CLI::Option* start =
       sub->add_option("--copy-start,--copy_start", arguments->copy_start,
                       "First set the copy pool's range, from this slot on (as "

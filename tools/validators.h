@@ -30,4 +30,23 @@ inline CLI::Validator ElementNumber() {
   return NumberFrom(0, UINT16_MAX, "an element address, a number");
 }
 
+// "1024-1035", or one address.
+inline CLI::Validator ElementNumbers() {
+  return CLI::Validator(
+      [](const std::string& text) {
+        const size_t dash = text.find('-');
+        const auto first = ParseNumber(text.substr(0, dash));
+        const auto last = dash == std::string::npos
+                              ? first
+                              : ParseNumber(text.substr(dash + 1));
+        if (first && last && *first <= *last && *last <= UINT16_MAX) {
+          return std::string();
+        }
+        return fmt::format(
+            "'{}' is not FIRST-LAST, two element addresses from 0 to {}", text,
+            UINT16_MAX);
+      },
+      "");
+}
+
 }  // namespace vellum

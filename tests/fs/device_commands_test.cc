@@ -131,6 +131,41 @@ TEST_F(DeviceCommandsTest, H2_AProtectedMediumIsNotFreeUntilItIsSeenWritable) {
   EXPECT_THAT(devices(), HasSubstr("LOCK01"));
 }
 
+TEST_F(DeviceCommandsTest, H3_ALockedDoorKeepsMediaInAndOut) {
+  Run("door put NEW001 new=yes capacity=16777216");
+  EXPECT_EQ(CatJson("status.json")["door_locked"], false);
+  EXPECT_EQ(Run("door lock")["locked"], true);
+  EXPECT_EQ(CatJson("status.json")["door_locked"], true);
+  EXPECT_EQ(Fail("door take NEW001").code, Errc::kBusy);
+  EXPECT_EQ(Fail("door put new=yes").code, Errc::kBusy);
+  // The robot goes through it as ever.
+  Run("import NEW001");
+  EXPECT_EQ(Fail("door put NEW002").code, Errc::kBusy);
+  EXPECT_EQ(Fail("door lock twice").code, Errc::kInvalidArgument);
+  EXPECT_EQ(Run("door unlock")["locked"], false);
+  Run("door put NEW002 new=yes capacity=16777216");
+  // A daemon that ends keeps nobody out.
+  Run("door lock");
+  Restart();
+  EXPECT_EQ(CatJson("status.json")["door_locked"], false);
+  Run("door take NEW002");
+}
+
+TEST_F(DeviceCommandsTest, O7_AnInventoryMayHaveTheChangerLookFirst) {
+  Run("inventory scan=yes");
+  Run("inventory scan=yes range=1024-1026");
+  Run("inventory scan=yes range=1024");
+  const Error missing = Fail("inventory scan=yes range=1024-9999");
+  EXPECT_EQ(missing.code, Errc::kNotFound);
+  EXPECT_THAT(missing.message, HasSubstr("no element"));
+  for (const char* wrong :
+       {"inventory range=1024-1026", "inventory scan=yes range=9-8",
+        "inventory scan=yes range=V00001", "inventory scan=yes range=-",
+        "inventory scan=yes range=0-65535", "inventory scan=maybe"}) {
+    EXPECT_EQ(Fail(wrong).code, Errc::kInvalidArgument) << wrong;
+  }
+}
+
 TEST_F(DeviceCommandsTest, H3_AnOfflineDriveStaysOfflineOverRestarts) {
   Run("drive offline 256");
   EXPECT_EQ(RowOf("drives", "address", 256)["online"], false);

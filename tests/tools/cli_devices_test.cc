@@ -37,6 +37,12 @@ TEST_F(CliTest, H3_WhatIsDoneByHand) {
                   "door put element=769 new=yes capacity=67108864 "
                   "write-once=yes",
                   "door take PHOTOS"));
+  sent_.clear();
+  EXPECT_EQ(Run({"door", "lock"}), kExitOk);
+  EXPECT_EQ(out_.str(), "the door is locked\n");
+  EXPECT_EQ(Run({"door", "unlock"}), kExitOk);
+  EXPECT_EQ(out_.str(), "the door is not locked\n");
+  EXPECT_THAT(sent_, ElementsAre("door lock", "door unlock"));
   EXPECT_EQ(Run({"drive", "away", "256"}), kExitUsage);
   EXPECT_EQ(Run({"door", "put", "V1", "--capacity", "1G"}), kExitUsage);
   WriteFileOrDie(Control("door"), "Element Medium\n");

@@ -214,6 +214,9 @@ TEST_F(CliTest, NumbersThatCannotBeAreUsage) {
            {"load", "TAG", "--drive", "70000"},
            {"move", "1024", "-"},
            {"pool", "free", "V00001"},
+           {"inventory", "--scan", "--range", "1030-1024"},
+           {"inventory", "--scan", "--range", "V00001"},
+           {"inventory", "--scan", "--range", "1024-70000"},
            {"setcopyrange", "--copy-start", "a", "--copy-end", "1030"},
            {"inventory", "--copy-start", "1", "--copy-end", "b"}}) {
     EXPECT_EQ(Run(words), kExitUsage) << words[0];

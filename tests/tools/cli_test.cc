@@ -386,7 +386,13 @@ TEST_F(CliTest, O7_AnInventoryMaySetThePoolOrGoOn) {
   EXPECT_EQ(sent_.back(), "inventory resume=yes");
   EXPECT_EQ(Run({"inventory"}), kExitOk);
   EXPECT_EQ(sent_.back(), "inventory");
+  EXPECT_EQ(Run({"inventory", "--scan"}), kExitOk);
+  EXPECT_EQ(sent_.back(), "inventory scan=yes");
+  EXPECT_EQ(Run({"inventory", "--all", "--scan", "--range", "1024-1030"}),
+            kExitOk);
+  EXPECT_EQ(sent_.back(), "inventory all=yes scan=yes range=1024-1030");
   sent_.clear();
+  EXPECT_EQ(Run({"inventory", "--range", "1024"}), kExitUsage);
   EXPECT_EQ(Run({"inventory", "--copy-start", "1026"}), kExitUsage);
   EXPECT_EQ(Run({"inventory", "--all", "--resume"}), kExitUsage);
   AnswerError("INVALID_ARGUMENT", "the library has slots 1024 to 1029");
