@@ -111,6 +111,7 @@ Result<PoolRow> RowOf(const Archive& archive, const MediumId& medium,
     if (other.home != slot) continue;
     row.state = "swapped";
     row.found = other.id;
+    if (other.side() == 'A') break;
   }
   return row;
 }
@@ -124,7 +125,7 @@ Result<MediumPlace> MediumOfSlot(const Archive& archive, ElementAddress slot) {
                              RangeText(map.storage))};
   }
   for (const MediumPlace& place : archive.library->Media()) {
-    if (place.home == slot) return place;
+    if (place.home == slot && place.side() != 'B') return place;
   }
   return Error{Errc::kNoMedium, fmt::format("slot {} is empty", slot.value)};
 }
@@ -243,11 +244,12 @@ Result<std::vector<PoolRow>> ListPool(const Archive& archive,
   return rows;
 }
 
-Result<FreedMedium> FreePoolSlot(const Archive& archive, const Jobs& jobs,
-                                 const PoolRange& configured,
-                                 ElementAddress slot, std::stop_token stop) {
-  RETURN_IF_ERROR(archive.library->RefreshElements(stop));
-  ASSIGN_OR_RETURN(const MediumPlace place, MediumOfSlot(archive, slot));
+namespace {
+
+Result<FreedMedium> FreePlace(const Archive& archive, const Jobs& jobs,
+                              const PoolRange& configured,
+                              const MediumPlace& place, std::stop_token stop) {
+  const ElementAddress slot = place.home;
   ASSIGN_OR_RETURN(const PoolBook book, ReadPool(*archive.catalog, configured));
   if (!book.Contains(place) && !book.range.Contains(slot)) {
     return Error{
@@ -282,6 +284,26 @@ Result<FreedMedium> FreePoolSlot(const Archive& archive, const Jobs& jobs,
     RETURN_IF_ERROR(archive.catalog->Write(batch, Sync::kYes));
   }
   return freed;
+}
+
+}  // namespace
+
+Result<FreedMedium> FreePoolSlot(const Archive& archive, const Jobs& jobs,
+                                 const PoolRange& configured,
+                                 ElementAddress slot, std::stop_token stop) {
+  RETURN_IF_ERROR(archive.library->RefreshElements(stop));
+  ASSIGN_OR_RETURN(const MediumPlace place, MediumOfSlot(archive, slot));
+  return FreePlace(archive, jobs, configured, place, std::move(stop));
+}
+
+Result<FreedMedium> FreePoolMedium(const Archive& archive, const Jobs& jobs,
+                                   const PoolRange& configured,
+                                   const MediumId& medium,
+                                   std::stop_token stop) {
+  RETURN_IF_ERROR(archive.library->RefreshElements(stop));
+  ASSIGN_OR_RETURN(const MediumPlace place,
+                   archive.library->FindMedium(medium));
+  return FreePlace(archive, jobs, configured, place, std::move(stop));
 }
 
 Status GiveUpBackup(const Archive& archive, const MediumId& medium,

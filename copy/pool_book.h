@@ -75,10 +75,16 @@ struct FreedMedium {
 // one of the pool belongs to it from now on. Nothing is loaded. kNotFound (no
 // such slot: names the range), kNoMedium (empty), kInvalidArgument (not in the
 // pool), kExists (a PRIMARY, or foreign data), kBusy (a job or a mount has it).
+// Of a two-sided medium side A.
 Result<FreedMedium> FreePoolSlot(const Archive& archive, const Jobs& jobs,
                                  const PoolRange& configured,
                                  ElementAddress slot,
                                  std::stop_token stop = {});
+// The same of a medium that is named, or of one side of it.
+Result<FreedMedium> FreePoolMedium(const Archive& archive, const Jobs& jobs,
+                                   const PoolRange& configured,
+                                   const MediumId& medium,
+                                   std::stop_token stop = {});
 
 // Marks the backup on the medium as one that the pool may overwrite and takes
 // it out of the catalog. Someone who has it keeps it listed until it is

@@ -255,18 +255,26 @@ Result<Json> SetCopyRange(Service& service, const CommandLine& line,
 Result<Json> Pool(Service& service, const CommandLine& line,
                   std::stop_token stop) {
   OptionReader options(line);
-  options.Args(2, 2, "pool free SLOT");
+  options.Args(2, 2, "pool free SLOT|TAG");
   RETURN_IF_ERROR(options.Finish());
-  const std::optional<uint64_t> slot = ParseNumber(line.args[1]);
-  if (line.args[0] != "free" || !slot || *slot > UINT16_MAX) {
+  if (line.args[0] != "free") {
     return InvalidCommand(
-        "pool: usage: pool free SLOT, with the slot's "
-        "element address");
+        "pool: usage: pool free SLOT|TAG, with the slot's element address or "
+        "the medium in it");
   }
-  ASSIGN_OR_RETURN(
-      const FreedMedium freed,
-      FreePoolSlot(service.archive(), service.jobs(), service.pool_range(),
-                   ElementAddress{static_cast<uint16_t>(*slot)}, stop));
+  const std::optional<uint64_t> number = ParseNumber(line.args[1]);
+  FreedMedium freed;
+  if (number && *number <= UINT16_MAX) {
+    ASSIGN_OR_RETURN(
+        freed,
+        FreePoolSlot(service.archive(), service.jobs(), service.pool_range(),
+                     ElementAddress{static_cast<uint16_t>(*number)}, stop));
+  } else {
+    ASSIGN_OR_RETURN(const MediumId medium,
+                     ResolveMedium(service.archive(), line.args[1]));
+    ASSIGN_OR_RETURN(freed, FreePoolMedium(service.archive(), service.jobs(),
+                                           service.pool_range(), medium, stop));
+  }
   return Json{{"slot", freed.slot.value},
               {"medium", freed.medium},
               {"volume", freed.volume.empty() ? Json() : Json(freed.volume)},

@@ -196,8 +196,10 @@ Result<Table> PoolTable(const Service& service) {
     } else if (row.state == "unsuitable") {
       label = nullptr;  // something else is on it
     }
+    const Result<MediumPlace> place = service.library().FindMedium(row.medium);
     table.rows.push_back({{"slot", row.slot.value},
                           {"medium", row.medium},
+                          {"side", place.ok() ? SideJson(*place) : Json()},
                           {"label", label},
                           {"volume", TextOrNull(row.volume)},
                           {"state", row.state},

@@ -44,7 +44,8 @@ int FreeSlot(const Cli& cli, const Client& client, const std::string& slot) {
   if (!result.ok()) return cli.Fail(result.error());
   return cli.Done(*result, [&] {
     const Json owner = result->value("owner", Json());
-    cli.out() << fmt::format("slot {}: medium {} is unused", slot,
+    cli.out() << fmt::format("slot {}: medium {} is unused",
+                             result->value("slot", 0),
                              result->value("medium", ""));
     if (owner.is_string()) {
       cli.out() << fmt::format(
@@ -59,7 +60,8 @@ int FreeSlot(const Cli& cli, const Client& client, const std::string& slot) {
 int Pool(const Cli& cli, const PoolArguments& arguments) {
   if (arguments.action == "free" && arguments.slot.empty()) {
     return cli.Fail(
-        Error{Errc::kInvalidArgument, "pool: free needs the address of a slot"},
+        Error{Errc::kInvalidArgument,
+              "pool: free needs the address of a slot, or a medium"},
         kExitUsage);
   }
   return cli.WithDaemon([&](const Client& client) {
@@ -120,11 +122,14 @@ void AddPoolCommands(CLI::App& app, Cli& cli) {
 
   auto pool = std::make_shared<PoolArguments>();
   CLI::App* list = app.add_subcommand(
-      "pool", "The copy pool; `pool free SLOT` marks its medium unused");
+      "pool",
+      "The copy pool; `pool free SLOT` or `pool free TAG` marks a medium "
+      "unused");
   list->add_option("ACTION", pool->action, "free")
       ->check(CLI::IsMember({"free"}));
-  list->add_option("SLOT", pool->slot, "Element address of the slot")
-      ->check(ElementNumber());
+  list->add_option("SLOT", pool->slot,
+                   "Element address of the slot (of a two-sided medium: side "
+                   "A), or volume tag");
   list->callback(
       [&cli, pool] { cli.action = [&cli, pool] { return Pool(cli, *pool); }; });
 

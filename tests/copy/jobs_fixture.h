@@ -53,7 +53,8 @@ class JobsTest : public testing::Test {
   void Open() {
     ASSERT_OK_AND_ASSIGN(catalog_, Catalog::Open(dir_.Sub("catalog"), {}));
     ASSERT_OK_AND_ASSIGN(
-        library_, Library::Open(fake_->MakeChanger(), fake_->MakeDrives()));
+        library_, Library::Open(fake_->MakeChanger(), fake_->MakeDrives(),
+                                library_options_));
     VolumesOptions volumes;
     volumes.checkpoint_interval_ms = 0;
     volumes.min_residency_ms = 5;
@@ -81,8 +82,11 @@ class JobsTest : public testing::Test {
   MemoryMedium& Content(int n) { return *fake_->Content(Tag(n)); }
 
   void MakePrimary(int medium, const std::string& id) {
+    MakePrimary(Tag(medium), id);
+  }
+  void MakePrimary(const MediumId& medium, const std::string& id) {
     FormatRequest request;
-    request.medium = Tag(medium);
+    request.medium = medium;
     request.volume_id = id;
     ASSERT_OK(Format(archive(), request));
   }
@@ -294,6 +298,7 @@ class JobsTest : public testing::Test {
 
   TempDir dir_;
   JobsOptions job_options_;
+  LibraryOptions library_options_;
   std::unique_ptr<FakeLibrary> fake_;
   std::unique_ptr<Catalog> catalog_;
   std::unique_ptr<Library> library_;

@@ -55,6 +55,43 @@ TEST_F(PoolBookTest, O6_SetCopyRangeTakesTheFullSlotsAndLoadsNothing) {
   EXPECT_EQ(Copy(Request("PRIM")).target_medium, Tag(3));
 }
 
+TEST_F(PoolBookTest, O18_BothSidesOfAMediumAreInThePool) {
+  FakeLibraryOptions options;
+  options.drives = 1;
+  options.media = 2;
+  options.sectors = 8192;
+  options.two_sided = true;
+  fake_ = std::make_unique<FakeLibrary>(options);
+  job_options_.spool_directory = dir_.Sub("spool");
+  Open();
+  MakePrimary("V00001A", "PRIM");
+  Fill("PRIM", 17);
+  ASSERT_OK(SetPoolRange(archive(), {1025}, {1025}));
+  EXPECT_THAT(Rows(),
+              ElementsAre("1025 V00002A unused", "1025 V00002B unused"));
+  for (const char* side : {"V00002A", "V00002B"}) {
+    CopyRequest copy = Request("PRIM");
+    copy.target = side;
+    Copy(copy);
+  }
+  EXPECT_THAT(Rows(), ElementsAre("1025 V00002A used", "1025 V00002B used"));
+  // The slot stands for side A; side B is called by its name.
+  ASSERT_OK_AND_ASSIGN(const FreedMedium a,
+                       FreePoolSlot(archive(), *jobs_, {}, {1025}));
+  EXPECT_EQ(a.medium, "V00002A");
+  EXPECT_FALSE(a.last);
+  EXPECT_THAT(Rows(), ElementsAre("1025 V00002A unused", "1025 V00002B used"));
+  ASSERT_OK_AND_ASSIGN(const FreedMedium b,
+                       FreePoolMedium(archive(), *jobs_, {}, "V00002B"));
+  EXPECT_EQ(b.medium, "V00002B");
+  EXPECT_EQ(b.slot.value, 1025);
+  EXPECT_TRUE(b.last);
+  EXPECT_THAT(Rows(),
+              ElementsAre("1025 V00002A unused", "1025 V00002B unused"));
+  EXPECT_THAT(FreePoolMedium(archive(), *jobs_, {}, "V00009"),
+              HasErrc(Errc::kNotFound));
+}
+
 TEST_F(PoolBookTest, O6_RangesOutsideTheLibraryNameTheValidOne) {
   Start(1, 2);
   const std::vector<std::pair<uint16_t, uint16_t>> ranges = {

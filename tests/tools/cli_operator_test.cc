@@ -102,6 +102,10 @@ TEST_F(CliTest, O16_PoolFreeSaysWhatItHeld) {
   EXPECT_EQ(Run({"pool", "free", "1025"}), kExitOk);
   EXPECT_EQ(sent_.back(), "pool free 1025");
   EXPECT_THAT(out_.str(), HasSubstr("the LAST COMPLETE backup of PHOTOS"));
+  // By the name of the medium, which may be one side of it.
+  EXPECT_EQ(Run({"pool", "free", "V00002"}), kExitOk);
+  EXPECT_EQ(sent_.back(), "pool free V00002");
+  EXPECT_THAT(out_.str(), HasSubstr("slot 1025: medium V00002 is unused"));
   EXPECT_EQ(Run({"pool", "free"}), kExitUsage);
   EXPECT_EQ(Run({"pool", "empty", "1"}), kExitUsage);
 }
@@ -213,7 +217,6 @@ TEST_F(CliTest, NumbersThatCannotBeAreUsage) {
            {"drive", "offline", "one"},
            {"load", "TAG", "--drive", "70000"},
            {"move", "1024", "-"},
-           {"pool", "free", "V00001"},
            {"inventory", "--scan", "--range", "1030-1024"},
            {"inventory", "--scan", "--range", "V00001"},
            {"inventory", "--scan", "--range", "1024-70000"},
