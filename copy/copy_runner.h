@@ -87,6 +87,8 @@ class CopyRunner {
   Result<bool> TakeUpDisc();
   // Compares it with the image or the primary; else checks it for itself.
   Status VerifyDisc(const LoadedTarget& disc, CopySource* source);
+  // Whoever reads the disc later finds a complete backup.
+  Status NoteBadDisc(const std::string& medium_uuid, const std::string& why);
   void SetMethod(bool incremental, const SourceIdentity& identity);
   CopyNote Note(const SourceIdentity& identity, bool incremental) const;
 

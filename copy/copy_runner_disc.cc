@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "copy/copy_runner.h"
+#include "copy/damage_notes.h"
 #include "copy/medium_notes.h"
 #include "media/udf/allocator.h"
 #include "media/udf/fsck.h"
@@ -118,6 +119,15 @@ Status CopyRunner::VerifyDisc(const LoadedTarget& disc, CopySource* source) {
                             report.errors[0].sector, report.errors[0].text));
 }
 
+Status CopyRunner::NoteBadDisc(const std::string& medium_uuid,
+                               const std::string& why) {
+  return NoteDamage(steps_->archive().catalog, medium_uuid,
+                    DamageFinder::kCompare,
+                    fmt::format("job {} closed it and could not verify it: {}",
+                                steps_->job().id(), why))
+      .WithContext("noting in the catalog that it is bad");
+}
+
 Result<bool> CopyRunner::TakeUpDisc() {
   const Archive& archive = steps_->archive();
   const JobRecord job = steps_->job().Record();
@@ -153,6 +163,9 @@ Result<bool> CopyRunner::TakeUpDisc() {
           fmt::format("{} was finished before the restart", bound.medium));
       RETURN_IF_ERROR(steps_->Enter(JobState::kVerifying));
       status = VerifyDisc(*disc, &source);
+      if (!status.ok() && IsOfTheDisc(status.code())) {
+        RETURN_IF_ERROR(NoteBadDisc(bound.medium_uuid, status.error().message));
+      }
     }
     if (status.ok()) {
       SetMethod(false, source.identity);

@@ -152,10 +152,15 @@ Result<CopyRunner::Again> CopyRunner::CopyOnce(
   };
   const Status done = run();
   if (!done.ok()) {
+    std::string message = done.error().message;
+    if (copy.says_complete()) {
+      const Status noted = NoteBadDisc(copy.slot().medium_uuid, message);
+      if (!noted.ok()) message += "; " + noted.error().message;
+    }
     return Error{done.error().code,
                  fmt::format("{}; the write-once medium {} is spoiled and "
                              "takes nothing more",
-                             done.error().message, target->medium)};
+                             message, target->medium)};
   }
   RETURN_IF_ERROR(Record(target, source, copy.slot(), 0));
   return Again::kNo;

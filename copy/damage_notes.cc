@@ -35,6 +35,11 @@ Result<std::string> ReadDamage(const Catalog& catalog,
   return all;
 }
 
+bool IsDamaged(const Catalog& catalog, const std::string& medium_uuid) {
+  const Result<std::string> damage = ReadDamage(catalog, medium_uuid);
+  return !damage.ok() || !damage->empty();
+}
+
 Status NoteDamage(Catalog* catalog, const std::string& medium_uuid,
                   DamageFinder finder, const std::string& text) {
   ASSIGN_OR_RETURN(const std::string before,

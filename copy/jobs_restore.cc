@@ -5,6 +5,7 @@
 #include <optional>
 #include <utility>
 
+#include "copy/damage_notes.h"
 #include "copy/jobs_impl.h"
 #include "copy/restore_runner.h"
 #include "copy/shelf.h"
@@ -59,7 +60,8 @@ Result<VolumeRecord> NamedBackup(const Archive& archive,
   return record;
 }
 
-// Of the complete backups in the library the one that was copied last.
+// Of the complete backups in the library of which no damage is known the one
+// that was copied last.
 Result<VolumeRecord> NewestBackup(const Archive& archive,
                                   const VolumeRecord& primary) {
   std::optional<VolumeRecord> best;
@@ -72,6 +74,12 @@ Result<VolumeRecord> NewestBackup(const Archive& archive,
       elsewhere += fmt::format(
           "; {} is on medium {}, which is {}", record.id, record.medium,
           MediumState(Error{Errc::kNoMedium, ""}, record.location));
+      continue;
+    }
+    if (IsDamaged(*archive.catalog, record.medium_uuid)) {
+      elsewhere += fmt::format(
+          "; {} is damaged, and has to be named to be restored from",
+          record.id);
       continue;
     }
     if (!best || best->copied < record.copied) best = std::move(record);

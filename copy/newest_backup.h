@@ -9,7 +9,8 @@
 namespace vellum {
 
 // Of the backups of `primary` in the library, by generation or by file, the one
-// that was copied last. kNotFound. Thread-safety: any thread.
+// that was copied last; none of which damage is known. kNotFound.
+// Thread-safety: any thread.
 Result<VolumeRecord> NewestForFiles(const Archive& archive,
                                     const VolumeRecord& primary);
 

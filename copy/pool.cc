@@ -80,7 +80,8 @@ bool IsLastComplete(const Archive& archive, const std::string& owner_uuid,
     if (other.role == udf::Role::kBackup &&
         other.state == udf::SlotState::kComplete &&
         other.owner_uuid == owner_uuid && other.medium != medium &&
-        archive.library->FindMedium(other.medium).ok()) {
+        archive.library->FindMedium(other.medium).ok() &&
+        !IsDamaged(*archive.catalog, other.medium_uuid)) {
       return false;
     }
   }
@@ -204,10 +205,11 @@ MediumId TargetChooser::Bound(const PoolBook& pool, const VolumeRecord& source,
     const Result<MediumNote> note =
         ReadMediumNote(*archive_.catalog, record.medium);
     if (note.ok() && note->write_once) continue;  // it stays as it is
-    // One that was broken off first, then the oldest copy; where nothing can be
-    // written only if there is no other.
-    const auto rank = std::make_tuple(note.ok() && note->write_protected,
-                                      record.state == udf::SlotState::kComplete,
+    // One that was broken off or is damaged first, then the oldest copy; where
+    // nothing can be written only if there is no other.
+    const bool good = record.state == udf::SlotState::kComplete &&
+                      !IsDamaged(*archive_.catalog, record.medium_uuid);
+    const auto rank = std::make_tuple(note.ok() && note->write_protected, good,
                                       record.copied, place->home);
     if (best.empty() || rank < best_rank) {
       best = record.medium;
@@ -306,7 +308,11 @@ Result<MediumId> TargetChooser::Automatic(const VolumeRecord& source,
   }
   const MediumId bound = Bound(book, source, avoid, policy.files);
   if (policy.generations > 1 && !policy.files) {
-    ASSIGN_OR_RETURN(const std::vector<VolumeRecord> kept, Generations(source));
+    ASSIGN_OR_RETURN(std::vector<VolumeRecord> kept, Generations(source));
+    // No good one is written over because of a bad one.
+    std::erase_if(kept, [this](const VolumeRecord& record) {
+      return IsDamaged(*archive_.catalog, record.medium_uuid);
+    });
     const bool broken_off =
         !bound.empty() && std::none_of(kept.begin(), kept.end(),
                                        [&bound](const VolumeRecord& record) {

@@ -237,6 +237,7 @@ Status WriteOnceCopy::Compare(RegionChunk& chunk) {
 }
 
 Status WriteOnceCopy::Commit() {
+  says_complete_ = true;
   RETURN_IF_ERROR(target_->Write(LastRegion() * kRegionSectors, last_));
   RETURN_IF_ERROR(target_->Flush());
   if (options_.verify && !unread_) {

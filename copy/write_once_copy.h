@@ -3,8 +3,8 @@
 // every sector once, from 0 to the end of the volume, the last region only when
 // what is before it was read back, and then the medium is closed for ever. A
 // drive that reads a disc only when it is closed has it read back behind that:
-// then a disc that does not keep what was written says COMPLETE, the job that
-// made it failed, and a comparison or fsck finds it. What a backup has to say
+// then a disc that does not keep what was written says COMPLETE for ever: who
+// runs the copy notes it as damaged (says_complete). What a backup has to say
 // about itself (control slot, control log) is written where it stands, with the
 // rest; it is made before the first sector is written. A copy that breaks off
 // leaves a medium that can never be used again: the backup on it lacks its last
@@ -54,6 +54,9 @@ class WriteOnceCopy {
 
   // What is, or will be, on the medium: COMPLETE.
   const udf::ControlSlot& slot() const { return slot_; }
+  // Whether the medium may say so to whoever reads it: Commit has begun to
+  // write its end, whatever it answered.
+  bool says_complete() const { return says_complete_; }
 
  private:
   class PrivateArea;
@@ -78,6 +81,7 @@ class WriteOnceCopy {
   std::vector<uint64_t> hashes_;  // one for each region of the volume
   Bytes last_;                    // what the last region gets
   bool unread_ = false;           // the drive reads only what is closed
+  bool says_complete_ = false;
 };
 
 }  // namespace vellum

@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "copy/damage_notes.h"
 #include "copy/file_tree.h"
 #include "copy/shelf.h"
 #include "copy/verified.h"
@@ -311,9 +312,9 @@ Result<std::string> Tree::FileState(const ShownVolume& shown,
   for (const ShownVolumePtr& other : List()) {
     if (!other->backup) continue;
     ASSIGN_OR_RETURN(const bool holds, Holds(*other, shown, attr));
-    if (!holds) continue;
-    ASSIGN_OR_RETURN(const bool verified,
-                     IsVerified(*catalog_, other->volume->record()));
+    const VolumeRecord record = other->volume->record();
+    if (!holds || IsDamaged(*catalog_, record.medium_uuid)) continue;
+    ASSIGN_OR_RETURN(const bool verified, IsVerified(*catalog_, record));
     if (verified) return std::string("verified");
     state = "backup";
   }

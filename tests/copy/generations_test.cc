@@ -91,6 +91,19 @@ TEST_F(GenerationsTest, A8_AGoodBackupIsNotGivenUpForABadOne) {
   EXPECT_THAT(Backups(), UnorderedElementsAre(Tag(3), Tag(4)));
 }
 
+TEST_F(GenerationsTest, A8_ABadBackupIsWrittenOverBeforeAnOlderGoodOne) {
+  job_options_.generations = 2;
+  Start(2, 3);
+  MakePrimary(1, "PRIM");
+  EXPECT_EQ(Copy(Request("PRIM")).target_medium, Tag(2));
+  EXPECT_EQ(Copy(Request("PRIM")).target_medium, Tag(3));
+  ASSERT_OK(NoteDamage(catalog_.get(),
+                       volumes_->FindByMedium(Tag(3))->record().medium_uuid,
+                       DamageFinder::kCompare, "bad"));
+  EXPECT_EQ(Copy(Request("PRIM")).target_medium, Tag(3));
+  EXPECT_EQ(Copy(Request("PRIM")).target_medium, Tag(2));
+}
+
 TEST_F(GenerationsTest, A8_AVerifiedBackupIsNotGivenUpForOneThatIsNot) {
   job_options_.generations = 2;
   Start(2, 5);
