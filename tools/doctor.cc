@@ -171,6 +171,8 @@ void Doctor::ExamineParts(ScsiParts& parts) {
          {"exchanges", exchanges},
          {"turns_media", capabilities->turns}});
   }
+  TryDoorLock(*parts.changer);
+  ejector_ = parts.ejector;
   for (const scsi::DriveMatch& match : parts.matches) {
     const std::string subject = DriveSubject(match.element);
     if (!match.problem.empty()) {
@@ -181,6 +183,50 @@ void Doctor::ExamineParts(ScsiParts& parts) {
            {{"device", match.device}, {"reason", match.reason}});
     }
   }
+}
+
+void Doctor::TryDoorLock(scsi::ScsiChanger& changer) {
+  Status locked = changer.LockDoor(true);
+  const bool has_lock = !locked.Is(Errc::kNotSupported);
+  if (locked.ok()) locked = changer.LockDoor(false);
+  if (has_lock && !locked.ok()) return Give("changer", locked);
+  Tell(Finding::kGood, "changer",
+       fmt::format("its door can be locked (`vellum door lock`): {}",
+                   has_lock ? "yes" : "no"),
+       {{"door_lock", has_lock}});
+}
+
+void Doctor::TellEjects() {
+  if (ejector_ == nullptr || !took_out_) return;
+  const bool needed = ejector_->helped();
+  Tell(needed ? Finding::kNote : Finding::kGood, "changer",
+       needed
+           ? "takes a medium out of a drive only after the drive was told to "
+             "eject it: eject = \"always\" in library.toml does that at once"
+       : ejector_->ejects()
+           ? "takes media out of drives; each was ejected before, as "
+             "library.toml says"
+           : "takes media out of drives without an eject",
+       {{"ejects", ejector_->ejects()}, {"eject_needed", needed}});
+}
+
+void Doctor::TellScsiMedium(const std::string& subject, Medium& medium) {
+  auto* const scsi = dynamic_cast<scsi::ScsiMedium*>(&medium);
+  if (scsi == nullptr) return;
+  const MediumInfo info = medium.Info();
+  Bytes sector(kSectorSize);
+  medium.DropReadCache(0, 1);
+  const Status read = medium.Read(0, sector);
+  if (!read.ok()) return Give(subject, read);
+  Tell(Finding::kGood, subject,
+       fmt::format("reads that pass its cache: {}", scsi->ReadBackMethod()),
+       {{"read_back", scsi->ReadBackMethod()}});
+  if (info.write_protected || info.medium_class != MediumClass::kRewritable) {
+    return;
+  }
+  const auto zeros = scsi->ZeroMethod();
+  if (!zeros.ok()) return Give(subject, zeros.status());
+  Tell(Finding::kGood, subject, "zeros: " + *zeros, {{"zeros", *zeros}});
 }
 
 bool Doctor::ExamineElements(Changer& changer) {
@@ -268,6 +314,7 @@ void Doctor::ExamineDevices(LibraryDevices& devices) {
   for (const auto& drive : devices.drives) {
     TryDrive(*devices.changer, *drive);
   }
+  TellEjects();
 }
 
 bool Doctor::Move(Changer& changer, const std::string& subject,
@@ -368,7 +415,8 @@ void Doctor::TryDrive(Changer& changer, Drive& drive) {
   const VolumeTag& tag = chosen->volume_tag;
   if (!Move(changer, subject, chosen->address, drive.Address(), tag)) return;
   TryMedium(drive, tag);
-  Move(changer, subject, drive.Address(), chosen->address, tag);
+  took_out_ = Move(changer, subject, drive.Address(), chosen->address, tag) ||
+              took_out_;
 }
 
 void Doctor::TryMedium(Drive& drive, const VolumeTag& tag) {
@@ -401,6 +449,7 @@ void Doctor::TryMedium(Drive& drive, const VolumeTag& tag) {
       Tell(Finding::kGood, subject,
            fmt::format("reads {}/s", FormatBytes(rate)),
            {{"read_bytes_per_second", rate}});
+      TellScsiMedium(subject, **medium);
     } else {
       Give(subject, times.status());
     }

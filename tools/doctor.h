@@ -6,6 +6,7 @@
 #include <chrono>
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -76,6 +77,11 @@ class Doctor {
   void TryDrive(Changer& changer, Drive& drive);
   void TryMedium(Drive& drive, const VolumeTag& tag);
   void TryWriting(const std::string& subject, Medium& medium);
+  // What a SCSI drive takes; nothing is written.
+  void TellScsiMedium(const std::string& subject, Medium& medium);
+  void TryDoorLock(scsi::ScsiChanger& changer);
+  // Whether media had to be ejected for the robot.
+  void TellEjects();
   bool Move(Changer& changer, const std::string& subject, ElementAddress from,
             ElementAddress to, const VolumeTag& tag);
 
@@ -83,6 +89,8 @@ class Doctor {
   const std::function<void(const DoctorLine&)> tell_;
   std::vector<DoctorLine> lines_;
   size_t problems_ = 0;
+  std::shared_ptr<scsi::Ejector> ejector_;  // of a SCSI library
+  bool took_out_ = false;                   // a medium out of a drive
 };
 
 }  // namespace vellum

@@ -36,6 +36,17 @@ mtx -f /dev/sg0 status > "$work/out.mtx"
 expect out.mtx 'Storage Element 2:Full :VolumeTag=D00001L1'
 expect out.mtx 'Data Transfer Element 0:Empty'
 
+expect out.empty 'ok +changer: its door can be locked .*: no'
+expect out.empty 'ok +drive 256: reads that pass its cache: '
+expect out.empty 'ok +drive 256: zeros: '
+expect out.empty 'ok +changer: takes media out of drives without an eject'
+
+sed -i 's/^eject = .*/eject = "always"/' "$work/library/library.toml"
+"$vellum" doctor "$work/library" --size 1Mi > "$work/out.eject" ||
+  fail "problems with media that are ejected"
+expect out.eject 'ok +drive 257: D00000L1 moved from 257 to 1024 '
+expect out.eject 'ok +changer: .* each was ejected before'
+
 code=0
 "$vellum" init "$work/wrong" --changer /dev/sg0 --drive 256=/dev/sg7 \
   --drive 257=/dev/sg2

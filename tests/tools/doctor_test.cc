@@ -264,6 +264,68 @@ TEST(DoctorOfScsiParts, TellsTheMapAndWhatTheRobotCan) {
   EXPECT_THAT(told, HasSubstr("drive 257: is /dev/sg7: serial number DRV257"));
 }
 
+// A jukebox whose robot takes a medium out of a drive only when that has
+// ejected it.
+TEST(DoctorOfScsiParts, TellsWhatTheDevicesNeed) {
+  FakeScsiChangerOptions changer_options;
+  changer_options.map.data_transfer.count = 1;
+  FakeScsiChanger fake(changer_options);
+  fake.Put(1024, "V00001L1");
+  ScsiDiskOptions disk_options;
+  disk_options.takes_dpo = false;
+  disk_options.reports_operations = true;
+  ScsiDisk disk(disk_options);
+  const auto cartridge = std::make_shared<ScsiCartridge>(512, 16384);
+  ScsiSystem system;
+  system.list = [] { return std::vector<std::string>(); };
+  system.open =
+      [&](const std::string& name) -> Result<std::unique_ptr<scsi::Transport>> {
+    if (name == "/dev/sg7") return disk.Open();
+    return fake.Open();
+  };
+  ScsiLibraryOptions options;
+  options.changer = "/dev/sg0";
+  options.drives = {{ElementAddress{256}, "/dev/sg7"}};
+  const auto examine = [&](EjectRule rule, bool refuses) {
+    options.eject = rule;
+    // The robot of the one moves nothing in the other.
+    disk.Insert(cartridge);
+    std::string told;
+    DoctorOptions doctor_options;
+    doctor_options.test_bytes = 1 << 20;
+    Doctor doctor(doctor_options, [&](const DoctorLine& line) {
+      told += std::string(FindingName(line.finding)) + " " + line.subject +
+              ": " + line.text + "\n";
+    });
+    Result<ScsiParts> parts = FindScsiParts(options, system);
+    EXPECT_OK(parts);
+    doctor.ExamineParts(*parts);
+    LibraryDevices devices =
+        JoinScsiDevices(std::move(parts->changer), std::move(parts->drives));
+    if (refuses) {
+      fake.script().Then(0xA5, fake.MoveHandler());
+      fake.script().Then(0xA5, Check(5, 0x3B, 0x90));
+    }
+    doctor.ExamineDevices(devices);
+    EXPECT_EQ(doctor.problems(), 0u) << told;
+    return told;
+  };
+  std::string told = examine(EjectRule::kAuto, false);
+  EXPECT_THAT(told, HasSubstr("ok changer: its door can be locked (`vellum "
+                              "door lock`): yes"));
+  EXPECT_THAT(told, HasSubstr("ok drive 256: reads that pass its cache: FUA"));
+  EXPECT_THAT(told, HasSubstr("ok drive 256: zeros: WRITE SAME(10, 16), 16384 "
+                              "KiB with each"));
+  EXPECT_THAT(told, HasSubstr("ok changer: takes media out of drives without "
+                              "an eject"));
+  told = examine(EjectRule::kAuto, true);
+  EXPECT_THAT(told, HasSubstr("note changer: takes a medium out of a drive "
+                              "only after the drive was told to eject it"));
+  told = examine(EjectRule::kAlways, false);
+  EXPECT_THAT(told, HasSubstr("each was ejected before, as library.toml says"));
+  EXPECT_TRUE(disk.ejected());
+}
+
 // A medium that loses one sector of what is written to it.
 class Forgetful : public MemoryMedium {
  public:
