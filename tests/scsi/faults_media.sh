@@ -45,6 +45,36 @@ check "look" vellum --mount "$mnt" load D00003L1
 run_job "$mnt" "copy ORIGINAL mode=image to=D00003L1"
 agree
 
+section "a medium that becomes write protected while it is written"
+check "write" cp "$work/data" "$mnt/ORIGINAL/before"
+check "sync" vellum sync ORIGINAL
+drive=$(drive_of D00000L1)
+check "protect" ask_host protect "$drive" 1
+# Whether it is told so or not, nothing of it can be committed: who syncs is
+# told, with the sense of the drive. Nothing more is accepted.
+cp "$work/data" "$mnt/ORIGINAL/lost" 2>"$work/said" ||
+  grep -q "Read-only file system" "$work/said" || fail "$(cat "$work/said")"
+refuses 1 '7/27/00' vellum sync ORIGINAL
+grep -q 7/27/00 "$mnt/.vellum/alerts" || fail "$(cat "$mnt/.vellum/alerts")"
+if echo more 2>/dev/null >"$mnt/ORIGINAL/more"; then
+  fail "a volume that takes nothing took a file"
+fi
+check "what is there is read" cmp "$work/data" "$mnt/ORIGINAL/before"
+check "what is there is read" cmp "$work/data" "$mnt/ORIGINAL/data"
+agree
+check "protect" ask_host protect "$drive" 0
+# It is what was committed last, and takes changes again, when it was loaded anew.
+refuses 1 'ORIGINAL.*lost' vellum unmount "$mnt"
+check "mount" vellum mount "$lib" "$mnt"
+check "what was synced" cmp "$work/data" "$mnt/ORIGINAL/before"
+[[ ! -e $mnt/ORIGINAL/lost ]] || fail "what was lost is there"
+check "write" cp "$work/data" "$mnt/ORIGINAL/after"
+check "sync" vellum sync ORIGINAL
+check "fsck" vellum fsck ORIGINAL
+check "rm" rm "$mnt/ORIGINAL/before" "$mnt/ORIGINAL/after"
+check "sync" vellum sync ORIGINAL
+agree
+
 section "a medium that becomes unreadable under load"
 check "unmount" vellum unmount "$mnt"  # so that nothing is cached
 check "mount" vellum mount "$lib" "$mnt"
