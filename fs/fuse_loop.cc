@@ -29,6 +29,8 @@
 #include <system_error>
 #include <utility>
 
+#include "fs/fuse_channel.h"
+
 namespace vellum {
 namespace {
 
@@ -210,7 +212,9 @@ Result<std::unique_ptr<FuseLoop>> FuseLoop::Mount(
                           "--only-me does without)?"
                         : "?")};
   }
-  return std::unique_ptr<FuseLoop>(new FuseLoop(session, options));
+  std::unique_ptr<FuseLoop> loop(new FuseLoop(session, options));
+  RETURN_IF_ERROR(TakeOverSetIdBits(session));
+  return loop;
 }
 
 FuseLoop::~FuseLoop() {

@@ -176,13 +176,21 @@ AttrChange ChangeFrom(const struct stat& st, int to_set) {
   return change;
 }
 
-// chmod(2) changes the access ACL, too.
-Result<Attr> ChangeAttributes(Volume* volume, InodeNumber ino,
-                              AttrChange change) {
-  if (change.mode) {
+// chmod(2) changes the access ACL, too; chown(2) takes set-id bits away, and so
+// does truncate(2) but for root.
+Result<Attr> ChangeAttributes(const Request& request, Volume* volume,
+                              InodeNumber ino, AttrChange change) {
+  const bool clears = change.uid || change.gid ||
+                      (change.size && !CallerKeepsSetIdBits(request));
+  if (change.mode || clears) {
     // The kernel lets one caller at a time change an inode.
     ASSIGN_OR_RETURN(const Attr attr, volume->GetAttr(ino));
-    RETURN_IF_ERROR(CarryModeToAcl(attr.attr, &change));
+    if (change.mode) {
+      RETURN_IF_ERROR(CarryModeToAcl(attr.attr, &change));
+    } else if (const uint32_t mode = WithoutSetIdBits(request, attr);
+               mode != attr.attr.mode) {
+      change.mode = mode;  // of the bits that ACLs have nothing is changed
+    }
   }
   return volume->SetAttr(ino, change);
 }
@@ -203,7 +211,7 @@ void SetAttr(fuse_req_t req, fuse_ino_t ino, struct stat* st, int to_set,
     WithVolume(request, inode->shown,
                [request, inode = *inode, change](VolumeUse& use) {
                  const Result<Attr> attr =
-                     ChangeAttributes(&*use, inode.ino, change);
+                     ChangeAttributes(*request, &*use, inode.ino, change);
                  if (!attr.ok()) return request->Fail(attr.error());
                  request->Attributes(Tree::ToStat(*inode.shown, *attr),
                                      TimeoutOf(request->fs(), *inode.shown));
@@ -444,8 +452,8 @@ void Init(void* userdata, fuse_conn_info* conn) {
   want(FUSE_CAP_WRITEBACK_CACHE, false);
   // We are the only writer: a new mtime is no reason to drop cached pages.
   want(FUSE_CAP_AUTO_INVAL_DATA, false);
-  // The kernel knows the caller's capabilities and clears set-user-id bits as
-  // POSIX has it; so it must see truncation by open(2), too.
+  // Set-id bits are ours to clear by the second version of this
+  // (fuse_channel.h); the kernel shall send truncation by open(2) as any other.
   want(FUSE_CAP_HANDLE_KILLPRIV, false);
   want(FUSE_CAP_ATOMIC_O_TRUNC, false);
   // The kernel grants access by ACLs; and a directory's default ACL takes the

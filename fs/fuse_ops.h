@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // The low-level FUSE operations, by file: fuse_ops.cc names and attributes,
 // fuse_ops_dir.cc listings, fuse_ops_file.cc open files and their data,
-// fuse_ops_xattr.cc extended attributes, fuse_ops_control.cc control files.
+// fuse_ops_xattr.cc extended attributes, fuse_ops_control.cc control files,
+// fuse_ops_privileges.cc set-id bits.
 // Left to the kernel: locks (one machine has the volume), access(2)
 // (default_permissions), flush (nothing is written at close).
 #pragma once
@@ -100,6 +101,14 @@ void WriteControl(const RequestPtr& request, NodeId node, const char* data,
 
 // The caller is a member of the group, or root.
 bool CallerInGroup(const Request& request, gid_t group);
+
+// Whether the caller may change a file without taking its set-id bits away.
+bool CallerKeepsSetIdBits(const Request& request);
+// The mode of a file that such a caller, or a chown(2), leaves.
+uint32_t WithoutSetIdBits(const Request& request, const Attr& attr);
+// Before the caller changes the content of the file. REQUIRES: loaded.
+Status ClearSetIdBits(const Request& request, fuse_ino_t node,
+                      const VolumeInode& inode);
 
 // The attributes of a new inode as its parent and the caller have it.
 Result<NewInode> MakeNewInode(const RequestPtr& request,

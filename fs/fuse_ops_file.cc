@@ -168,8 +168,11 @@ void Write(fuse_req_t req, fuse_ino_t ino, const char* data, size_t size,
     content->size = size;
     WithVolume(
         request, file.shown,
-        [request, content, inode = file.ino, offset](VolumeUse& use) {
+        [request, content, ino, shown = file.shown, inode = file.ino,
+         offset](VolumeUse& use) {
           if (!content->usable) return request->Errno(ENOMEM);
+          const Status cleared = ClearSetIdBits(*request, ino, {shown, inode});
+          if (!cleared.ok()) return request->Fail(cleared.error());
           const Result<size_t> count =
               use->Write(inode, static_cast<uint64_t>(offset),
                          ConstByteSpan(content->data, content->size));
@@ -218,7 +221,10 @@ void Fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t offset,
     const OpenFile& file = *FileOf(fi);
     WithVolume(
         request, file.shown,
-        [request, inode = file.ino, mode, offset, length](VolumeUse& use) {
+        [request, ino, shown = file.shown, inode = file.ino, mode, offset,
+         length](VolumeUse& use) {
+          const Status cleared = ClearSetIdBits(*request, ino, {shown, inode});
+          if (!cleared.ok()) return request->Fail(cleared.error());
           ReplyStatus(request,
                       use->Fallocate(inode, mode, static_cast<uint64_t>(offset),
                                      static_cast<uint64_t>(length)));
