@@ -97,7 +97,8 @@ class Host:
     def __init__(self, parent, build, keep_log=None):
         self.vellum = os.path.join(build, "vellum")
         self.passthrough = os.path.join(build, "tests", "bench_passthrough")
-        for program in (self.vellum, self.passthrough):
+        self.fill = os.path.join(build, "tests", "bench_fill_volume")
+        for program in (self.vellum, self.passthrough, self.fill):
             expect(os.access(program, os.X_OK), f"{program} is not there")
         self.work = tempfile.mkdtemp(prefix="vellum-bench.", dir=parent)
         self.children = []

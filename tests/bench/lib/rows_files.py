@@ -195,7 +195,7 @@ class Find(Row):
         make_files(plain.under, directories, size, False)
         vellum = Vellum(host, capacity=capacity_for(size))
         stack.callback(vellum.close)
-        make_files(vellum.root, directories, size, False)
+        vellum.fill(directories, size)
         other = Fuse2fs(host, capacity=capacity_for(size), files=2 * size,
                         tree=plain.under)
         stack.callback(other.close)

@@ -150,6 +150,13 @@ class Vellum:
         self.mount()
         self.call("format", "V00001", "--name", "A")
 
+    def fill(self, directories, files, tops=0):
+        """As many empty files, as evenly in the directories as it goes; these
+        in `tops` others, or all in the volume's."""
+        self.unmount()
+        run(self.host.fill, self.dir, "A", directories, files, tops)
+        self.mount()
+
     def configure(self, key, value):
         path = os.path.join(self.dir, "library.toml")
         with open(path, encoding="utf-8") as file:
