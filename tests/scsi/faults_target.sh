@@ -23,6 +23,10 @@ section "the daemon is killed while the robot has a command"
 check "suspend" ask_host suspend
 vellum move D00003L1 1030 >/dev/null 2>&1 &
 until changer_is_busy; do sleep 0.05; done
+# It answers whoever needs neither robot nor drives.
+for table in status drives media jobs; do
+  check "the daemon answers" timeout 10 "$VELLUM" "$table"
+done
 kill_daemon
 check "resume" ask_host resume
 wait || true
