@@ -89,6 +89,15 @@ class CopyRunner {
   Status VerifyDisc(const LoadedTarget& disc, CopySource* source);
   // Whoever reads the disc later finds a complete backup.
   Status NoteBadDisc(const std::string& medium_uuid, const std::string& why);
+  // Errors are of the disc, or end the job. False: what it shall be the same as
+  // cannot be read, which the log says, or is not that any more.
+  Result<bool> CompareDisc(const LoadedTarget& disc, const CopySource& with);
+  Result<bool> CompareWithPrimary(const LoadedTarget& disc,
+                                  const std::shared_ptr<const SectorMap>& map);
+  Result<bool> CannotCompare(const LoadedTarget& disc, const Error& why);
+  // Nothing was written on it although the catalog has a backup there: the
+  // catalog is told, and a copy may take it.
+  Status ForgetBlank(LoadedTarget* disc);
   void SetMethod(bool incremental, const SourceIdentity& identity);
   CopyNote Note(const SourceIdentity& identity, bool incremental) const;
 

@@ -54,59 +54,98 @@ Status CheckMadeBy(Medium& disc, const TargetContent& content,
 
 }  // namespace
 
-Status CopyRunner::VerifyDisc(const LoadedTarget& disc, CopySource* source) {
+Result<bool> CopyRunner::CompareDisc(const LoadedTarget& disc,
+                                     const CopySource& with) {
   Medium& medium = disc.target();
   CopyCounters& counters = steps_->job().counters;
-  const auto compare = [&](const CopySource& with) {
-    counters.Begin(with.regions.count());
-    return PumpRegions(
-        with.regions, with.map->geometry().sectors, steps_->stop(),
-        [&with](RegionChunk* chunk) { return with.Fill(chunk); },
-        [&](RegionChunk& chunk) -> Status {
-          RegionChunk there = chunk;
-          RETURN_IF_ERROR(medium.Read(chunk.sectors.first, there.data));
-          HashChunk(&there);
-          if (there.hashes != chunk.hashes) {
-            return Status(
-                Errc::kCorruption,
-                fmt::format("{}: sectors from {} on are not what was copied",
-                            disc.content.info.name, chunk.sectors.first));
-          }
-          counters.regions_done += chunk.regions;
-          counters.bytes_verified += chunk.sectors.count * kSectorSize;
-          return Status::Ok();
-        });
+  counters.Begin(with.regions.count());
+  Status unread;     // of the thread that reads, which ends before the pump
+  Status different;  // what is wrong with the disc
+  const auto compare = [&](RegionChunk& chunk) -> Status {
+    RegionChunk there = chunk;
+    RETURN_IF_ERROR(medium.Read(chunk.sectors.first, there.data));
+    HashChunk(&there);
+    if (there.hashes != chunk.hashes) {
+      return Status(
+          Errc::kCorruption,
+          fmt::format("{}: sectors from {} on are not what was copied",
+                      disc.content.info.name, chunk.sectors.first));
+    }
+    counters.regions_done += chunk.regions;
+    counters.bytes_verified += chunk.sectors.count * kSectorSize;
+    return Status::Ok();
   };
+  const Status pumped = PumpRegions(
+      with.regions, with.map->geometry().sectors, steps_->stop(),
+      [&](RegionChunk* chunk) {
+        unread = with.Fill(chunk);
+        return unread;
+      },
+      [&](RegionChunk& chunk) {
+        different = compare(chunk);
+        return different;
+      });
+  RETURN_IF_ERROR(different);
+  if (!unread.ok()) return CannotCompare(disc, unread.error());
+  RETURN_IF_ERROR(pumped);
+  return true;
+}
+
+Result<bool> CopyRunner::CannotCompare(const LoadedTarget& disc,
+                                       const Error& why) {
+  if (steps_->stop().stop_requested() || why.code == Errc::kAborted ||
+      why.code == Errc::kInterrupted) {
+    return why;
+  }
+  steps_->Log(fmt::format("{} cannot be compared with what was copied: {}",
+                          disc.medium, why.message));
+  return false;
+}
+
+Result<bool> CopyRunner::CompareWithPrimary(
+    const LoadedTarget& disc, const std::shared_ptr<const SectorMap>& map) {
+  const Result<VolumeUse> use =
+      steps_->archive().volumes->Hold(source_, steps_->stop(), steps_->owner());
+  if (!use.ok()) return CannotCompare(disc, use.error());
+  const Result<std::unique_ptr<VolumeSnapshot>> taken =
+      use->volume()->TakeSnapshot();
+  if (!taken.ok()) return CannotCompare(disc, taken.error());
+  const VolumeSnapshot& snapshot = **taken;
+  if (!(snapshot.generation() == disc.content.slot->generation)) return false;
+  tree_ = snapshot.catalog();
+  source_record_ = snapshot.record();
+  if (!request_.verify) return true;
+  const CopySource primary = SourceOf(snapshot, map, map->UsedRegions());
+  ASSIGN_OR_RETURN(const bool same, CompareDisc(disc, primary));
+  if (!same) return false;
+  const Status whole = primary.check_whole();
+  if (!whole.ok()) return CannotCompare(disc, whole.error());
+  return true;
+}
+
+Status CopyRunner::VerifyDisc(const LoadedTarget& disc, CopySource* source) {
+  Medium& medium = disc.target();
   const udf::ControlSlot& slot = *disc.content.slot;
   if (image_ != nullptr && image_->identity().generation == slot.generation) {
     *source = image_->Source();
-    return request_.verify ? compare(*source) : Status::Ok();
+    if (!request_.verify) return Status::Ok();
+    ASSIGN_OR_RETURN(const bool same, CompareDisc(disc, *source));
+    if (same) return Status::Ok();
   }
   // Of the generation's primary only what it says of itself is needed later.
   ASSIGN_OR_RETURN(const udf::VolumeDescription description,
                    udf::ReadDescription(medium));
   ASSIGN_OR_RETURN(Bytes bitmap, udf::ReadBitmap(medium, description.geometry));
+  *source = CopySource();
   source->identity = {source_record_.id, source_record_.medium_uuid,
                       slot.format_uuid, slot.generation};
   source->map = std::make_shared<const SectorMap>(
       description.geometry, std::move(bitmap), request_.whole);
   if (disc.leases.size() > 1) {
-    ASSIGN_OR_RETURN(VolumeUse use,
-                     steps_->archive().volumes->Hold(source_, steps_->stop(),
-                                                     steps_->owner()));
-    ASSIGN_OR_RETURN(const std::unique_ptr<VolumeSnapshot> snapshot,
-                     use->TakeSnapshot());
-    if (snapshot->generation() == slot.generation) {
-      tree_ = snapshot->catalog();
-      source_record_ = snapshot->record();
-      if (!request_.verify) return Status::Ok();
-      const CopySource primary =
-          SourceOf(*snapshot, source->map, source->map->UsedRegions());
-      RETURN_IF_ERROR(compare(primary));
-      return primary.check_whole();
-    }
+    ASSIGN_OR_RETURN(const bool same, CompareWithPrimary(disc, source->map));
+    if (same) return Status::Ok();
   }
-  // The generation is nowhere else any more.
+  // The generation is nowhere else any more, or cannot be read there.
   read_back_ = false;
   if (!request_.verify) return Status::Ok();
   udf::FsckOptions all;
@@ -126,6 +165,17 @@ Status CopyRunner::NoteBadDisc(const std::string& medium_uuid,
                     fmt::format("job {} closed it and could not verify it: {}",
                                 steps_->job().id(), why))
       .WithContext("noting in the catalog that it is bad");
+}
+
+Status CopyRunner::ForgetBlank(LoadedTarget* disc) {
+  const Archive& archive = steps_->archive();
+  RETURN_IF_ERROR(archive.volumes->Forget(disc->volume));
+  disc->exclusion.Release();
+  disc->volume = nullptr;
+  steps_->Log(
+      fmt::format("the write-once medium {} is blank still", disc->medium));
+  return NoteMediumContent(archive.catalog, disc->medium,
+                           udf::MediumContent::kBlank, disc->content.info);
 }
 
 Result<bool> CopyRunner::TakeUpDisc() {
@@ -152,7 +202,16 @@ Result<bool> CopyRunner::TakeUpDisc() {
         image_ == nullptr && archive.library->OnlineDrives() > 1;
     Result<LoadedTarget> disc =
         loader.LoadWritten(bound.medium, source_record_, with_source);
+    if (!disc.ok() && with_source && IsOfTheDisc(disc.error().code)) {
+      // It may be the source's medium that cannot be loaded.
+      disc = loader.LoadWritten(bound.medium, source_record_, false);
+    }
     status = disc.status();
+    if (status.ok() && disc->content.content == udf::MediumContent::kBlank &&
+        !disc->content.info.write_protected && disc->volume == volume) {
+      RETURN_IF_ERROR(ForgetBlank(&*disc));
+      return false;
+    }
     if (status.ok()) {
       status =
           CheckMadeBy(disc->target(), disc->content, bound.medium_uuid, job.id);

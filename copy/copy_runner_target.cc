@@ -141,6 +141,9 @@ Result<CopyRunner::Again> CopyRunner::CopyOnce(
   udf::ControlSlot unfinished = copy.slot();
   unfinished.state = udf::SlotState::kIncomplete;
   unfinished.generation = {};
+  const bool known = target->volume != nullptr;
+  // A restart asks on which one it was.
+  RETURN_IF_ERROR(steps_->Save());
   RETURN_IF_ERROR(Bind(target, source, unfinished));
   const auto run = [&]() -> Status {
     RETURN_IF_ERROR(copy.Write());
@@ -151,6 +154,13 @@ Result<CopyRunner::Again> CopyRunner::CopyOnce(
     return copy.Commit();
   };
   const Status done = run();
+  if (!done.ok() && !copy.began()) {
+    if (!known) {
+      const Status forgotten = ForgetBlank(target);
+      if (!forgotten.ok()) steps_->Log(forgotten.error().message);
+    }
+    return done.error();
+  }
   if (!done.ok()) {
     std::string message = done.error().message;
     if (copy.says_complete()) {

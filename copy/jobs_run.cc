@@ -158,7 +158,7 @@ void Jobs::Impl::RunJob(const JobPtr& job, std::unique_ptr<JobRun> run) {
     // It goes on after the next start.
     if (stopping_) return;
   }
-  spool.Release(job->id());
+  ReleaseStaged(job->id());
   steps.SendAllHome();
   if (job->cancel_requested()) {
     Conclude(job, run.get(), JobState::kCancelled, Errc::kAborted,
@@ -175,6 +175,12 @@ void Jobs::Impl::Conclude(const JobPtr& job, JobRun* run, JobState state,
   EndJob(job, state, error, message);
 }
 
+// A job whose end cannot be stored is taken up again by the next start, and may
+// need what it has staged.
+void Jobs::Impl::ReleaseStaged(JobId id) {
+  if (archive.catalog->CheckWrite(0).ok()) spool.Release(id);
+}
+
 std::string Jobs::Impl::CancelledIn(JobState state) {
   return state == JobState::kQueued
              ? "cancelled before it began"
@@ -183,7 +189,7 @@ std::string Jobs::Impl::CancelledIn(JobState state) {
 
 void Jobs::Impl::EndJob(const JobPtr& job, JobState state, Errc error,
                         const std::string& message) {
-  spool.Release(job->id());
+  ReleaseStaged(job->id());
   claims.Drop(job->id());
   // The log alone shall tell why.
   if (state != JobState::kDone) job->Log(message);

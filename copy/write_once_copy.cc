@@ -181,6 +181,7 @@ Status WriteOnceCopy::Consume(RegionChunk& chunk) {
                  chunk.data.end());
   }
   if (!now.empty()) {
+    began_ = true;
     RETURN_IF_ERROR(target_->Write(chunk.sectors.first, now));
   }
   hooks_.counters->regions_done += chunk.regions;

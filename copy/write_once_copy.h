@@ -52,6 +52,8 @@ class WriteOnceCopy {
   // Writes the last region and closes the medium; reads back what was not yet.
   Status Commit();
 
+  // Whether the medium may have taken a sector.
+  bool began() const { return began_; }
   // What is, or will be, on the medium: COMPLETE.
   const udf::ControlSlot& slot() const { return slot_; }
   // Whether the medium may say so to whoever reads it: Commit has begun to
@@ -80,7 +82,8 @@ class WriteOnceCopy {
   uint64_t filled_ = 0;           // regions of the source that were read
   std::vector<uint64_t> hashes_;  // one for each region of the volume
   Bytes last_;                    // what the last region gets
-  bool unread_ = false;           // the drive reads only what is closed
+  bool began_ = false;
+  bool unread_ = false;  // the drive reads only what is closed
   bool says_complete_ = false;
 };
 
