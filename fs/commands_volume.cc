@@ -2,7 +2,6 @@
 // Commands about one volume.
 #include <fmt/format.h>
 
-#include <algorithm>
 #include <array>
 #include <optional>
 #include <utility>
@@ -18,7 +17,7 @@ namespace vellum {
 namespace {
 
 Result<Json> SyncVolumes(Service& service, const CommandLine& line,
-                         std::stop_token stop) {
+                         std::stop_token) {
   OptionReader options(line);
   options.Args(0, 1, "sync [VOL]");
   RETURN_IF_ERROR(options.Finish());
@@ -28,23 +27,8 @@ Result<Json> SyncVolumes(Service& service, const CommandLine& line,
   }
   ASSIGN_OR_RETURN(const std::shared_ptr<Volume> volume,
                    FindVolume(service, line.args[0]));
-  // What a close could not commit is told once; all that was lost together.
-  const std::string prefix = fmt::format("volume {}:", volume->id());
-  const auto lost = [&service, &prefix] {
-    const std::vector<std::string> lines = service.volumes().lost();
-    return std::any_of(lines.begin(), lines.end(),
-                       [&prefix](const std::string& text) {
-                         return text.starts_with(prefix);
-                       });
-  };
-  // One that is being closed may yet do so, or lose something: it is loaded
-  // again behind that. Others were committed when they were closed.
-  if (!lost() && (service.volumes().loaded(*volume) || volume->attached())) {
-    SayStep(line, "commits " + volume->id());
-    ASSIGN_OR_RETURN(VolumeUse use, service.volumes().Use(volume, stop));
-    RETURN_IF_ERROR(use->Sync());
-  }
-  if (lost()) RETURN_IF_ERROR(service.volumes().SyncAll());
+  SayStep(line, "commits " + volume->id());
+  RETURN_IF_ERROR(service.volumes().SyncVolume(*volume));
   return Json{{"volume", volume->id()},
               {"generation", GenerationJson(volume->generation())}};
 }

@@ -29,6 +29,15 @@ Result<VolumeInode> FindInode(const FuseFs& fs, fuse_ino_t ino) {
   return VolumeInode{std::move(shown), InodeOf(node)};
 }
 
+std::unique_ptr<OpenFile> MakeOpenFile(const VolumeInode& inode) {
+  auto file = std::make_unique<OpenFile>();
+  file->shown = inode.shown;
+  file->ino = inode.ino;
+  file->losses_seen =
+      std::make_shared<std::atomic<uint64_t>>(inode.shown->volume->losses());
+  return file;
+}
+
 Result<VolumeInode> FindForChange(const FuseFs& fs, fuse_ino_t ino) {
   ASSIGN_OR_RETURN(VolumeInode inode, FindInode(fs, ino));
   RETURN_IF_ERROR(Tree::CheckChange(*inode.shown));
@@ -523,6 +532,7 @@ const fuse_lowlevel_ops& FuseOperations() {
     o.link = ops::Link;
     o.statfs = ops::StatFs;
     o.opendir = ops::OpenDir;
+    o.releasedir = ops::ReleaseDir;
     o.readdir = ops::ReadDir;
     o.readdirplus = ops::ReadDirPlus;
     o.fsyncdir = ops::Fsync;

@@ -7,6 +7,9 @@
 // (default_permissions), flush (nothing is written at close).
 #pragma once
 
+#include <atomic>
+#include <cstdint>
+#include <memory>
 #include <string>
 
 #include "fs/control_handle.h"
@@ -19,11 +22,22 @@ namespace vellum {
 // The table of all operations; the session's user data is a FuseFs.
 const fuse_lowlevel_ops& FuseOperations();
 
-// What one open file of a volume is; fuse_file_info::fh points to it.
-struct OpenFile {
+// An inode of a volume.
+struct VolumeInode {
   ShownVolumePtr shown;
   InodeNumber ino = 0;
 };
+
+// What one open file or directory of a volume is; fuse_file_info::fh points to
+// it.
+struct OpenFile {
+  ShownVolumePtr shown;
+  InodeNumber ino = 0;
+  // Of the volume, what an fsync of this one has told (Volume::Fsync). An fsync
+  // that waits for a medium may outlive the open file.
+  std::shared_ptr<std::atomic<uint64_t>> losses_seen;
+};
+std::unique_ptr<OpenFile> MakeOpenFile(const VolumeInode& inode);
 
 // --- Shared by the files of operations
 // -----------------------------------------
@@ -43,11 +57,6 @@ inline double TimeoutOf(const FuseFs& fs, const ShownVolume& shown) {
   return shown.steady ? kKeepTimeout : kShortTimeout;
 }
 
-// An inode of a volume.
-struct VolumeInode {
-  ShownVolumePtr shown;
-  InodeNumber ino = 0;
-};
 // kNotPermitted for the root and control files: no volume has them.
 Result<VolumeInode> FindInode(const FuseFs& fs, fuse_ino_t ino);
 // The same for something that is about to change: kReadOnly.
@@ -67,6 +76,7 @@ Status CheckName(const char* name);
 namespace ops {
 
 void OpenDir(fuse_req_t req, fuse_ino_t ino, fuse_file_info* fi);
+void ReleaseDir(fuse_req_t req, fuse_ino_t ino, fuse_file_info* fi);
 void ReadDir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
              fuse_file_info* fi);
 void ReadDirPlus(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,

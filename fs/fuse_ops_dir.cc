@@ -193,7 +193,18 @@ void OpenDir(fuse_req_t req, fuse_ino_t ino, fuse_file_info* fi) {
     const bool steady = dir.ok() && dir->shown->steady && !request->fs().live;
     info.cache_readdir = steady;
     info.keep_cache = steady;
-    request->Opened(info);
+    std::unique_ptr<OpenFile> open;
+    if (dir.ok()) open = MakeOpenFile(*dir);
+    info.fh = reinterpret_cast<uint64_t>(open.get());
+    // Who was interrupted does not release it.
+    if (request->Opened(info)) static_cast<void>(open.release());
+  });
+}
+
+void ReleaseDir(fuse_req_t req, fuse_ino_t, fuse_file_info* fi) {
+  Guard(req, [&](const RequestPtr& request) {
+    delete reinterpret_cast<OpenFile*>(fi->fh);
+    request->Ok();
   });
 }
 

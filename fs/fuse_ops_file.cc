@@ -21,13 +21,10 @@ bool IsControl(const Request& request, fuse_ino_t ino) {
   return KindOf(NodeOf(request.fs(), ino)) == NodeKind::kControl;
 }
 
-// The handle of an opened file, or null when memory is short. The kernel may
-// keep the pages of a file over its opens: nobody else changes it.
+// The handle of an opened file. The kernel may keep the pages of a file over
+// its opens: nobody else changes it.
 void FillHandle(FuseFs* fs, const VolumeInode& inode, fuse_file_info* info) {
-  auto file = std::make_unique<OpenFile>();
-  file->shown = inode.shown;
-  file->ino = inode.ino;
-  info->fh = reinterpret_cast<uint64_t>(file.release());
+  info->fh = reinterpret_cast<uint64_t>(MakeOpenFile(inode).release());
   ++fs->open_files;
   info->keep_cache = inode.shown->steady && !fs->live;
   // Else the kernel would serve pages, and cut reads at a size, of before.
@@ -195,21 +192,24 @@ void Release(fuse_req_t req, fuse_ino_t ino, fuse_file_info* fi) {
   });
 }
 
-void Fsync(fuse_req_t req, fuse_ino_t ino, int, fuse_file_info*) {
+void Fsync(fuse_req_t req, fuse_ino_t ino, int, fuse_file_info* fi) {
   Guard(req, [&](const RequestPtr& request) {
     FuseFs& fs = request->fs();
     if (KindOf(NodeOf(fs, ino)) != NodeKind::kVolume) return request->Ok();
     const Result<VolumeInode> inode = FindInode(fs, ino);
     if (!inode.ok()) return request->Fail(inode.error());
     const Volume& volume = *inode->shown->volume;
+    const OpenFile* const open = FileOf(fi);
+    const auto seen = open == nullptr ? nullptr : open->losses_seen;
     // What is not loaded was committed when it was detached, or is lost: no
     // robot moves.
     if (!fs.volumes->loaded(volume) && !volume.dirty()) {
-      return ReplyStatus(request, inode->shown->volume->Fsync(inode->ino));
+      return ReplyStatus(request,
+                         inode->shown->volume->Fsync(inode->ino, seen.get()));
     }
     WithVolume(request, inode->shown,
-               [request, ino = inode->ino](VolumeUse& use) {
-                 ReplyStatus(request, use->Fsync(ino));
+               [request, ino = inode->ino, seen](VolumeUse& use) {
+                 ReplyStatus(request, use->Fsync(ino, seen.get()));
                });
   });
 }

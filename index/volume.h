@@ -27,6 +27,7 @@
 // written a prefix.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <functional>
 #include <map>
@@ -243,7 +244,12 @@ class Volume {
   Status Sync();
   // The same if the inode (or, for a directory, its names) changed since the
   // last commit; else returns at once.
-  Status Fsync(InodeNumber ino);
+  // `losses_seen` belongs to the open file or directory that asks, and was
+  // losses() when it was opened: kDeviceError, once for each, when changes were
+  // lost since.
+  Status Fsync(InodeNumber ino, std::atomic<uint64_t>* losses_seen = nullptr);
+  // How often a Detach has lost changes. May be asked when nothing is loaded.
+  uint64_t losses() const;
 
   // --- Snapshots [loaded]
   // ------------------------------------------------------------- Commits, then

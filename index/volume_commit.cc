@@ -310,19 +310,24 @@ Status Volume::Sync() {
   return impl_->CommitUpTo(target, false);
 }
 
-Status Volume::Fsync(InodeNumber ino) {
+uint64_t Volume::losses() const {
+  MutexLock lock(&impl_->mu_);
+  return impl_->losses_;
+}
+
+Status Volume::Fsync(InodeNumber ino, std::atomic<uint64_t>* losses_seen) {
   {
     MutexLock lock(&impl_->mu_);
-    const auto live = impl_->inodes_.find(ino);
-    LiveInode* const inode =
-        live == impl_->inodes_.end() ? nullptr : live->second.get();
-    if (inode != nullptr && inode->loss_untold) {
-      inode->loss_untold = false;
+    if (losses_seen != nullptr &&
+        losses_seen->exchange(impl_->losses_) != impl_->losses_) {
       return Status(Errc::kDeviceError,
                     fmt::format("volume {}: changes were lost since the file "
                                 "was opened",
                                 impl_->record_.id));
     }
+    const auto live = impl_->inodes_.find(ino);
+    LiveInode* const inode =
+        live == impl_->inodes_.end() ? nullptr : live->second.get();
     if (!impl_->attached_) return Status::Ok();
     const bool names = impl_->names_.count(ino) != 0;
     const bool waits = inode != nullptr && (inode->dirty || inode->in_commit);

@@ -47,14 +47,13 @@ struct LiveInode {
   ExtentMap extents;
   std::optional<Bytes> inline_data;  // loaded content of an inline file
   uint32_t opens = 0;
-  uint32_t users = 0;        // operations that hold a pointer to it
-  bool busy = false;         // one of them changes the content
-  bool dirty = false;        // changed in the active generation
-  bool in_commit = false;    // part of the generation that is being committed
-  bool loss_untold = false;  // open when changes were lost: fsync tells it once
-  bool fresh = false;        // never part of a committed generation
-  bool unlinked = false;     // no name any more
-  bool lost = false;         // has no blocks any more
+  uint32_t users = 0;       // operations that hold a pointer to it
+  bool busy = false;        // one of them changes the content
+  bool dirty = false;       // changed in the active generation
+  bool in_commit = false;   // part of the generation that is being committed
+  bool fresh = false;       // never part of a committed generation
+  bool unlinked = false;    // no name any more
+  bool lost = false;        // has no blocks any more
   uint64_t keep_until = 0;  // unlinked: generation whose application removes it
   bool parent_moved = false;  // directory: the parent FID must be written anew
   udf::BlockRun reserve;      // file: blocks reserved for its growth
@@ -426,6 +425,7 @@ struct Volume::Impl {
   CondVar changed_;  // commit ended, freeze ended, inode no longer busy
   VolumeRecord record_ GUARDED_BY(mu_);
   uint64_t tree_version_ GUARDED_BY(mu_) = 0;
+  uint64_t losses_ GUARDED_BY(mu_) = 0;
   bool attached_ GUARDED_BY(mu_) = false;
   std::unique_ptr<udf::Allocator> allocator_ GUARDED_BY(mu_);
   // Why the space bitmap of the medium cannot be trusted.

@@ -536,11 +536,11 @@ Status Volume::Detach() {
   for (auto it = impl.inodes_.begin(); it != impl.inodes_.end();) {
     LiveInode& inode = *it->second;
     if (inode.dirty || inode.in_commit) ++lost;
-    if (loses && inode.opens > 0) inode.loss_untold = true;
     it = inode.opens == 0 ? impl.inodes_.erase(it) : std::next(it);
   }
   if (impl.broken_.ok()) return status;
   if (loses) {
+    ++impl.losses_;
     status = Status(
         impl.broken_.error().code,
         fmt::format("medium {} has nothing newer than generation {}, {} {} "

@@ -179,6 +179,10 @@ Result<std::shared_ptr<Volume>> Volumes::Identify(const MediumId& id,
 
 Status Volumes::SyncAll() { return impl_->SyncAll(); }
 
+Status Volumes::SyncVolume(const Volume& volume) {
+  return impl_->SyncVolume(volume);
+}
+
 void Volumes::Shutdown() { impl_->Shutdown(); }
 
 std::vector<std::string> Volumes::lost() const {
@@ -454,6 +458,35 @@ Status Volumes::Impl::SyncAll() {
     if (first.ok()) first = status;
   }
   return first;
+}
+
+Status Volumes::Impl::SyncVolume(const Volume& volume) {
+  const Clock::time_point deadline =
+      Clock::now() + std::chrono::milliseconds(options.max_turn_ms);
+  VolumeUse use;
+  {
+    MutexLock lock(&mu_);
+    const SlotPtr slot = SlotOfLocked(volume.index());
+    if (slot == nullptr) {
+      return Status(Errc::kNotFound,
+                    fmt::format("volume {} was removed", volume.id()));
+    }
+    // What it lost is noted before it ends.
+    if (!WaitClosedLocked(*slot, deadline)) {
+      return Status(Errc::kTimedOut,
+                    fmt::format("volume {} is being closed still", slot->id));
+    }
+    const std::string prefix = fmt::format("volume {}:", slot->id);
+    const bool lost = std::any_of(
+        lost_.begin(), lost_.end(),
+        [&](const std::string& line) { return line.starts_with(prefix); });
+    if (!lost) {
+      // One that is not loaded was committed when it was closed.
+      if (slot->phase != SlotPhase::kLoaded) return Status::Ok();
+      use = BeginUseLocked(*slot);
+    }
+  }
+  return use ? use->Sync() : SyncAll();
 }
 
 void Volumes::Impl::Shutdown() {

@@ -59,6 +59,7 @@ struct Volumes::Impl {
   // Waits for volumes that are being closed for max_turn_ms at most, in all;
   // then kTimedOut names them.
   Status SyncAll();
+  Status SyncVolume(const Volume& volume);
   // False: it has not ended at `deadline`.
   bool WaitClosedLocked(const VolumeSlot& slot, Clock::time_point deadline)
       REQUIRES(mu_);

@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // Trees that change without an operation's doing: who keeps names is told.
 #include <atomic>
+#include <chrono>
 #include <cstdio>
 #include <filesystem>
+#include <future>
 #include <optional>
+#include <thread>
 #include <utility>
 
 #include "index/volumes.h"
@@ -105,11 +108,14 @@ TEST_F(TreeReplacedTest, WhatWasLostIsToldOnceByTheNextSync) {
   const auto volume = MakeVolume("V00001", "ALPHA");
   const auto other = MakeVolume("V00002", "BETA");
   InodeNumber kept = 0;
+  // Two open files, and an open directory.
+  std::atomic<uint64_t> first = 0, second = 0, directory = 0;
   {
     ASSERT_OK_AND_ASSIGN(VolumeUse use, volumes_->Use(volume));
     ASSERT_OK(MakeAndSync(use, "kept"));
     kept = use->Lookup(use->root(), "kept")->ino;
     ASSERT_OK(use->Open(kept));
+    first = second = directory = use->losses();
     fail_at_ = static_cast<int>(CommitStep::kDataWritten);
     EXPECT_FALSE(MakeAndSync(use, "lost").ok());
     fail_at_ = kNoStep;
@@ -126,9 +132,17 @@ TEST_F(TreeReplacedTest, WhatWasLostIsToldOnceByTheNextSync) {
   }
   EXPECT_TRUE(volumes_->lost().empty());
   EXPECT_OK(volumes_->SyncAll());
-  // Who had a file open hears of it, once, by fsync; loaded again or not.
-  EXPECT_THAT(volume->Fsync(kept), HasErrc(Errc::kDeviceError));
-  EXPECT_OK(volume->Fsync(kept));
+  // Whatever was open then hears of it, each once, by fsync; loaded again or
+  // not. What was opened later does not.
+  EXPECT_THAT(volume->Fsync(kept, &first), HasErrc(Errc::kDeviceError));
+  EXPECT_OK(volume->Fsync(kept, &first));
+  EXPECT_THAT(volume->Fsync(kept, &second), HasErrc(Errc::kDeviceError));
+  EXPECT_OK(volume->Fsync(kept, &second));
+  EXPECT_THAT(volume->Fsync(volume->root(), &directory),
+              HasErrc(Errc::kDeviceError));
+  EXPECT_OK(volume->Fsync(volume->root(), &directory));
+  std::atomic<uint64_t> later = volume->losses();
+  EXPECT_OK(volume->Fsync(kept, &later));
   volume->Close(kept);
   // The same with the volume loaded again before anybody asks.
   {
@@ -141,12 +155,54 @@ TEST_F(TreeReplacedTest, WhatWasLostIsToldOnceByTheNextSync) {
   ASSERT_OK(volumes_->Use(other));
   {
     ASSERT_OK_AND_ASSIGN(VolumeUse use, volumes_->Use(volume));
-    EXPECT_THAT(use->Fsync(kept), HasErrc(Errc::kDeviceError));
-    EXPECT_OK(use->Fsync(kept));
+    EXPECT_THAT(use->Fsync(kept, &first), HasErrc(Errc::kDeviceError));
+    EXPECT_OK(use->Fsync(kept, &first));
+    EXPECT_THAT(use->Fsync(use->root(), &directory),
+                HasErrc(Errc::kDeviceError));
+    EXPECT_OK(use->Fsync(use->root(), &directory));
     use->Close(kept);
   }
   EXPECT_THAT(volumes_->SyncAll(), MessageHas("volume ALPHA"));
   EXPECT_OK(volumes_->SyncAll());
+}
+
+// Between the moment at which its medium is gone and that at which the loss is
+// noted, neither loaded() nor lost() tells anything.
+TEST_F(TreeReplacedTest, ASyncOfOneVolumeWaitsForTheCloseThatLosesSomething) {
+  std::promise<void> closing, go_on;
+  std::atomic<bool> stop_there = false;
+  VolumesOptions options = Options();
+  options.on_tree_replaced = [&] {
+    if (!stop_there.exchange(false)) return;
+    closing.set_value();
+    go_on.get_future().wait();
+  };
+  Start(1, 2, options);
+  const auto volume = MakeVolume("V00001", "ALPHA");
+  const auto other = MakeVolume("V00002", "BETA");
+  {
+    ASSERT_OK_AND_ASSIGN(VolumeUse use, volumes_->Use(volume));
+    fail_at_ = static_cast<int>(CommitStep::kDataWritten);
+    EXPECT_FALSE(MakeAndSync(use, "lost").ok());
+    fail_at_ = kNoStep;
+  }
+  stop_there = true;
+  std::thread user([&] { EXPECT_OK(volumes_->Use(other)); });
+  closing.get_future().wait();
+  EXPECT_FALSE(volumes_->loaded(*volume));
+  EXPECT_FALSE(volume->attached());
+  EXPECT_TRUE(volumes_->lost().empty());
+  auto told = std::async(std::launch::async,
+                         [&] { return volumes_->SyncVolume(*volume); });
+  EXPECT_EQ(told.wait_for(std::chrono::milliseconds(50)),
+            std::future_status::timeout);
+  go_on.set_value();
+  const Status status = told.get();
+  EXPECT_THAT(status, HasErrc(Errc::kDeviceError));
+  EXPECT_THAT(status, MessageHas("volume ALPHA"));
+  EXPECT_OK(volumes_->SyncVolume(*volume));
+  user.join();
+  Stop();  // the options refer to what is here
 }
 
 TEST_F(TreeReplacedTest, WhatAFrozenVolumeLosesIsTold) {
