@@ -440,15 +440,17 @@ Status Volumes::Impl::SyncAll() {
     lost.swap(lost_);
   }
   Status first;
-  if (!lost.empty()) {
-    first =
-        Status(Errc::kDeviceError, fmt::format("{}", fmt::join(lost, "; ")));
-  } else if (!closing.empty()) {
+  if (!closing.empty()) {
     first = Status(
         Errc::kTimedOut,
         fmt::format("volume {} is being closed, and that has not ended: its "
                     "last changes are not known to be durable",
                     fmt::join(closing, ", ")));
+  }
+  if (!lost.empty()) {
+    if (!first.ok()) lost.push_back(first.error().message);
+    first =
+        Status(Errc::kDeviceError, fmt::format("{}", fmt::join(lost, "; ")));
   }
   for (VolumeUse& use : uses) {
     const Status status =
@@ -477,16 +479,20 @@ Status Volumes::Impl::SyncVolume(const Volume& volume) {
                     fmt::format("volume {} is being closed still", slot->id));
     }
     const std::string prefix = fmt::format("volume {}:", slot->id);
-    const bool lost = std::any_of(
+    const auto own = std::stable_partition(
         lost_.begin(), lost_.end(),
-        [&](const std::string& line) { return line.starts_with(prefix); });
-    if (!lost) {
-      // One that is not loaded was committed when it was closed.
-      if (slot->phase != SlotPhase::kLoaded) return Status::Ok();
-      use = BeginUseLocked(*slot);
+        [&](const std::string& line) { return !line.starts_with(prefix); });
+    if (own != lost_.end()) {
+      const std::string text =
+          fmt::format("{}", fmt::join(own, lost_.end(), "; "));
+      lost_.erase(own, lost_.end());
+      return Status(Errc::kDeviceError, text);
     }
+    // One that is not loaded was committed when it was closed.
+    if (slot->phase != SlotPhase::kLoaded) return Status::Ok();
+    use = BeginUseLocked(*slot);
   }
-  return use ? use->Sync() : SyncAll();
+  return use->Sync();
 }
 
 void Volumes::Impl::Shutdown() {

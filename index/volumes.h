@@ -201,7 +201,7 @@ class Volumes {
   // Commits all loaded volumes; the first error, after all. lost() comes first.
   Status SyncAll();
   // Commits one volume if it is loaded. When lost() names it, that is the
-  // error, and told as SyncAll tells it. Waits for a close that is under way.
+  // error, once. Waits for a close that is under way.
   Status SyncVolume(const Volume& volume);
   // Detaches everything; parked operations get kAborted. Idempotent.
   void Shutdown();
