@@ -136,6 +136,8 @@ Result<CopyRunner::Again> CopyRunner::CopyOnce(
   SetMethod(false, source.identity);
   RETURN_IF_ERROR(copy.CheckTarget());
   if (staged_) RETURN_IF_ERROR(steps_->Enter(JobState::kWriting));
+  // The disc takes it once; after a power cut it is compared with the image.
+  if (image_ != nullptr) RETURN_IF_ERROR(image_->Settle());
   RETURN_IF_ERROR(copy.Prepare(Note(source.identity, false)));
   // Known as what it is until the last sector is there.
   udf::ControlSlot unfinished = copy.slot();

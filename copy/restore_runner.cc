@@ -152,6 +152,8 @@ Status RestoreRunner::WriteTo(Target* target, const CopySource& source) {
   FullCopy copy(&target->medium(), content, &source, options, steps_->hooks());
   RETURN_IF_ERROR(copy.CheckTarget());
   if (image_ != nullptr) RETURN_IF_ERROR(steps_->Enter(JobState::kWriting));
+  // From here on the primary is not what it was.
+  if (image_ != nullptr) RETURN_IF_ERROR(image_->Settle());
   RETURN_IF_ERROR(copy.Begin());
   RETURN_IF_ERROR(MarkIncomplete(copy.slot()));
   RETURN_IF_ERROR(copy.Write());

@@ -41,8 +41,11 @@ class SpoolImage {
 
   // Chunks come in order, filled by CopySource::Fill.
   Status Append(const RegionChunk& chunk);
-  // Makes the image complete.
+  // Makes the image complete. Its data reaches the disk later.
   Status Finish();
+  // Waits until it has: what a full or failing disk has lost is an error here,
+  // not in the middle of the target.
+  Status Settle() const;
   // Reads all of it: is it what was appended? kCorruption, kAborted.
   Status Check(const std::stop_token& stop) const;
   // The image as a source. REQUIRES: complete; it outlives the source.
