@@ -176,9 +176,11 @@ void Jobs::Impl::Conclude(const JobPtr& job, JobRun* run, JobState state,
 }
 
 // A job whose end cannot be stored is taken up again by the next start, and may
-// need what it has staged.
+// need what it has staged. A full disk is no reason to keep it: that is what
+// makes room.
 void Jobs::Impl::ReleaseStaged(JobId id) {
-  if (archive.catalog->CheckWrite(0).ok()) spool.Release(id);
+  const Status writable = archive.catalog->CheckWrite(0);
+  if (writable.ok() || writable.Is(Errc::kNoSpace)) spool.Release(id);
 }
 
 std::string Jobs::Impl::CancelledIn(JobState state) {
