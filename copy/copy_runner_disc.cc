@@ -208,7 +208,8 @@ Result<bool> CopyRunner::TakeUpDisc() {
     }
     status = disc.status();
     if (status.ok() && disc->content.content == udf::MediumContent::kBlank &&
-        !disc->content.info.write_protected && disc->volume == volume) {
+        !disc->content.info.write_protected && disc->volume == volume &&
+        bound.state == udf::SlotState::kIncomplete) {
       RETURN_IF_ERROR(ForgetBlank(&*disc));
       return false;
     }
