@@ -229,6 +229,10 @@ Status TargetLoader::Check(const VolumeRecord& source, LoadedTarget* target) {
         // A copy broke off here; but who had the medium since?
         ASSIGN_OR_RETURN(const bool begun, udf::LooksBegun(target->target()));
         if (begun) break;
+        MediumNote others = note;
+        others.found = "foreign";
+        RETURN_IF_ERROR(
+            WriteMediumNote(steps_->archive().catalog, target->medium, others));
       }
       return Status(Errc::kExists,
                     fmt::format("{} holds data that Vellum did not write: "

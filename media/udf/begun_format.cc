@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <array>
 
+#include "media/udf/control.h"
 #include "media/udf/descriptors.h"
 #include "media/udf/format.h"
 #include "media/udf/layout.h"
@@ -29,7 +30,7 @@ bool IsOfAFormat(uint32_t at, ConstByteSpan sector) {
     return std::equal(sector.begin(), sector.end(),
                       recognition[at - kRecognitionSector].begin());
   }
-  // The slots are written last, and may be torn.
+  // One slot is written, last, and may be torn: LooksBegun.
   if (at >= kSlotASector) return true;
   const bool described =
       (at >= kMainVdsSector && at < kMainVdsSector + kVdsSectors) ||
@@ -50,6 +51,16 @@ Result<bool> LooksBegun(Medium& medium) {
   for (uint32_t at = 0; at < kRingSector; ++at) {
     if (!IsOfAFormat(at, sector(at))) return false;
   }
+  // A volume in use has both slots, whatever has become of them.
+  const auto slot = [&head](uint32_t at) {
+    return ConstByteSpan(head).subspan(size_t{at} * kSectorSize,
+                                       size_t{kSlotSectors} * kSectorSize);
+  };
+  if (!HasNothing(slot(kSlotASector)) && !HasNothing(slot(kSlotBSector))) {
+    return false;
+  }
+  // A newer version of this program has written it.
+  if (ReadControlSlot(medium).status().Is(Errc::kIncompatible)) return false;
   // With an anchor all of the rest is there, and says who has written it.
   return HasNothing(sector(kAnchorSector)) || ReadDescription(medium).ok();
 }

@@ -128,6 +128,10 @@ TEST_F(JobsTest, O8_WhatOthersWroteWhereACopyHadBegunIsKept) {
   udf::Sector sector;
   ASSERT_OK(Content(2).Read(16, sector));
   EXPECT_EQ(sector[0], std::byte{0x42});
+  // It is not tried again.
+  ASSERT_OK_AND_ASSIGN(const MediumNote note,
+                       ReadMediumNote(*catalog_, Tag(2)));
+  EXPECT_EQ(note.found, "foreign");
   ExpectAllHome();
 }
 

@@ -423,6 +423,14 @@ TEST(LooksBegun, IsFalseOfWhatOthersHaveWritten) {
     Poke(medium, sector, "\1CD001\1");
     EXPECT_FALSE(looks_begun(medium)) << sector;
   }
+  // Both slots of a volume are damaged: it was one, and perhaps is.
+  {
+    MemoryMedium medium(4096);
+    ASSERT_OK(FormatVolume(medium, Options("VOL")));
+    Poke(medium, kSlotASector, "something");
+    Poke(medium, kSlotBSector, "something");
+    EXPECT_FALSE(looks_begun(medium));
+  }
   // A UDF volume whose descriptors are not ours.
   MemoryMedium medium(4096);
   ASSERT_OK(FormatVolume(medium, Options("VOL")));
