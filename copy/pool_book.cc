@@ -251,6 +251,12 @@ Result<FreedMedium> FreePlace(const Archive& archive, const Jobs& jobs,
                               const MediumPlace& place, std::stop_token stop) {
   const ElementAddress slot = place.home;
   ASSIGN_OR_RETURN(const PoolBook book, ReadPool(*archive.catalog, configured));
+  if (place.in_import_export) {
+    return Error{Errc::kInvalidArgument,
+                 fmt::format("medium {} is in the import/export element {}: it "
+                             "is not in the copy pool",
+                             place.id, slot.value)};
+  }
   if (!book.Contains(place) && !book.range.Contains(slot)) {
     return Error{
         Errc::kInvalidArgument,
