@@ -188,7 +188,10 @@ void Doctor::ExamineParts(ScsiParts& parts) {
 void Doctor::TryDoorLock(scsi::ScsiChanger& changer) {
   Status locked = changer.LockDoor(true);
   const bool has_lock = !locked.Is(Errc::kNotSupported);
-  if (locked.ok()) locked = changer.LockDoor(false);
+  if (has_lock) {
+    const Status unlocked = changer.LockDoor(false);
+    if (locked.ok()) locked = unlocked;
+  }
   if (has_lock && !locked.ok()) return Give("changer", locked);
   Tell(Finding::kGood, "changer",
        fmt::format("its door can be locked (`vellum door lock`): {}",

@@ -94,10 +94,11 @@ ScsiChanger::~ScsiChanger() {
 }
 
 Status ScsiChanger::LockDoor(bool lock) {
-  RETURN_IF_ERROR(device_.PreventRemoval(lock).WithContext(
-      lock ? "lock the door" : "unlock the door"));
-  locked_ = lock;
-  return Status::Ok();
+  const Status done = device_.PreventRemoval(lock).WithContext(
+      lock ? "lock the door" : "unlock the door");
+  // The answer alone may be lost: what may be locked is unlocked at the end.
+  if (done.ok() || (lock && !done.Is(Errc::kNotSupported))) locked_ = lock;
+  return done;
 }
 
 void ScsiChanger::LockAgain() {

@@ -635,6 +635,16 @@ TEST_F(ScsiChangerTest, LocksItsDoorUntilItEnds) {
   EXPECT_THAT(told(), ElementsAre(1, 1, 0, 0));
 }
 
+// A changer that answers with an error may have locked it all the same.
+TEST_F(ScsiChangerTest, ADoorThatMayBeLockedIsUnlocked) {
+  Open();
+  script().Then(0x1E, Check(4, 0x44, 0x00));
+  EXPECT_FALSE(changer_->LockDoor(true).ok());
+  const size_t told = script().Count(0x1E);
+  changer_.reset();
+  EXPECT_EQ(script().Count(0x1E), told + 1);
+}
+
 TEST_F(ScsiChangerTest, ADoorThatIsNotLockedIsLeftAlone) {
   Open();
   ASSERT_OK(changer_->LockDoor(true));
