@@ -206,7 +206,7 @@ void AddInventory(CLI::App& app, Cli& cli) {
                          ->type_name("SLOT")
                          ->check(ElementNumber());
   TakeOldDevice(sub);
-  start->needs(end)->excludes(resume);
+  start->needs(end)->excludes(resume)->excludes(scan);
   end->needs(start);
   sub->callback([&cli, arguments] {
     cli.action = [&cli, arguments] { return Inventory(cli, *arguments); };
