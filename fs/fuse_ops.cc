@@ -189,7 +189,10 @@ AttrChange ChangeFrom(const struct stat& st, int to_set) {
 // does truncate(2) but for root.
 Result<Attr> ChangeAttributes(const Request& request, Volume* volume,
                               InodeNumber ino, AttrChange change) {
-  const bool clears = change.uid || change.gid ||
+  // chown(2) with both ids -1.
+  const bool nothing = !change.mode && !change.uid && !change.gid &&
+                       !change.size && !change.atime && !change.mtime;
+  const bool clears = nothing || change.uid || change.gid ||
                       (change.size && !CallerKeepsSetIdBits(request));
   if (change.mode || clears) {
     // The kernel lets one caller at a time change an inode.

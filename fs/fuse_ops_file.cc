@@ -223,11 +223,11 @@ void Fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t offset,
         request, file.shown,
         [request, ino, shown = file.shown, inode = file.ino, mode, offset,
          length](VolumeUse& use) {
-          const Status cleared = ClearSetIdBits(*request, ino, {shown, inode});
-          if (!cleared.ok()) return request->Fail(cleared.error());
-          ReplyStatus(request,
-                      use->Fallocate(inode, mode, static_cast<uint64_t>(offset),
-                                     static_cast<uint64_t>(length)));
+          const Status done =
+              use->Fallocate(inode, mode, static_cast<uint64_t>(offset),
+                             static_cast<uint64_t>(length));
+          if (!done.ok()) return request->Fail(done.error());
+          ReplyStatus(request, ClearSetIdBits(*request, ino, {shown, inode}));
         });
   });
 }

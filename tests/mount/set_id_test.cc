@@ -30,6 +30,7 @@ std::vector<FileChange> FileChanges() {
       {"ftruncate", [](int fd) { return long{ftruncate(fd, 10)}; }},
       {"fallocate", [](int fd) { return long{fallocate(fd, 0, 0, 100)}; }},
       {"fchown", [](int fd) { return long{fchown(fd, -1, kSomebody)}; }},
+      {"fchown of nothing", [](int fd) { return long{fchown(fd, -1, -1)}; }},
       {"fchown and fchmod",
        [](int fd) {
          return fchown(fd, -1, kSomebody) < 0 ? -1L : fchmod(fd, 06711);
