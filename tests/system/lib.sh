@@ -69,10 +69,11 @@ section() { printf -- '--- %s\n' "$*"; }
 
 # check TEXT COMMAND...: the command succeeds.
 check() {
-  local text=$1 output
+  local text=$1
   shift
-  if ! output=$("$@" 2>&1); then
-    printf '%s\n' "$output" | tail -n 20 >&2
+  # No pipe: what a daemon starts before it leaves its terminal may keep it open.
+  if ! "$@" >"$work/output" 2>&1; then
+    tail -n 20 "$work/output" >&2
     fail "$text ($*)"
   fi
   checks=$((checks + 1))
