@@ -110,9 +110,16 @@ class Library:
 
     def call(self, *words, codes=(0,), env=None):
         """Runs the program; its exit code must be one of `codes`."""
-        done = subprocess.run([VELLUM, *words], capture_output=True, text=True,
-                              check=False, timeout=240,
-                              env={**os.environ, **(env or {})})
+        # No pipes: what a daemon starts before it leaves its terminal may keep
+        # them open.
+        with tempfile.TemporaryFile("w+") as out, \
+             tempfile.TemporaryFile("w+") as err:
+            done = subprocess.run([VELLUM, *words], stdout=out, stderr=err,
+                                  check=False, timeout=240,
+                                  env={**os.environ, **(env or {})})
+            for name, file in (("stdout", out), ("stderr", err)):
+                file.seek(0)
+                setattr(done, name, file.read())
         if done.returncode not in codes:
             raise Failure(f"vellum {' '.join(words)}: exit code "
                           f"{done.returncode}: {done.stdout}{done.stderr}")
