@@ -201,6 +201,12 @@ Result<Attr> ChangeAttributes(const Request& request, Volume* volume,
       RETURN_IF_ERROR(CarryModeToAcl(attr.attr, &change));
     } else if (const uint32_t mode = WithoutSetIdBits(request, attr);
                mode != attr.attr.mode) {
+      // Of this alone the kernel does not ask who may change the mode.
+      const uint32_t caller = fuse_req_ctx(request.raw())->uid;
+      if (nothing && caller != 0 && caller != attr.attr.uid) {
+        return Error{Errc::kNotPermitted,
+                     "set-id bits go only by the owner's chown"};
+      }
       change.mode = mode;  // of the bits that ACLs have nothing is changed
     }
   }
