@@ -139,8 +139,10 @@ std::shared_ptr<const Tree::ShownMap> Tree::Shown() const {
 }
 
 std::vector<ShownVolumePtr> Tree::List() const {
+  // Held while it is walked: another thread may put a new one in its place.
+  const std::shared_ptr<const ShownMap> map = Shown();
   std::vector<ShownVolumePtr> list;
-  for (const auto& [index, shown] : *Shown()) list.push_back(shown);
+  for (const auto& [index, shown] : *map) list.push_back(shown);
   return list;
 }
 
@@ -175,7 +177,7 @@ struct stat Tree::RootStat() const {
 
 void Tree::RootStatFs(struct statvfs* out) const {
   uint64_t total = 0, free = 0, inodes = 0;
-  for (const auto& [index, shown] : *Shown()) {
+  for (const ShownVolumePtr& shown : List()) {
     const VolumeSpace space = shown->volume->Space();
     total += space.total_blocks;
     free += shown->backup ? 0 : space.free_blocks;
