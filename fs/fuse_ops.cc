@@ -201,12 +201,10 @@ Result<Attr> ChangeAttributes(const Request& request, Volume* volume,
       RETURN_IF_ERROR(CarryModeToAcl(attr.attr, &change));
     } else if (const uint32_t mode = WithoutSetIdBits(request, attr);
                mode != attr.attr.mode) {
-      // Of this alone the kernel does not ask who may change the mode.
+      // The kernel asks the same before a write, of whoever may write: that
+      // clears them itself.
       const uint32_t caller = fuse_req_ctx(request.raw())->uid;
-      if (nothing && caller != 0 && caller != attr.attr.uid) {
-        return Error{Errc::kNotPermitted,
-                     "set-id bits go only by the owner's chown"};
-      }
+      if (nothing && caller != 0 && caller != attr.attr.uid) return attr;
       change.mode = mode;  // of the bits that ACLs have nothing is changed
     }
   }
