@@ -10,6 +10,21 @@
 #include "media/udf/control.h"
 
 namespace vellum {
+namespace {
+
+// A use of a displaced volume may wait for the medium that the caller has, to
+// see whether the volume is back: then it waits a little longer.
+template <typename Change>
+Status Changed(const Archive& archive, const std::shared_ptr<Volume>& volume,
+               const Change& change) {
+  Status status = change();
+  if (!status.Is(Errc::kBusy)) return status;
+  ASSIGN_OR_RETURN(const Volumes::Exclusion exclusion,
+                   archive.volumes->Exclude(volume));
+  return change();
+}
+
+}  // namespace
 
 Status BeginClearing(const Archive& archive,
                      const std::shared_ptr<Volume>& volume) {
@@ -35,7 +50,9 @@ Status EndClearing(const Archive& archive, const MediumId& id, Medium& medium) {
     }
     if (control.ok() && control->medium_uuid == record.medium_uuid) {
       record.medium = id;
-      RETURN_IF_ERROR(archive.volumes->Put(std::move(record)).status());
+      RETURN_IF_ERROR(Changed(archive, volume, [&] {
+        return archive.volumes->Put(record).status();
+      }));
     } else {
       spdlog::info("medium {}: a format has wiped volume {}", id, record.id);
       RETURN_IF_ERROR(ForgetDisplaced(archive, record.id, id));
@@ -51,7 +68,17 @@ Status ForgetDisplaced(const Archive& archive, const std::string& volume_id,
   if (volume == nullptr || volume->record().medium != FormerMedium(id)) {
     return Status::Ok();
   }
-  return archive.volumes->Forget(volume);
+  return Changed(archive, volume,
+                 [&] { return archive.volumes->Forget(volume); });
+}
+
+Status NoteLoaded(Catalog* catalog, const MediumId& id,
+                  udf::MediumContent content, const MediumInfo& info) {
+  RETURN_IF_ERROR(NoteMediumContent(catalog, id, content, info));
+  ASSIGN_OR_RETURN(MediumNote note, ReadMediumNote(*catalog, id));
+  if (note.clearing.empty()) return Status::Ok();
+  note.clearing.clear();
+  return WriteMediumNote(catalog, id, note);
 }
 
 }  // namespace vellum

@@ -11,9 +11,11 @@
 #include <string>
 
 #include "copy/operations.h"
+#include "index/catalog.h"
 #include "index/volume.h"
 #include "media/error.h"
 #include "media/medium.h"
+#include "media/udf/format.h"
 
 namespace vellum {
 
@@ -24,6 +26,9 @@ Status BeginClearing(const Archive& archive,
 // again if the medium still carries it, else forgotten. Nothing to do where no
 // format had begun.
 Status EndClearing(const Archive& archive, const MediumId& id, Medium& medium);
+// A load has found what the medium holds: no format is under way there.
+Status NoteLoaded(Catalog* catalog, const MediumId& id,
+                  udf::MediumContent content, const MediumInfo& info);
 // Forgets the volume if it was displaced from that medium.
 Status ForgetDisplaced(const Archive& archive, const std::string& volume_id,
                        const MediumId& id);

@@ -128,6 +128,8 @@ bool IsKnown(const Archive& archive, const MediumId& id) {
     return record.tree == TreeState::kValid ||
            record.state == udf::SlotState::kIncomplete;
   }
+  // It may be back.
+  if (archive.volumes->FindByMedium(FormerMedium(id)) != nullptr) return false;
   return note.ok() && (note->found == "blank" || note->found == "foreign");
 }
 

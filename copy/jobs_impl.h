@@ -63,6 +63,8 @@ struct Jobs::Impl {
   // Before a job is refused for what the element status says of a medium, the
   // status is read anew: the medium may be well again.
   void LookAtProblems();
+  // The same for a volume that its medium did not hold: waits for a look.
+  void LookForVolume(const std::string& id);
   // Checks the copy and gives it its number.
   Result<JobRecord> Admit(const CopyRequest& request);
   Result<JobId> Queue(JobRecord record);

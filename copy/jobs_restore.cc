@@ -142,6 +142,8 @@ Result<JobRecord> Jobs::Impl::AdmitRestore(const std::string& primary,
 Result<JobId> Jobs::SubmitRestore(const std::string& primary,
                                   const std::string& backup) {
   impl_->LookAtProblems();
+  impl_->LookForVolume(primary);
+  if (!backup.empty()) impl_->LookForVolume(backup);
   ASSIGN_OR_RETURN(JobRecord record, impl_->AdmitRestore(primary, backup));
   return impl_->Queue(std::move(record));
 }

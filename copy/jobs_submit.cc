@@ -49,6 +49,17 @@ void Jobs::Impl::LookAtProblems() {
   if (!read.ok()) spdlog::warn("before a job: {}", read.ToString());
 }
 
+void Jobs::Impl::LookForVolume(const std::string& id) {
+  const auto volume = archive.volumes->Find(id);
+  if (volume == nullptr || DisplacedFrom(volume->record().medium).empty()) {
+    return;
+  }
+  const auto found = archive.volumes->Use(volume);
+  if (!found.ok()) {
+    spdlog::info("before a job: {}", found.status().ToString());
+  }
+}
+
 Status Jobs::Impl::CheckSource(const std::string& id,
                                VolumeRecord* source) const {
   const auto volume = archive.volumes->Find(id);
@@ -57,10 +68,15 @@ Status Jobs::Impl::CheckSource(const std::string& id,
   RETURN_IF_ERROR(CheckNotExported(*source));
   const Result<MediumPlace> place = archive.library->FindMedium(source->medium);
   if (!place.ok()) {
+    const MediumId former = DisplacedFrom(source->medium);
     return Status(
         Errc::kNoMedium,
-        fmt::format("volume {} is on medium {}, which is not in the library",
-                    id, source->medium));
+        former.empty()
+            ? fmt::format("volume {} is on medium {}, which is not in the "
+                          "library",
+                          id, source->medium)
+            : fmt::format("volume {} is not on medium {} any more", id,
+                          former));
   }
   RETURN_IF_ERROR(CheckLoadable(*archive.library, source->medium)
                       .WithContext("volume " + id));
@@ -143,6 +159,7 @@ Result<JobRecord> Jobs::Impl::Admit(const CopyRequest& request) {
 
 Result<JobId> Jobs::Submit(const CopyRequest& request) {
   impl_->LookAtProblems();
+  impl_->LookForVolume(request.source);
   ASSIGN_OR_RETURN(JobRecord record, request.mode == CopyMode::kFiles
                                          ? impl_->AdmitFiles(request)
                                          : impl_->Admit(request));
@@ -154,6 +171,8 @@ Result<JobId> Jobs::SubmitCompare(const std::string& a, const std::string& b) {
     return Error{Errc::kInvalidArgument, "compares a volume with itself: " + a};
   }
   impl_->LookAtProblems();
+  impl_->LookForVolume(a);
+  impl_->LookForVolume(b);
   VolumeRecord ignored;
   RETURN_IF_ERROR(impl_->CheckSource(a, &ignored));
   RETURN_IF_ERROR(impl_->CheckSource(b, &ignored));

@@ -49,6 +49,11 @@ Result<MediumId> ResolveMedium(const Archive& archive,
   if (!by_tag.empty()) return by_tag;
   if (!by_volume.empty()) {
     if (archive.library->FindMedium(by_volume).ok()) return by_volume;
+    if (const MediumId former = DisplacedFrom(by_volume); !former.empty()) {
+      return Error{
+          Errc::kNoMedium,
+          fmt::format("volume {} is not on medium {} any more", name, former)};
+    }
     return Error{
         Errc::kNoMedium,
         fmt::format("volume {} is on medium {}, which is not in the library",

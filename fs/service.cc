@@ -8,6 +8,7 @@
 #include <tuple>
 #include <utility>
 
+#include "copy/clearing.h"
 #include "copy/library_catalog.h"
 #include "copy/medium_notes.h"
 #include "fs/commands.h"
@@ -84,7 +85,7 @@ Result<std::unique_ptr<Service>> Service::Open(const ServiceOptions& options,
                                      const MediumId& medium,
                                      udf::MediumContent content,
                                      const MediumInfo& info) {
-    const Status noted = NoteMediumContent(catalog, medium, content, info);
+    const Status noted = NoteLoaded(catalog, medium, content, info);
     if (!noted.ok()) spdlog::error("medium {}: {}", medium, noted.ToString());
   };
   ASSIGN_OR_RETURN(service->volumes_,

@@ -33,8 +33,8 @@ class Volumes;
 
 // What stands for the medium of a volume that its medium does not hold any more
 // (another image or cartridge took its place, a format was broken off):
-// "?V00003" for "V00003". No medium of a library is called so, hence the volume
-// counts as removed until Identify finds it, on whatever medium.
+// "?V00003" for "V00003". No medium of a library is called so: the volume
+// is removed until a use finds it on V00003 again, or Identify on any medium.
 MediumId FormerMedium(const MediumId& medium);
 // "V00003" for "?V00003", else "".
 MediumId DisplacedFrom(const MediumId& medium);
@@ -74,8 +74,8 @@ struct VolumesOptions {
   // has grown. Called with no lock of Volumes held, from its workers and from
   // Identify; shall return at once.
   std::function<void()> on_tree_replaced;
-  // A load found that the medium does not hold its volume any more; the
-  // volume's medium is now FormerMedium(medium). Called as on_tree_replaced.
+  // What a load found: the medium lost its volume, whose medium is now
+  // FormerMedium(medium), or has it again. Called as on_tree_replaced.
   std::function<void(const MediumId& medium, udf::MediumContent content,
                      const MediumInfo& info)>
       on_displaced;

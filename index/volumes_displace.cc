@@ -84,4 +84,54 @@ Error Volumes::Impl::CheckDisplaced(const SlotPtr& slot, const Error& error) {
   return said;
 }
 
+MediumId Volumes::Impl::MayBeBackOn(const VolumeRecord& record) const {
+  const MediumId former = DisplacedFrom(record.medium);
+  if (former.empty() || !record.location.empty()) return "";
+  const Result<MediumPlace> place = library->FindMedium(former);
+  if (!place.ok() || (library->Identity().manual && !place->loaded)) return "";
+  for (const DriveState& drive : library->Drives()) {
+    if (drive.medium == former && drive.activity == "exclusive") return "";
+  }
+  MutexLock lock(&mu_);
+  return by_medium_.count(former) == 0 ? former : "";
+}
+
+Result<bool> Volumes::Impl::TakeBack(const SlotPtr& slot) {
+  std::shared_ptr<Volume> volume;
+  {
+    MutexLock lock(&mu_);
+    volume = slot->volume;
+  }
+  VolumeRecord record = volume->record();
+  const MediumId former = DisplacedFrom(record.medium);
+  if (former.empty()) return true;
+  Medium& medium = slot->lease.medium();
+  const auto control = udf::ReadControlSlot(medium);
+  if (!control.ok() && (control.error().code == Errc::kDeviceError ||
+                        control.error().code == Errc::kNoMedium)) {
+    return control.status().WithContext("medium " + former);
+  }
+  if (!control.ok() || control->medium_uuid != record.medium_uuid ||
+      control->format_uuid != record.format_uuid) {
+    return false;
+  }
+  // First what is known of the medium: a crash in between costs one more look.
+  if (options.on_displaced) {
+    options.on_displaced(former, udf::MediumContent::kVellum, medium.Info());
+  }
+  record.medium = former;
+  RETURN_IF_ERROR(
+      StoreRecord(&record).WithContext(fmt::format("volume {}", record.id)));
+  volume->SetRecord(record);
+  {
+    MutexLock lock(&mu_);
+    EraseLocked(slot);
+    slot->medium = record.medium;
+    InsertLocked(slot);
+    ++change_count_;
+  }
+  spdlog::info("medium {}: it holds volume {} again", former, record.id);
+  return true;
+}
+
 }  // namespace vellum

@@ -137,6 +137,13 @@ struct Volumes::Impl {
   // medium holds something else than the volume, the volume is displaced.
   // Answers what to tell those who wait.
   Error CheckDisplaced(const SlotPtr& slot, const Error& error);
+  // The medium that is read for a displaced volume: the one that it was on, if
+  // that is there and nothing else is known to be on it; else "". None that a
+  // person would have to bring, or that somebody has alone just now.
+  MediumId MayBeBackOn(const VolumeRecord& record) const;
+  // With the former medium of a displaced volume leased: if it carries the
+  // volume, that is where the volume is from now on. False: it does not.
+  Result<bool> TakeBack(const SlotPtr& slot);
 
   Catalog* const catalog;
   Library* const library;

@@ -246,8 +246,11 @@ void Volumes::Impl::RequestLease(const SlotPtr& slot) {
     MutexLock lock(&door->mu);
     if (door->impl != nullptr) door->impl->OnRecall(index, attempt);
   };
-  if (const VolumeRecord record = volume->record();
-      !record.location.empty() || !library->FindMedium(request.medium).ok()) {
+  const VolumeRecord record = volume->record();
+  if (const MediumId back = MayBeBackOn(record); !back.empty()) {
+    request.medium = back;
+  } else if (!record.location.empty() ||
+             !library->FindMedium(request.medium).ok()) {
     OnGrant(index, MissingMedium(record));
     return;
   }
@@ -325,9 +328,16 @@ void Volumes::Impl::Load(const SlotPtr& slot) {
     AdvanceLocked(slot);
     return;
   }
-  const Status status = Attach(*volume, &slot->lease.medium());
+  const Result<bool> there = TakeBack(slot);
+  Status status = there.status();
+  if (status.ok()) {
+    status = *there ? Attach(*volume, &slot->lease.medium())
+                    : Status(MissingMedium(volume->record()));
+  }
   if (!status.ok()) {
-    const Error error = CheckDisplaced(slot, status.error());
+    const Error error = there.ok() && *there
+                            ? CheckDisplaced(slot, status.error())
+                            : status.error();
     ReleaseLease(slot);
     FailLoad(slot, error);
     return;

@@ -6,10 +6,14 @@
 
 #include <filesystem>
 #include <fstream>
+#include <future>
 #include <random>
 #include <string>
+#include <thread>
+#include <vector>
 
 #include "copy/clearing.h"
+#include "copy/medium_notes.h"
 #include "tests/fs/service_fixture.h"
 
 namespace vellum {
@@ -100,6 +104,78 @@ TEST_F(DisplacedTest, O16_ABlankImageInPlaceOfAVolumeIsTold) {
   EXPECT_EQ(after.generation.lineage, before.generation.lineage);
   EXPECT_EQ(after.change_floor, before.change_floor);
   EXPECT_EQ(Alert("volume VOL-A"), "");
+}
+
+// A use finds a volume where it was, without an inventory.
+class ReturnedTest : public DisplacedTest {
+ protected:
+  void SetUp() override {
+    DisplacedTest::SetUp();
+    MakeVolume("V00001", "VOL-A");
+    Stop();
+    fs::rename(Image("V00001"), directory() + "/kept");
+    WriteImage("V00001", '\0');
+    Start();
+    EXPECT_THAT(Use("VOL-A"), HasErrc(Errc::kNoMedium));
+    ExpectDisplaced();
+  }
+  void PutBack() {
+    Stop();
+    fs::rename(directory() + "/kept", Image("V00001"));
+    Start();
+    ExpectDisplaced();  // nobody has looked
+  }
+  void ExpectBack() {
+    EXPECT_EQ(service_->volumes().Find("VOL-A")->record().medium, "V00001");
+    EXPECT_EQ(Alert("volume VOL-A"), "");
+    EXPECT_EQ(RowOf("media.json", "medium", "V00001")["volume"], "VOL-A");
+    EXPECT_TRUE(RowOf("media.json", "medium", "?V00001").is_null());
+    EXPECT_EQ(ReadMediumNote(service_->catalog(), "V00001")->found, "volume");
+  }
+};
+
+TEST_F(ReturnedTest, O16_AUseFindsIt) {
+  PutBack();
+  EXPECT_OK(HasItsFile("VOL-A"));
+  ExpectBack();
+  // It is known from now on.
+  Stop();
+  Start();
+  ExpectBack();
+  EXPECT_OK(HasItsFile("VOL-A"));
+}
+
+TEST_F(ReturnedTest, O16_ACopyFindsIt) {
+  EXPECT_THAT(service_->Execute("copy VOL-A to=V00002"),
+              HasErrc(Errc::kNoMedium));
+  EXPECT_THAT(service_->Execute("copy VOL-A to=V00002"),
+              MessageHas("is not on medium V00001 any more"));
+  PutBack();
+  ASSERT_OK(service_->jobs().Wait(Run("copy VOL-A to=V00002")["job"]));
+  ExpectBack();
+}
+
+TEST_F(ReturnedTest, O16_AnInventoryOfWhatIsNotKnownFindsIt) {
+  PutBack();
+  Run("inventory");
+  ExpectBack();
+}
+
+TEST_F(ReturnedTest, O16_ItIsNotTakenForWhatWasWrittenThereSince) {
+  Run("format V00001 name=OTHER");
+  EXPECT_THAT(Use("VOL-A"), HasErrc(Errc::kNoMedium));
+  EXPECT_OK(Use("OTHER"));
+  EXPECT_EQ(service_->volumes().Find("VOL-A")->record().medium, "?V00001");
+}
+
+// Who only looks does not wait for the end of a copy onto that medium.
+TEST_F(ReturnedTest, O16_AMediumThatSomebodyHasAloneIsNotWaitedFor) {
+  std::vector<LeaseRequest> requests(1);
+  requests.front().medium = "V00001";
+  requests.front().mode = LeaseMode::kExclusive;
+  const auto lease = service_->library().AcquireAndWait(std::move(requests));
+  ASSERT_OK(lease);
+  EXPECT_THAT(Use("VOL-A"), HasErrc(Errc::kNoMedium));
 }
 
 TEST_F(DisplacedTest, O16_AForeignImageInPlaceOfAVolumeIsToldByTheInventory) {
@@ -237,6 +313,38 @@ TEST_F(BrokenFormatTest, I15_AnUntouchedVolumeIsBackAfterAnInventory) {
   Run("inventory");
   EXPECT_OK(HasItsFile("VOL-A"));
   EXPECT_EQ(Alert("volume VOL-A"), "");
+}
+
+TEST_F(BrokenFormatTest, I15_AnUntouchedVolumeIsBackWithItsNextUse) {
+  Stop();
+  Start();
+  EXPECT_OK(HasItsFile("VOL-A"));
+  // Then the format is over: what becomes of the medium later is another
+  // matter.
+  Stop();
+  WriteImage("V00001", '\0');
+  Start();
+  EXPECT_THAT(Use("VOL-A"), HasErrc(Errc::kNoMedium));
+  Run("inventory");
+  ExpectDisplaced();
+}
+
+// A use that waits for the medium, to look at it, is in nobody's way.
+TEST_F(BrokenFormatTest, I15_WhatWaitsForALookIsToldThatTheVolumeIsGone) {
+  std::vector<LeaseRequest> requests(2);
+  requests[0].medium = "V00002";
+  requests[1].medium = "V00003";
+  auto leases = service_->library().AcquireAndWait(std::move(requests));
+  ASSERT_OK(leases);  // all drives
+  std::promise<Status> told;
+  service_->volumes().With(
+      service_->volumes().Find("VOL-A"),
+      [&](Result<VolumeUse> use) { told.set_value(use.status()); });
+  while (service_->library().WaitingRequests() == 0) std::this_thread::yield();
+  EXPECT_OK(EndClearing(service_->archive(), "V00001",
+                        leases->front().medium()));  // blank
+  EXPECT_THAT(told.get_future().get(), HasErrc(Errc::kNotFound));
+  EXPECT_EQ(service_->volumes().Find("VOL-A"), nullptr);
 }
 
 TEST_F(BrokenFormatTest, I15_TheFormatCanBeRepeated) {

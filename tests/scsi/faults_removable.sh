@@ -34,6 +34,30 @@ fi
 checks=$((checks + 1))
 cat "$work/said"
 check "nothing written" ask_host is-zero 1
+
+section "a copy tells that it is another medium"
+job=$(start_job "$mnt" "copy ORIGINAL mode=image to=D00003L1")
+[[ $(job_end "$mnt" "$job") == failed ]] || fail "the copy did not fail"
+job_says "$job" NO_MEDIUM D00000L1 "volume ORIGINAL is not there any more"
+check "nothing written" ask_host is-zero 1
+refuses 1 'ORIGINAL is not on medium D00000L1' vellum copy ORIGINAL --to D00003L1
+
+section "with the right one in the drive the volume is there again"
+check "tear out" ask_host tear-out
+check "insert" ask_host insert 0
+# Who uses it first may find out that what was in the drive is gone.
+cat "$mnt/ORIGINAL/data" >"$work/seen" 2>&1 || true
+check "all is there" cmp "$work/data" "$mnt/ORIGINAL/data"
+
+section "and so it is after a restart, though the catalog has it nowhere"
+check "tear out" ask_host tear-out
+check "insert" ask_host insert 1
+# The first copy sees that the medium is gone, the second what is there instead.
+for _ in 1 2; do
+  job=$(start_job "$mnt" "copy ORIGINAL mode=image to=D00003L1")
+  [[ $(job_end "$mnt" "$job") == failed ]] || fail "the copy did not fail"
+done
+job_says "$job" NO_MEDIUM "volume ORIGINAL is not there any more"
 check "tear out" ask_host tear-out
 check "insert" ask_host insert 0
 vellum unmount --force "$mnt" || true
