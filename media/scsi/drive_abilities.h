@@ -48,6 +48,8 @@ struct DriveAbilities {
   std::atomic<bool> takes_verify{true};
   std::atomic<bool> takes_write_same_10{true};
   std::atomic<bool> takes_write_same_16{true};
+  // Of 2048 bytes: what one WRITE SAME was found to fill where more is refused.
+  std::atomic<uint64_t> fill_sectors{UINT64_MAX};
 };
 
 }  // namespace vellum::scsi

@@ -133,8 +133,12 @@ class ScsiMedium : public Medium {
   Result<uint64_t> Fill(SectorRange range);
   // Before the first WRITE SAME.
   Status AskForWriteSame();
-  // One WRITE SAME. False: the device does not take any.
-  Result<bool> FillPart(SectorRange part);
+  // How much one WRITE SAME may fill, as far as is known.
+  uint64_t FillSectors() const;
+  // One WRITE SAME that the device takes: how many sectors of the part it
+  // filled. 0: the device does not take any.
+  Result<uint64_t> FillPart(SectorRange part);
+  Status WriteSame(bool is_long, SectorRange blocks, Sense* sense);
   Status WriteZeros(uint64_t lba, uint64_t end);
   Status CloseDisc(uint8_t function);
   // Sectors that were written of a disc that was blank; of others all.

@@ -23,6 +23,10 @@ constexpr std::chrono::seconds kVerifiedTimeout{240};
 // end, wait for no more than that, and 512-byte blocks fit WRITE SAME(10).
 constexpr uint64_t kFillSectors = 8192;
 constexpr std::chrono::seconds kFillTimeout{240};
+// Where a drive refuses a length and told no limit, a quarter of it is tried,
+// and so on down to this: 64 KiB, below which plain writes are as good.
+constexpr uint64_t kLeastFillSectors = 32;
+constexpr uint64_t kShorter = 4;
 
 }  // namespace
 
@@ -196,53 +200,74 @@ Result<uint64_t> ScsiMedium::Fill(SectorRange range) {
   if (!asked.ok()) {
     return Failed("discard", range, asked.error(), Sense()).error();
   }
-  const uint64_t most = fill_sectors_;
   uint64_t at = range.first;
-  while (at < range.end() && most > 0) {
+  for (uint64_t most = FillSectors(); at < range.end() && most > 0;
+       most = FillSectors()) {
     RETURN_IF_ERROR(CheckUsable("discard", /*changes=*/true));
     const SectorRange part{at, std::min(range.end() - at, most)};
-    ASSIGN_OR_RETURN(const bool filled, FillPart(part));
-    if (!filled) break;
-    at = part.end();
+    ASSIGN_OR_RETURN(const uint64_t filled, FillPart(part));
+    if (filled == 0) break;
+    at += filled;
   }
   return at;
 }
 
-Result<bool> ScsiMedium::FillPart(SectorRange part) {
-  const Bytes zeros(kSectorSize * sectors_per_block_ / blocks_per_sector_);
-  const SectorRange blocks = BlocksOf(part);
-  const bool fits = blocks.end() <= UINT32_MAX && blocks.count <= UINT16_MAX;
+uint64_t ScsiMedium::FillSectors() const {
+  return std::min<uint64_t>(fill_sectors_, abilities_->fill_sectors);
+}
+
+Result<uint64_t> ScsiMedium::FillPart(SectorRange part) {
+  const uint64_t unit = sectors_per_block_;
   for (const bool is_long : {false, true}) {
     std::atomic<bool>& takes = is_long ? abilities_->takes_write_same_16
                                        : abilities_->takes_write_same_10;
-    if (!takes || (!is_long && !fits)) continue;
-    Command command;
-    command.cdb = BlockCdb(is_long ? kWriteSame16 : kWriteSame10,
-                           is_long ? 16 : 10, 0, blocks.first, blocks.count);
-    command.out = zeros;
-    command.timeout = kFillTimeout;
-    Sense sense;
-    const Status status =
-        device_
-            ->Run(
-                fmt::format("WRITE SAME({}) of blocks {} to {}",
-                            is_long ? 16 : 10, blocks.first, blocks.end() - 1),
-                command, Repeat::kOnlyUnchanged, &sense)
-            .status();
-    if (status.ok()) return true;
-    if (!IsUnknownCommand(sense) && !IsUnknownField(sense)) {
-      return Failed("discard", part, status.error(), sense).error();
+    uint64_t count = part.count;
+    while (takes) {
+      const SectorRange blocks = BlocksOf({part.first, count});
+      if (!is_long &&
+          (blocks.end() > UINT32_MAX || blocks.count > UINT16_MAX)) {
+        break;
+      }
+      Sense sense;
+      const Status status = WriteSame(is_long, blocks, &sense);
+      if (status.ok()) {
+        // What is shorter because a shorter one was asked for tells nothing.
+        if (count < part.count) abilities_->fill_sectors = count;
+        return count;
+      }
+      if (IsUnknownField(sense) && count > kLeastFillSectors) {
+        // Perhaps of the length: no limit needs to be told (Block Limits).
+        count = std::max(kLeastFillSectors, count / kShorter / unit * unit);
+      } else if (IsUnknownCommand(sense) || IsUnknownField(sense)) {
+        takes = false;
+      } else {
+        return Failed("discard", {part.first, count}, status.error(), sense)
+            .error();
+      }
     }
-    takes = false;
   }
-  return false;
+  return uint64_t{0};
+}
+
+Status ScsiMedium::WriteSame(bool is_long, SectorRange blocks, Sense* sense) {
+  const Bytes zeros(kSectorSize * sectors_per_block_ / blocks_per_sector_);
+  Command command;
+  command.cdb = BlockCdb(is_long ? kWriteSame16 : kWriteSame10,
+                         is_long ? 16 : 10, 0, blocks.first, blocks.count);
+  command.out = zeros;
+  command.timeout = kFillTimeout;
+  return device_
+      ->Run(fmt::format("WRITE SAME({}) of blocks {} to {}", is_long ? 16 : 10,
+                        blocks.first, blocks.end() - 1),
+            command, Repeat::kOnlyUnchanged, sense)
+      .status();
 }
 
 Result<std::string> ScsiMedium::ZeroMethod() {
   RETURN_IF_ERROR(AskForWriteSame());
   const bool takes_10 = abilities_->takes_write_same_10;
   const bool takes_16 = abilities_->takes_write_same_16;
-  if ((!takes_10 && !takes_16) || fill_sectors_ == 0) {
+  if ((!takes_10 && !takes_16) || FillSectors() == 0) {
     return std::string("no WRITE SAME: zeros are sent over the bus");
   }
   return fmt::format(
@@ -251,7 +276,7 @@ Result<std::string> ScsiMedium::ZeroMethod() {
       : takes_10           ? "10"
                            : "16",
       told_write_same_ ? "" : " is tried, the drive does not tell",
-      fill_sectors_ * kSectorSize / 1024);
+      FillSectors() * kSectorSize / 1024);
 }
 
 Status ScsiMedium::WriteZeros(uint64_t lba, uint64_t end) {

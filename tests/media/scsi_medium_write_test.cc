@@ -93,6 +93,55 @@ TEST_F(ScsiMediumTest, NoMoreZerosAreAskedForThanTheDriveWritesAtOnce) {
   }
 }
 
+// A limit may exist and be told nowhere: the refusal is all there is of it.
+TEST_F(ScsiMediumTest, ShorterZerosAreTriedWhereALengthIsRefused) {
+  for (const bool knows_10 : {true, false}) {
+    SCOPED_TRACE(knows_10);
+    ScsiDiskOptions options;
+    options.most_write_same = 1000;  // of 512 bytes, 250 sectors
+    options.tells_write_same = false;
+    if (!knows_10) options.unknown = {kWriteSame10};
+    const uint8_t code = knows_10 ? kWriteSame10 : kWriteSame16;
+    Load(options);
+    ASSERT_OK(medium_->Write(0, Filled(4096, 7)));
+    const size_t written = disk_.Count(kWrite10);
+    ASSERT_OK(medium_->Discard(1, 4000));
+    EXPECT_EQ(ReadBack(0, 1), Filled(1, 7));
+    EXPECT_EQ(ReadBack(1, 4000), Filled(4000, 0));
+    EXPECT_EQ(ReadBack(4001, 95), Filled(95, 7));
+    EXPECT_EQ(disk_.Count(kWrite10), written) << "no zeros over the bus";
+    // 4000 and 1000 sectors are refused, 250 are not.
+    EXPECT_EQ(disk_.Count(code), 2u + 16u);
+    // The next medium of the drive profits.
+    medium_.reset();
+    ASSERT_OK(drive_->Close());
+    ASSERT_OK_AND_ASSIGN(medium_, drive_->Open());
+    ASSERT_OK(medium_->Discard(0, 500));
+    EXPECT_EQ(disk_.Count(code), 2u + 16u + 2u);
+    ASSERT_OK_AND_ASSIGN(const std::string how,
+                         static_cast<scsi::ScsiMedium&>(*medium_).ZeroMethod());
+    EXPECT_THAT(how, testing::HasSubstr(", 500 KiB with each"));
+  }
+}
+
+TEST_F(ScsiMediumTest, ADriveThatRefusesEveryLengthGetsZerosOverTheBus) {
+  ScsiDiskOptions options;
+  options.most_write_same = 1;
+  options.tells_write_same = false;
+  for (const uint32_t block_size : {512u, 4096u}) {
+    SCOPED_TRACE(block_size);
+    Load(options, block_size);
+    ASSERT_OK(medium_->Write(0, Filled(4096, 7)));
+    ASSERT_OK(medium_->Discard(0, 4094));
+    EXPECT_EQ(ReadBack(0, 4094), Filled(4094, 0));
+    EXPECT_EQ(ReadBack(4094, 2), Filled(2, 7));
+    const size_t tried = disk_.Count(kWriteSame10) + disk_.Count(kWriteSame16);
+    EXPECT_EQ(tried, 2u * 5u);  // 4094 sectors, …, 32
+    ASSERT_OK(medium_->Discard(0, 4094));
+    EXPECT_EQ(disk_.Count(kWriteSame10) + disk_.Count(kWriteSame16), tried);
+  }
+}
+
 // Some of them hang when they are asked what they know.
 TEST_F(ScsiMediumTest, AnOldDriveIsNotAsked) {
   constexpr uint8_t kReportOperations = 0xA3;

@@ -149,12 +149,14 @@ Result<Reply> ScsiDisk::State::Inquire(const Command& command) {
   data = {options.device_type, command.cdb[2], 0, 0};
   if (command.cdb[2] == 0x80 && !options.serial.empty()) {
     PutText(&data, options.serial, options.serial.size());
-  } else if (command.cdb[2] == 0xB0 &&
-             (options.block_limit != 0 || options.most_write_same != 0)) {
+  } else if (const uint64_t most =
+                 options.tells_write_same ? options.most_write_same : 0;
+             command.cdb[2] == 0xB0 &&
+             (options.block_limit != 0 || most != 0)) {
     scsi::PutBig(&data, 0, 4);
     scsi::PutBig(&data, options.block_limit, 4);
     data.resize(36);
-    scsi::PutBig(&data, options.most_write_same, 8);
+    scsi::PutBig(&data, most, 8);
     data.resize(64);
   } else {
     return Check(5, 0x24, 0x00)(command);

@@ -51,7 +51,8 @@ struct ScsiDiskOptions {
   uint8_t closing_function = 6;
   // REPORT SUPPORTED OPERATION CODES tells of one command at a time.
   bool reports_operations = false;
-  uint64_t most_write_same = 0;  // Block Limits page: blocks; 0: not told
+  uint64_t most_write_same = 0;  // blocks; 0: any number
+  bool tells_write_same = true;  // that, on the Block Limits page
   // What a READ of a disc that is not closed answers, if not its data, and
   // whether the drive says then that nothing is recorded.
   std::optional<std::array<uint8_t, 3>> open_disc_sense = {};
