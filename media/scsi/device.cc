@@ -209,6 +209,7 @@ Result<Inquiry> Device::Inquire() {
       std::min({data.size(), got, size_t{data[4]} + 5}));
   inquiry.removable = (data[1] & 0x80) != 0;
   inquiry.version = data[2];
+  inquiry.queues = valid.size() > 7 && (data[7] & 0x02) != 0;
   inquiry.vendor = TextField(valid, 8, 8);
   inquiry.product = TextField(valid, 16, 16);
   inquiry.revision = TextField(valid, 32, 4);

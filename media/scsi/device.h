@@ -49,6 +49,7 @@ struct Inquiry {
       0x1F;  // PDT: 0 disk, 5 MMC, 7 optical memory, 8 changer
   bool removable = false;
   uint8_t version = 0;  // 5: SPC-3, 6: SPC-4; 0: none is claimed
+  bool queues = false;  // CMDQUE: takes further commands while one runs
   std::string vendor;   // without padding
   std::string product;
   std::string revision;

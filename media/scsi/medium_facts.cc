@@ -208,12 +208,13 @@ Result<MediumFacts> ReadMediumFacts(Device& device, const Inquiry& inquiry) {
   MediumFacts facts;
   uint64_t blocks = 0;
   const bool optical = inquiry.device_type == kMultimedia;
+  facts.queues_reads = inquiry.queues;
+  facts.queues_writes = inquiry.queues && inquiry.device_type == kDisk;
   if (optical) {
     RETURN_IF_ERROR(ReadOptical(device, &facts, &blocks));
   } else {
     facts.kind = inquiry.device_type == kDisk ? "disk" : "optical memory";
     facts.write_protected = ReadWriteProtect(device);
-    facts.queues = inquiry.device_type == kDisk;
   }
   if (!facts.blank) {
     RETURN_IF_ERROR(

@@ -26,8 +26,12 @@ struct MediumFacts {
   bool blank = false;
   // Most bytes of one transfer, as device and transport say; whole sectors.
   size_t max_transfer = 0;
-  // Commands may be queued: two in flight keep the device busy.
-  bool queues = false;
+  // Two commands in flight keep the device busy. It says whether it takes them
+  // (CMDQUE, SPC-4 6.4.2): drives behind ATAPI have that byte reserved and get
+  // one at a time. Discs and optical memories are written in order, for a step
+  // back costs them a turn, and what is written once has no other order.
+  bool queues_reads = false;
+  bool queues_writes = false;
 };
 
 // REQUIRES: the device is ready. kIncompatible: blocks of another size, no

@@ -112,12 +112,13 @@ Status ScsiMedium::Failed(const char* operation, SectorRange range,
                                   sector, error.message));
 }
 
-Status ScsiMedium::ForEachPiece(SectorRange range, const Piece& piece) {
+Status ScsiMedium::ForEachPiece(SectorRange range, bool queues,
+                                const Piece& piece) {
   const auto end_of = [&](uint64_t at) {
     return std::min(range.end(),
                     at / piece_sectors_ * piece_sectors_ + piece_sectors_);
   };
-  if (!facts_.queues || end_of(range.first) == range.end()) {
+  if (!queues || end_of(range.first) == range.end()) {
     for (uint64_t at = range.first; at < range.end(); at = end_of(at)) {
       RETURN_IF_ERROR(piece(at, end_of(at) - at));
     }
@@ -291,10 +292,12 @@ Status ScsiMedium::Read(uint64_t lba, ByteSpan out) {
   std::fill(out.begin() + static_cast<ptrdiff_t>((written - lba) * kSectorSize),
             out.end(), std::byte{0});
   if (written == lba) return CheckUsable("read", /*changes=*/false);
-  return ForEachPiece({lba, written - lba}, [&](uint64_t at, uint64_t count) {
-    return ReadPiece(
-        at, out.subspan((at - lba) * kSectorSize, count * kSectorSize));
-  });
+  return ForEachPiece(
+      {lba, written - lba}, facts_.queues_reads,
+      [&](uint64_t at, uint64_t count) {
+        return ReadPiece(
+            at, out.subspan((at - lba) * kSectorSize, count * kSectorSize));
+      });
 }
 
 Status ScsiMedium::Write(uint64_t lba, ConstByteSpan data) {

@@ -4,7 +4,9 @@
 // Commands: READ and WRITE with 10, 16 or 12 bytes, whichever the device takes
 // (16 where addresses need it). One transfer is as long as device and transport
 // allow, at most 1 MiB, and ends at a multiple of the medium's write unit. A
-// call that needs several keeps two in flight on devices that queue commands.
+// call that needs several keeps two in flight where the device says that it
+// queues commands; discs and optical memories are written one command after the
+// other all the same (medium_facts.h).
 //
 // Reading back: after DropReadCache the next read of a sector has FUA set, so
 // that it comes from the medium, and DPO, but for discs (type 5), whose drives
@@ -103,8 +105,9 @@ class ScsiMedium : public Medium {
   SectorRange WholeBlocks(SectorRange range) const;  // that it touches
 
   Status CheckUsable(const char* operation, bool changes);
-  // Splits the range and calls `piece` for each part; the first error.
-  Status ForEachPiece(SectorRange range, const Piece& piece);
+  // Splits the range and calls `piece` for each part, for two at a time if the
+  // device `queues`; the first error.
+  Status ForEachPiece(SectorRange range, bool queues, const Piece& piece);
   Status ReadPiece(uint64_t lba, ByteSpan out);
   Status Transfer(Direction direction, SectorRange range, ReadBack form,
                   ByteSpan in, ConstByteSpan out, Sense* sense);

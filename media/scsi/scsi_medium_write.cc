@@ -32,7 +32,8 @@ constexpr uint64_t kShorter = 4;
 
 Status ScsiMedium::WritePieces(uint64_t lba, ConstByteSpan data) {
   return ForEachPiece(
-      {lba, data.size() / kSectorSize}, [&](uint64_t at, uint64_t count) {
+      {lba, data.size() / kSectorSize}, facts_.queues_writes,
+      [&](uint64_t at, uint64_t count) {
         return WritePiece(
             at, data.subspan((at - lba) * kSectorSize, count * kSectorSize));
       });

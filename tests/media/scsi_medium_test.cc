@@ -90,19 +90,43 @@ TEST_F(ScsiMediumTest, TwoCommandsAreInFlight) {
   EXPECT_EQ(disk_.most_at_once(), 2);
 }
 
-TEST_F(ScsiMediumTest, AnOpticalDriveGetsOneCommandAtATime) {
-  ScsiDiskOptions options;
-  options.device_type = 7;
-  options.transport_limit = 65536;
-  Load(options, 2048);
-  ASSERT_OK(medium_->Write(0, Filled(256, 3)));
-  EXPECT_EQ(disk_.most_at_once(), 1);
-  uint64_t next = 0;
-  for (const ScsiDiskCommand& command : Sent(kWrite10)) {
-    EXPECT_EQ(scsi::GetBig(command.cdb, 2, 4), next);
-    next += scsi::GetBig(command.cdb, 7, 2);
+TEST_F(ScsiMediumTest, ADeviceThatQueuesNoneGetsOneCommandAtATime) {
+  for (const uint8_t device_type : {0, 5, 7}) {
+    SCOPED_TRACE(static_cast<int>(device_type));
+    ScsiDiskOptions options;
+    options.device_type = device_type;
+    options.queues = false;
+    options.transport_limit = 65536;
+    const auto cartridge = NewCartridge(2048);
+    cartridge->profile = 0x43;  // BD-RE
+    Load(options, cartridge);
+    ASSERT_OK(medium_->Write(0, Filled(256, 3)));
+    EXPECT_EQ(ReadBack(0, 256), Filled(256, 3));
+    EXPECT_EQ(disk_.most_at_once(), 1);
   }
-  EXPECT_EQ(next, 256u);
+}
+
+TEST_F(ScsiMediumTest, DiscsAreReadByTwoCommandsAndWrittenInOrder) {
+  for (const uint8_t device_type : {5, 7}) {
+    SCOPED_TRACE(static_cast<int>(device_type));
+    ScsiDiskOptions options;
+    options.device_type = device_type;
+    options.transport_limit = 65536;
+    const auto cartridge = NewCartridge(2048);
+    cartridge->profile = 0x43;
+    Load(options, cartridge);
+    ASSERT_OK(medium_->Write(0, Filled(256, 3)));
+    EXPECT_EQ(disk_.most_at_once(), 1);
+    uint64_t next = 0;
+    for (const ScsiDiskCommand& command : Sent(kWrite10)) {
+      EXPECT_EQ(scsi::GetBig(command.cdb, 2, 4), next);
+      next += scsi::GetBig(command.cdb, 7, 2);
+    }
+    EXPECT_EQ(next, 256u);
+    disk_.AwaitOverlap(2);
+    EXPECT_EQ(ReadBack(0, 256), Filled(256, 3));
+    EXPECT_EQ(disk_.most_at_once(), 2);
+  }
 }
 
 TEST_F(ScsiMediumTest, ReadingBackComesFromTheMediumOnce) {

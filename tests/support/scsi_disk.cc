@@ -140,7 +140,7 @@ Result<Reply> ScsiDisk::State::Inquire(const Command& command) {
             31,
             0,
             0,
-            2};
+            static_cast<uint8_t>(options.queues ? 2 : 0)};
     PutText(&data, options.vendor, 8);
     PutText(&data, options.product, 16);
     PutText(&data, "0001", 4);

@@ -43,6 +43,7 @@ struct ScsiDiskOptions {
   size_t transport_limit = 1 << 20;
   bool removable = true;
   uint8_t version = 6;  // of INQUIRY: SPC-4
+  bool queues = true;   // CMDQUE
   bool takes_dpo = true;
   bool takes_fua = true;
   bool takes_compare = true;  // BYTCHK of WRITE AND VERIFY
