@@ -23,6 +23,7 @@ constexpr uint32_t kLargestBlock = 4096;
 
 constexpr uint8_t kDisk = 0x00;
 constexpr uint8_t kMultimedia = 0x05;
+constexpr uint8_t kOpticalMemory = 0x07;
 
 enum class Use : uint8_t { kOverwrite, kOnce, kReadOnly };
 
@@ -69,6 +70,19 @@ Profile ProfileOf(uint16_t number) {
   return {number, "disc of an unknown profile", Use::kReadOnly, 1};
 }
 
+// Optical memories whose blocks, or some of them, are written once: the medium
+// types of SCSI-2, table 223. They are only read.
+struct OpticalType {
+  uint8_t number;
+  const char* name;
+};
+constexpr OpticalType kOpticalTypes[] = {
+    {0x01, "optical read-only"},
+    {0x02, "optical write-once"},
+    {0x04, "optical read-only and write-once"},
+    {0x06, "optical write-once and rewritable"},
+};
+
 // The answer to a command that reads `size` bytes, as many as came.
 Result<std::vector<uint8_t>> Ask(Device& device, const char* what,
                                  std::vector<uint8_t> cdb, size_t size) {
@@ -108,14 +122,31 @@ Status ReadCapacity(Device& device, bool ask_long, MediumFacts* facts,
   return Status::Ok();
 }
 
-// The WP bit of the mode parameter header (SBC-3 6.5.1).
-bool ReadWriteProtect(Device& device) {
+// The mode parameter header: its WP bit (SBC-3 6.5.1), and the medium type of
+// an optical memory.
+void ReadModeHeader(Device& device, bool optical_memory, MediumFacts* facts) {
+  uint8_t type = 0;
+  uint8_t specific = 0;
   const auto brief =
       Ask(device, "MODE SENSE(6)", {0x1A, 0, 0x3F, 0, 192, 0}, 192);
-  if (brief.ok() && brief->size() >= 3) return ((*brief)[2] & 0x80) != 0;
-  const auto full = Ask(device, "MODE SENSE(10)",
-                        {0x5A, 0, 0x3F, 0, 0, 0, 0, 0, 192, 0}, 192);
-  return full.ok() && full->size() >= 4 && ((*full)[3] & 0x80) != 0;
+  if (brief.ok() && brief->size() >= 3) {
+    type = (*brief)[1];
+    specific = (*brief)[2];
+  } else {
+    const auto full = Ask(device, "MODE SENSE(10)",
+                          {0x5A, 0, 0x3F, 0, 0, 0, 0, 0, 192, 0}, 192);
+    if (!full.ok() || full->size() < 4) return;
+    type = (*full)[2];
+    specific = (*full)[3];
+  }
+  facts->write_protected = (specific & 0x80) != 0;
+  if (!optical_memory) return;
+  for (const OpticalType& known : kOpticalTypes) {
+    if (known.number != type) continue;
+    facts->kind = known.name;
+    facts->medium_class = MediumClass::kWriteOnce;
+    facts->write_protected = true;
+  }
 }
 
 // The cartridge's switch and the like (MMC-6 6.22.3.2.20): format C0h.
@@ -214,7 +245,8 @@ Result<MediumFacts> ReadMediumFacts(Device& device, const Inquiry& inquiry) {
     RETURN_IF_ERROR(ReadOptical(device, &facts, &blocks));
   } else {
     facts.kind = inquiry.device_type == kDisk ? "disk" : "optical memory";
-    facts.write_protected = ReadWriteProtect(device);
+    ReadModeHeader(device, inquiry.device_type == kOpticalMemory, &facts);
+    facts.has_erased_blocks = inquiry.device_type == kOpticalMemory;
   }
   if (!facts.blank) {
     RETURN_IF_ERROR(

@@ -24,6 +24,9 @@ struct MediumFacts {
   bool write_protected = false;
   // Write-once and nothing was ever written: sectors counts what can be.
   bool blank = false;
+  // Blocks that were not written since the medium was erased answer BLANK CHECK
+  // to a READ, as on optical memories: they count as zeros.
+  bool has_erased_blocks = false;
   // Most bytes of one transfer, as device and transport say; whole sectors.
   size_t max_transfer = 0;
   // Two commands in flight keep the device busy. It says whether it takes them

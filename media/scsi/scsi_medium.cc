@@ -26,6 +26,8 @@ constexpr std::chrono::seconds kFlushTimeout{600};
 
 constexpr std::chrono::seconds kCloseTimeout{3600};
 
+constexpr uint8_t kBlankVerify = 0x04;  // of VERIFY (SCSI-2 16.2.13)
+
 // CLOSE TRACK SESSION (MMC-6 6.3.2.3).
 constexpr uint8_t kCloseTrack = 1;
 constexpr uint8_t kFinalizeDisc = 6;
@@ -248,6 +250,32 @@ Status ScsiMedium::ReadFailed(const char* operation, SectorRange range,
                             name_, error.message));
 }
 
+bool ScsiMedium::IsErased(const Sense& sense) const {
+  return facts_.has_erased_blocks && sense.valid && !sense.deferred &&
+         sense.key == kBlankCheck;
+}
+
+Status ScsiMedium::ReadErased(SectorRange range, ByteSpan out) {
+  std::fill(out.begin(), out.end(), std::byte{0});
+  if (range.count <= sectors_per_block_) return Status::Ok();
+  const SectorRange blocks = BlocksOf(range);
+  const auto passes = [&](uint8_t flags) {
+    const BlockOpcodes& codes = kBlockOpcodes[read_length_];
+    Command command;
+    command.cdb =
+        BlockCdb(codes.verify, codes.length, flags, blocks.first, blocks.count);
+    command.timeout = kTransferTimeout;
+    Sense sense;
+    return device_->Run("VERIFY", command, Repeat::kOnlyUnchanged, &sense).ok();
+  };
+  // A drive that passes over the bit answers both alike.
+  if (!passes(0) && passes(kBlankVerify)) return Status::Ok();
+  const uint64_t half =
+      range.count / 2 / sectors_per_block_ * sectors_per_block_;
+  RETURN_IF_ERROR(ReadPiece(range.first, out.first(half * kSectorSize)));
+  return ReadPiece(range.first + half, out.subspan(half * kSectorSize));
+}
+
 Status ScsiMedium::ReadPiece(uint64_t lba, ByteSpan out) {
   const SectorRange range{lba, out.size() / kSectorSize};
   if (const SectorRange whole = WholeBlocks(range); whole != range) {
@@ -263,6 +291,7 @@ Status ScsiMedium::ReadPiece(uint64_t lba, ByteSpan out) {
   if (uncached) {
     const Result<bool> done = TransferUncached(range, out, &sense);
     if (!done.ok()) {
+      if (IsErased(sense)) return ReadErased(range, out);
       MarkUncached(range);
       return ReadFailed("read", range, done.error(), sense);
     }
@@ -281,6 +310,7 @@ Status ScsiMedium::ReadPiece(uint64_t lba, ByteSpan out) {
     if (uncached) abilities_->ReadsBackBy(ReadBack::kPlain);
     return status;
   }
+  if (IsErased(sense)) return ReadErased(range, out);
   if (uncached) MarkUncached(range);
   return ReadFailed("read", range, status.error(), sense);
 }

@@ -24,6 +24,10 @@
 // it: WRITE AND VERIFY with a comparison, else without, else WRITE and VERIFY,
 // else WRITE and reading back, whichever the device takes. Not of blank discs.
 //
+// Optical memories answer BLANK CHECK where nothing was written since the block
+// was erased: that reads as zeros. A whole transfer of it is recognised by
+// VERIFY with BLKVFY, else it is read in ever smaller parts.
+//
 // Write-once discs: what was not yet written reads as zeros. Writes follow one
 // another from sector 0, Finalize closes the disc; after a failed write nothing
 // more can be written. Reads of a disc that is not closed are kNotSupported on
@@ -115,6 +119,11 @@ class ScsiMedium : public Medium {
   // An error is that of the command, with its sense.
   Result<bool> TransferUncached(SectorRange range, ByteSpan out, Sense* sense);
   Status VerifyOnMedium(SectorRange range);
+  // Whether the READ failed at a block that was not written since it was
+  // erased.
+  bool IsErased(const Sense& sense) const;
+  // Reads what is partly or wholly erased, which is zeros there.
+  Status ReadErased(SectorRange range, ByteSpan out);
   // What a failed command means for this medium, and its message.
   Status Failed(const char* operation, SectorRange range, const Error& error,
                 const Sense& sense);

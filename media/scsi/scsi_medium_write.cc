@@ -72,7 +72,7 @@ Status ScsiMedium::WriteParts(SectorRange range, SectorRange whole,
                  ByteSpan(blocks).subspan((sector - whole.first) * kSectorSize,
                                           block.count * kSectorSize),
                  {}, &sense);
-    if (status.ok()) return status;
+    if (status.ok() || IsErased(sense)) return Status::Ok();
     return Failed("read the rest of a block to write", block, status.error(),
                   sense);
   };

@@ -180,6 +180,26 @@ TEST_F(ScsiDriveTest, TheWriteProtectSwitchIsSeen) {
   }
 }
 
+TEST_F(ScsiDriveTest, OpticalMemoriesThatAreWrittenOnceAreOnlyRead) {
+  for (const uint8_t medium_type : {0, 1, 2, 3, 4, 5, 6}) {
+    SCOPED_TRACE(static_cast<int>(medium_type));
+    const bool once = medium_type == 1 || medium_type == 2 ||
+                      medium_type == 4 || medium_type == 6;
+    for (const uint8_t device_type : {0, 7}) {
+      ScsiDiskOptions options;
+      options.device_type = device_type;
+      Make(options);
+      auto cartridge = std::make_shared<ScsiCartridge>(2048, 4096);
+      cartridge->medium_type = medium_type;
+      ASSERT_OK_AND_ASSIGN(const MediumInfo info, LookAt(cartridge));
+      const bool read_only = once && device_type == 7;
+      EXPECT_EQ(info.write_protected, read_only);
+      EXPECT_EQ(info.medium_class,
+                read_only ? MediumClass::kWriteOnce : MediumClass::kRewritable);
+    }
+  }
+}
+
 TEST_F(ScsiDriveTest, TheCartridgeSwitchOfADvdRamIsSeen) {
   Make(Optical());
   auto cartridge = std::make_shared<ScsiCartridge>(2048, 4096);

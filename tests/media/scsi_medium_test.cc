@@ -224,6 +224,50 @@ TEST_F(ScsiMediumTest, ARefusalThatNothingHelpsAgainstIsForgotten) {
   EXPECT_EQ(Sent(kRead10).back().cdb[1], 0x18);
 }
 
+// An erased magneto-optical medium has no data to read, and counts as blank.
+TEST_F(ScsiMediumTest, WhatIsErasedReadsAsZeros) {
+  for (const bool blank_verify : {true, false}) {
+    for (const uint32_t block_size : {512u, 4096u}) {
+      SCOPED_TRACE(testing::Message() << blank_verify << ' ' << block_size);
+      ScsiDiskOptions options;
+      options.device_type = 7;
+      options.takes_blank_verify = blank_verify;
+      const auto cartridge = NewCartridge(block_size);
+      for (uint64_t b = 0; b < cartridge->blocks(); ++b) {
+        cartridge->erased.insert(b);
+        cartridge->data[b * block_size] = std::byte{0xEE};  // never seen
+      }
+      Load(options, cartridge);
+      const size_t before = disk_.Log().size();
+      EXPECT_EQ(ReadBack(0, 512), Filled(512, 0));
+      const size_t asked = disk_.Log().size() - before;
+      EXPECT_TRUE(blank_verify ? asked == 3 : asked > 512 / 2) << asked;
+      // What was written stands among it.
+      ASSERT_OK(medium_->Write(101, Filled(2, 7)));
+      ASSERT_OK(medium_->Flush());
+      for (const bool dropped : {false, true}) {
+        if (dropped) medium_->DropReadCache(0, 512);
+        Bytes data(512 * kSectorSize);
+        ASSERT_OK(medium_->Read(0, data));
+        const auto part = [&](size_t sector, size_t count) {
+          const auto from = data.begin() + sector * kSectorSize;
+          return Bytes(from, from + count * kSectorSize);
+        };
+        EXPECT_EQ(part(0, 101), Filled(101, 0));
+        EXPECT_EQ(part(101, 2), Filled(2, 7));
+        EXPECT_EQ(part(103, 409), Filled(409, 0));
+      }
+    }
+  }
+}
+
+TEST_F(ScsiMediumTest, ADiskThatCallsABlockBlankHasLostIt) {
+  Load();
+  cartridge_->erased = {40};
+  Bytes data(kSectorSize);
+  EXPECT_THAT(medium_->Read(10, data), HasErrc(Errc::kDeviceError));
+}
+
 TEST_F(ScsiMediumTest, ErrorsNameTheSectorThatFailed) {
   Load();
   cartridge_->unreadable = {4 * 21 + 1};

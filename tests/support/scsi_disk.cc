@@ -279,10 +279,21 @@ Result<Reply> ScsiDisk::State::Transfer(const Command& command) {
     return Check(5, 0x24, 0x00)(command);
   }
   if (fua || IsVerify(code)) FlushCache();
+  const bool for_blank = IsVerify(code) && options.takes_blank_verify &&
+                         (command.cdb[1] & 0x04) != 0;
+  for (uint64_t i = 0; !IsWrite(code) && i < range.blocks; ++i) {
+    const bool is_erased = inside->erased.count(range.block + i) != 0;
+    if (is_erased != for_blank) {
+      return Check(8, 0x00, 0x00,
+                   static_cast<int64_t>(range.block + i))(command);
+    }
+  }
+  if (for_blank) return Good()(command);
   for (uint64_t i = 0; i < range.blocks; ++i) {
     const uint64_t block = range.block + i;
     if (IsWrite(code)) {
       const std::byte* from = command.out.data() + i * size;
+      inside->erased.erase(block);
       cache[block] = {from, from + size};
       continue;
     }
@@ -371,7 +382,8 @@ Result<Reply> ScsiDisk::State::Answer(const Command& command) {
     case 0x1A: {
       const uint8_t wp = inside->write_protected ? 0x80 : 0;
       return optical ? Check(5, 0x20, 0x00)(command)
-                     : Data(std::vector<uint8_t>{3, 0, wp, 0})(command);
+                     : Data(std::vector<uint8_t>{3, inside->medium_type, wp,
+                                                 0})(command);
     }
     case 0x35:
       FlushCache();

@@ -28,6 +28,8 @@ struct ScsiCartridge {
   std::set<uint64_t> unreadable;  // blocks that answer 3/11/00
   std::set<uint64_t> refused;     // blocks whose transfer answers 5/24/00
   std::set<uint64_t> weak;        // blocks that do not keep what is written
+  std::set<uint64_t> erased;      // blocks that answer 8/00/00 until written
+  uint8_t medium_type = 3;        // of the mode parameter header
 
   uint64_t blocks() const { return data.size() / block_size; }
 };
@@ -44,6 +46,8 @@ struct ScsiDiskOptions {
   bool removable = true;
   uint8_t version = 6;  // of INQUIRY: SPC-4
   bool queues = true;   // CMDQUE
+  // VERIFY: with BLKVFY looks for blocks that are not erased.
+  bool takes_blank_verify = true;
   bool takes_dpo = true;
   bool takes_fua = true;
   bool takes_compare = true;  // BYTCHK of WRITE AND VERIFY
