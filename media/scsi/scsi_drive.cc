@@ -4,15 +4,20 @@
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
+#include <algorithm>
+#include <thread>
 #include <utility>
 
 #include "media/scsi/scsi_medium.h"
+#include "media/scsi/sense.h"
 
 namespace vellum::scsi {
 
 namespace {
 
 constexpr std::chrono::seconds kStartTimeout{120};
+constexpr std::chrono::seconds kTestTimeout{20};
+constexpr uint8_t kTrayOpen = 0x02;  // of 3A/xx
 // A medium that is changed again and again while it is looked at.
 constexpr int kMostLooks = 3;
 
@@ -50,8 +55,44 @@ Result<DriveIdentity> ScsiDrive::Identify() {
   return identity;
 }
 
+// Drives are slow to notice, and some want to be told to draw their tray in.
+Status ScsiDrive::AwaitMedium() {
+  constexpr std::chrono::milliseconds kBetween{100};
+  const auto deadline = std::chrono::steady_clock::now() + options_.appears;
+  bool drawn_in = false;
+  for (;;) {
+    Command test;
+    test.cdb = {0, 0, 0, 0, 0, 0};
+    test.timeout = kTestTimeout;
+    Sense sense;
+    const Status status =
+        device_->Run("TEST UNIT READY", test, Repeat::kIdempotent, &sense)
+            .status();
+    if (!status.Is(Errc::kNoMedium)) return device_->WaitReady(options_.ready);
+    if (sense.ascq == kTrayOpen && !drawn_in) {
+      drawn_in = true;
+      Command load;
+      load.cdb = {0x1B, 0, 0, 0, 3, 0};
+      load.timeout = kStartTimeout;
+      const Status loaded =
+          device_->Run("load (START STOP UNIT)", load, Repeat::kOnlyNotBegun)
+              .status();
+      if (!loaded.ok() && !loaded.Is(Errc::kNoMedium) &&
+          !loaded.Is(Errc::kNotSupported)) {
+        return loaded;
+      }
+      continue;
+    }
+    const auto left = deadline - std::chrono::steady_clock::now();
+    if (left <= left.zero()) return status;
+    std::this_thread::sleep_for(std::min<std::chrono::nanoseconds>(
+        std::chrono::nanoseconds(left), kBetween));
+  }
+}
+
 Status ScsiDrive::MakeReady() {
-  const Status ready = device_->WaitReady(options_.ready);
+  Status ready = device_->WaitReady(options_.ready);
+  if (ready.Is(Errc::kNoMedium)) ready = AwaitMedium();
   if (!ready.Is(Errc::kNotReady)) return ready;
   // It waits for a command: 2/04/02. Nothing is loaded or ejected with it.
   Command start;

@@ -24,6 +24,8 @@ struct ScsiDriveOptions {
   // be empty. Called from Open.
   std::function<VolumeTag()> volume_tag;
   bool verify_writes = false;  // ScsiMedium
+  // How long the drive may take to see what the robot has put in.
+  std::chrono::milliseconds appears{5'000};
 };
 
 // Thread-safety: as Drive.
@@ -47,6 +49,8 @@ class ScsiDrive : public Drive {
 
  private:
   Status MakeReady();
+  // After an answer that there is no medium.
+  Status AwaitMedium();
   Result<MediumFacts> LookAtMedium();
   Status AllowRemoval();
 

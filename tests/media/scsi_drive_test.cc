@@ -25,7 +25,10 @@ class ScsiDriveTest : public testing::Test {
     drive_ = std::make_unique<scsi::ScsiDrive>(
         ElementAddress{257},
         std::make_shared<scsi::Device>(disk_.Open(), patience),
-        scsi::ScsiDriveOptions{std::chrono::milliseconds(200), {}});
+        scsi::ScsiDriveOptions{std::chrono::milliseconds(200),
+                               {},
+                               /*verify_writes=*/false,
+                               std::chrono::milliseconds(300)});
   }
   // What Open tells of a medium of 8 MiB, and of the drive.
   Result<MediumInfo> Look(const ScsiDiskOptions& options, uint32_t block_size,
@@ -82,6 +85,28 @@ TEST_F(ScsiDriveTest, StartsADriveThatWaitsForIt) {
   disk_.NeedStart();
   disk_.Insert(std::make_shared<ScsiCartridge>(2048, 4096));
   ASSERT_OK(drive_->Open());
+  EXPECT_EQ(disk_.Count(0x1B), 1u);
+}
+
+// What the robot has just put in is there, whatever the drive says at first.
+TEST_F(ScsiDriveTest, AMediumThatTheDriveHasNotSeenYetIsWaitedFor) {
+  Make();
+  disk_.AppearAfter(3);
+  disk_.BecomeReadyAfter(2);
+  disk_.Insert(std::make_shared<ScsiCartridge>(2048, 4096));
+  ASSERT_OK(drive_->Open());
+  EXPECT_EQ(disk_.Count(0x1B), 0u);
+}
+
+TEST_F(ScsiDriveTest, ATrayThatIsOpenIsDrawnInOnce) {
+  Make();
+  disk_.OpenTray();
+  disk_.Insert(std::make_shared<ScsiCartridge>(2048, 4096));
+  ASSERT_OK(drive_->Open());
+  EXPECT_EQ(disk_.Count(0x1B), 1u);
+  Make();
+  disk_.OpenTray();
+  EXPECT_THAT(drive_->Open(), HasErrc(Errc::kNoMedium));
   EXPECT_EQ(disk_.Count(0x1B), 1u);
 }
 

@@ -65,6 +65,8 @@ class ScsiDisk::State {
   bool vanished GUARDED_BY(mu) = false;
   bool needs_start GUARDED_BY(mu) = false;
   int ready_after GUARDED_BY(mu) = 0;
+  int appears_after GUARDED_BY(mu) = 0;
+  bool tray_open GUARDED_BY(mu) = false;
   int running GUARDED_BY(mu) = 0;
   int most_running GUARDED_BY(mu) = 0;
   int awaited GUARDED_BY(mu) = 1;
@@ -166,6 +168,11 @@ Result<Reply> ScsiDisk::State::Inquire(const Command& command) {
 }
 
 Result<Reply> ScsiDisk::State::TestReady(const Command& command) {
+  if (tray_open) return Check(2, 0x3A, 0x02)(command);
+  if (appears_after > 0) {
+    --appears_after;
+    return Check(2, 0x3A, 0x00)(command);
+  }
   if (ready_after > 0) {
     --ready_after;
     return Check(2, 0x04, 0x01)(command);
@@ -181,6 +188,7 @@ Result<Reply> ScsiDisk::State::StartStop(const Command& command) {
   if (eject && !start && prevented) return Check(5, 0x53, 0x02)(command);
   if (start) needs_start = false;
   if (eject) ejected = !start;
+  if (eject && start) tray_open = false;
   return Good()(command);
 }
 
@@ -497,6 +505,16 @@ void ScsiDisk::Vanish() {
 void ScsiDisk::BecomeReadyAfter(int questions) {
   MutexLock lock(&state_->mu);
   state_->ready_after = questions;
+}
+
+void ScsiDisk::AppearAfter(int questions) {
+  MutexLock lock(&state_->mu);
+  state_->appears_after = questions;
+}
+
+void ScsiDisk::OpenTray() {
+  MutexLock lock(&state_->mu);
+  state_->tray_open = true;
 }
 
 void ScsiDisk::NeedStart() {

@@ -99,6 +99,10 @@ class ScsiDisk {
   // STOP UNIT.
   void BecomeReadyAfter(int questions);
   void NeedStart();
+  // TEST UNIT READY answers 2/3A/00 that many times; or the tray is open,
+  // 2/3A/02, until it is loaded.
+  void AppearAfter(int questions);
+  void OpenTray();
   // The next command with this code fails so, once.
   void FailNext(uint8_t operation, uint8_t key, uint8_t asc, uint8_t ascq);
   // Once, as soon as a command of this code has begun, before it is answered.
