@@ -8,6 +8,8 @@
 #include <functional>
 #include <string>
 
+#include "copy/damage_notes.h"
+#include "copy/newest_backup.h"
 #include "copy/verified.h"
 #include "tests/copy/fault_lab.h"
 #include "tests/support/status_matchers.h"
@@ -108,6 +110,24 @@ class FinishedDiscTest : public testing::TestWithParam<CopyMode> {
     EXPECT_EQ(lab_.FindLeaks(), "");
   }
 
+  // The disc counts as no backup, the other one does.
+  void ExpectBad(const MediumId& disc, const MediumId& other) {
+    const Catalog& catalog = *lab_.archive().catalog;
+    const auto bad = lab_.volumes().FindByMedium(disc);
+    ASSERT_NE(bad, nullptr);
+    ASSERT_OK_AND_ASSIGN(const std::string why,
+                         ReadDamage(catalog, bad->record().medium_uuid));
+    EXPECT_THAT(why, HasSubstr("closed it and could not verify it"));
+    EXPECT_TRUE(IsDamaged(catalog, bad->record().medium_uuid));
+    ASSERT_OK_AND_ASSIGN(const bool is_verified,
+                         IsVerified(catalog, bad->record()));
+    EXPECT_FALSE(is_verified);
+    ASSERT_OK_AND_ASSIGN(
+        const VolumeRecord newest,
+        NewestForFiles(lab_.archive(), lab_.volumes().Find("PRIM")->record()));
+    EXPECT_EQ(newest.medium, other);
+  }
+
   int verified_ = 0;
   int begun_ = 0;  // the catalog had a backup on the blank disc
   FaultLab lab_{Options()};
@@ -189,6 +209,12 @@ TEST_P(FinishedDiscTest, X2_IsNotTakenWhenItDoesNotReadBack) {
                            HasSubstr("V00002 was begun before the restart and "
                                      "is not used"));
                EXPECT_EQ(lab_.media().written("V00003"), WrittenState::kClosed);
+               ExpectBad("V00002", "V00003");
+               // It says COMPLETE, and is read by everybody who looks.
+               EXPECT_OK(Inventory(lab_.archive(), /*all=*/true));
+               const auto bad = lab_.volumes().FindByMedium("V00002");
+               EXPECT_EQ(bad->record().state, udf::SlotState::kComplete);
+               ExpectBad("V00002", "V00003");
              });
   EXPECT_GT(refused, 0);
 }
