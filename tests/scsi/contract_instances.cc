@@ -70,25 +70,26 @@ class ScsiMediumHarness : public MediumHarness {
   std::unique_ptr<Medium> medium_;
 };
 
-// A magneto-optical drive with a medium and no changer (debug_device.sh).
-class OpticalMemoryHarness : public MediumHarness {
+// The drive that a variable names, with a medium and no changer.
+class OneDriveHarness : public MediumHarness {
  public:
-  OpticalMemoryHarness() {
+  explicit OneDriveHarness(const char* variable)
+      : drive_(ElementAddress{256},
+               std::make_shared<scsi::Device>(
+                   MustOpen(NamedByEnvironment(variable))),
+               {}) {
     auto medium = drive_.Open();
     VELLUM_CHECK(medium.ok());
     medium_ = std::move(*medium);
   }
-  ~OpticalMemoryHarness() override {
+  ~OneDriveHarness() override {
     medium_.reset();
     drive_.Close().IgnoreError("the next test allows removal again");
   }
   Medium& medium() override { return *medium_; }
 
  private:
-  scsi::ScsiDrive drive_{ElementAddress{256},
-                         std::make_shared<scsi::Device>(
-                             MustOpen(NamedByEnvironment("VELLUM_SCSI_DEBUG"))),
-                         {}};
+  scsi::ScsiDrive drive_;
   std::unique_ptr<Medium> medium_;
 };
 
@@ -98,8 +99,13 @@ std::unique_ptr<DevicesHarness> MakeDevices() {
 std::unique_ptr<MediumHarness> MakeMedium() {
   return std::make_unique<ScsiMediumHarness>();
 }
+// debug_device.sh
 std::unique_ptr<MediumHarness> MakeOpticalMemory() {
-  return std::make_unique<OpticalMemoryHarness>();
+  return std::make_unique<OneDriveHarness>("VELLUM_SCSI_DEBUG");
+}
+// linux_target.sh
+std::unique_ptr<MediumHarness> MakeLinuxTarget() {
+  return std::make_unique<OneDriveHarness>("VELLUM_SCSI_LINUX");
 }
 
 INSTANTIATE_TEST_SUITE_P(Scsi, ChangerContract, testing::Values(&MakeDevices));
@@ -107,6 +113,8 @@ INSTANTIATE_TEST_SUITE_P(Scsi, DriveContract, testing::Values(&MakeDevices));
 INSTANTIATE_TEST_SUITE_P(Scsi, MediumContract, testing::Values(&MakeMedium));
 INSTANTIATE_TEST_SUITE_P(OpticalMemory, MediumContract,
                          testing::Values(&MakeOpticalMemory));
+INSTANTIATE_TEST_SUITE_P(LinuxTarget, MediumContract,
+                         testing::Values(&MakeLinuxTarget));
 
 }  // namespace
 }  // namespace vellum
