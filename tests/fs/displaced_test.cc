@@ -4,12 +4,12 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <chrono>
 #include <filesystem>
 #include <fstream>
 #include <future>
 #include <random>
 #include <string>
-#include <thread>
 #include <vector>
 
 #include "copy/clearing.h"
@@ -337,13 +337,18 @@ TEST_F(BrokenFormatTest, I15_WhatWaitsForALookIsToldThatTheVolumeIsGone) {
   auto leases = service_->library().AcquireAndWait(std::move(requests));
   ASSERT_OK(leases);  // all drives
   std::promise<Status> told;
+  std::future<Status> answer = told.get_future();
   service_->volumes().With(
       service_->volumes().Find("VOL-A"),
       [&](Result<VolumeUse> use) { told.set_value(use.status()); });
-  while (service_->library().WaitingRequests() == 0) std::this_thread::yield();
+  while (service_->library().WaitingRequests() == 0) {
+    ASSERT_EQ(answer.wait_for(std::chrono::milliseconds(1)),
+              std::future_status::timeout)
+        << "it does not wait";
+  }
   EXPECT_OK(EndClearing(service_->archive(), "V00001",
                         leases->front().medium()));  // blank
-  EXPECT_THAT(told.get_future().get(), HasErrc(Errc::kNotFound));
+  EXPECT_THAT(answer.get(), HasErrc(Errc::kNotFound));
   EXPECT_EQ(service_->volumes().Find("VOL-A"), nullptr);
 }
 
