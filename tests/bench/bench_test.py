@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import unittest
 import xml.etree.ElementTree
 
@@ -20,7 +21,7 @@ sys.path.insert(0, HERE)
 sys.dont_write_bytecode = True
 
 from lib import rounds, rows_files  # noqa: E402
-from lib.host import BenchError, mounts_below  # noqa: E402
+from lib.host import BenchError, Host, mounts_below, unmount  # noqa: E402
 
 BUILD = os.path.abspath(os.environ.get("VELLUM_BUILD", "build"))
 ROWS = ["write", "read", "random", "create", "directory", "find", "fsync",
@@ -99,6 +100,73 @@ class BenchTest(unittest.TestCase):
             lines.read()
         self.assertEqual(child.wait(120), 128 + signal.SIGINT)
         self.expect_nothing_left()
+
+
+class FakeRow(rounds.Row):
+    """Leaves a file and a mount behind; the third round fails."""
+
+    name = "fake"
+
+    def set_up(self, stack, host, size):
+        folder = host.folder("left")
+        with open(os.path.join(folder, "file"), "wb") as file:
+            file.write(b"left")
+        subprocess.run(["mount", "-t", "tmpfs", "tmpfs", host.folder("mount")],
+                       check=True)
+
+        def work(turn):
+            if turn == 2:
+                raise BenchError("the third round")
+            return {"work": 1.0}
+
+        return {"vellum": work}
+
+
+class HostTest(unittest.TestCase):
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory(prefix="vellum-benchtest.",
+                                             dir="/var/tmp")
+        self.addCleanup(folder.cleanup)
+        self.host = Host(folder.name, BUILD)
+        self.addCleanup(self.host.clear)
+
+    def measure(self, count, seconds):
+        return rounds.measure(FakeRow(), self.host, "small", count, [1],
+                              lambda text: None, seconds)
+
+    def expect_empty(self):
+        self.assertEqual(mounts_below(self.host.work), [])
+        self.assertEqual([item.name for item in os.scandir(self.host.work)
+                          if item.is_dir()], [])
+
+    def test_a_row_leaves_nothing_to_the_next(self):
+        self.measure(2, math.inf)
+        self.expect_empty()
+
+    def test_a_failed_row_leaves_nothing_to_the_next(self):
+        with self.assertRaises(BenchError):
+            self.measure(3, math.inf)
+        self.expect_empty()
+
+    def test_no_round_begins_when_time_is_up(self):
+        times = self.measure(3, 0).seconds[1]
+        self.assertEqual(times, {"vellum": {"work": [1.0]}})
+
+    def test_a_busy_mount_is_tried_again_and_its_user_named(self):
+        point = self.host.folder("mount")
+        subprocess.run(["mount", "-t", "tmpfs", "tmpfs", point], check=True)
+        user = subprocess.Popen(["sleep", "600"], cwd=point)
+        try:
+            with self.assertRaisesRegex(BenchError, f"sleep .{user.pid}."):
+                unmount(point, seconds=0)
+            end = threading.Timer(0.3, user.kill)
+            end.start()
+            unmount(point)
+            end.join()
+        finally:
+            user.kill()
+            user.wait()
+        self.assertEqual(mounts_below(self.host.work), [])
 
 
 class ChecksTest(unittest.TestCase):

@@ -44,6 +44,44 @@ def mounts_below(folder):
     return [p for p in points if p.startswith(folder + "/")]
 
 
+def who_uses(point):
+    """Words and process ids of those that have something of a mount open."""
+    found = []
+    for entry in filter(str.isdigit, os.listdir("/proc")):
+        links = [f"/proc/{entry}/{name}" for name in ("cwd", "root", "exe")]
+        try:
+            links += [item.path for item in os.scandir(f"/proc/{entry}/fd")]
+            with open(f"/proc/{entry}/comm", encoding="utf-8") as file:
+                name = file.read().strip()
+        except OSError:
+            continue  # it has ended
+        for link in links:
+            try:
+                path = os.readlink(link)
+            except OSError:
+                continue
+            if path == point or path.startswith(point + "/"):
+                found.append(f"{name} ({entry}): {path}")
+                break
+    return found
+
+
+def unmount(point, seconds=60):
+    """Tries again while it is busy: whatever walks over all mounts is in the
+    way for a moment."""
+    deadline = time.monotonic() + seconds
+    while True:
+        done = subprocess.run(["umount", point], capture_output=True,
+                              text=True, check=False)
+        if done.returncode == 0:
+            return
+        users = who_uses(point)
+        expect("busy" in done.stderr and time.monotonic() < deadline,
+               f"umount {point}: {done.stderr.strip()}; used by: "
+               f"{', '.join(users) or 'nobody that is known'}")
+        time.sleep(0.1)
+
+
 def fsync_path(path):
     fd = os.open(path, os.O_RDONLY)
     try:
@@ -131,17 +169,24 @@ class Host:
                 child.wait()
         self.children.remove(child)
 
+    def await_end(self, child, seconds=300):
+        """Of a program that ends by itself: its mount is gone."""
+        try:
+            child.wait(seconds)
+        except subprocess.TimeoutExpired:
+            raise BenchError(f"{' '.join(child.args)}: does not end in "
+                             f"{seconds} s") from None
+        self.children.remove(child)
+
     def remove(self, path):
         if os.path.isdir(path):
             shutil.rmtree(path)
         else:
             os.unlink(path)
 
-    def close(self):
-        """Also after a broken-off measurement: nothing is left behind."""
-        for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            signal.signal(signum, signal.SIG_IGN)
-        os.chdir("/")
+    def clear(self):
+        """Ends what still runs and takes away what is in the work folder, so
+        that the next measurement has the disk to itself."""
         daemons = self.daemons()
         for point in reversed(mounts_below(self.work)):
             try:
@@ -160,6 +205,16 @@ class Host:
                     os.kill(pid, signal.SIGKILL)
                 break
             time.sleep(0.01)
+        for item in os.scandir(self.work):
+            if item.is_dir(follow_symlinks=False):
+                shutil.rmtree(item.path, ignore_errors=True)
+
+    def close(self):
+        """Also after a broken-off measurement: nothing is left behind."""
+        for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(signum, signal.SIG_IGN)
+        os.chdir("/")
+        self.clear()
         shutil.rmtree(self.work, ignore_errors=True)
 
     def daemons(self):

@@ -35,8 +35,8 @@ def lines_of(measured):
         ratios = measured.ratios(target)
         value = statistics.median(ratios)
         yield {"what": target.text, "value": value, "least": min(ratios),
-               "most": max(ratios), "goal": goal_of(target),
-               "holds": judge(target, value)}
+               "most": max(ratios), "rounds": len(ratios),
+               "goal": goal_of(target), "holds": judge(target, value)}
     for fact in measured.facts:
         yield {"what": fact.text, "value": fact.value,
                "goal": "" if fact.at_most is None else f"<= {fact.at_most:g}",
@@ -57,21 +57,22 @@ def number(value):
     return f"{value:.3g}"
 
 
-def table(results, rounds):
+def table(results):
     """Text: a ratio above 1 says that Vellum is faster than its peer."""
     head = ("row", "size", "measure (peer's seconds by Vellum's)", "median",
-            "spread", "at least", "")
+            "spread", "rounds", "at least", "")
     rows = [head]
     for measured in results:
         first = True
         for line in lines_of(measured):
             spread = ""
-            if "least" in line and rounds > 1:
+            if line.get("rounds", 0) > 1:
                 spread = f"{number(line['least'])}..{number(line['most'])}"
             verdict = {True: "yes", False: "NO", None: ""}[line["holds"]]
             rows.append((measured.row.name if first else "",
                          f"{measured.size:,}" if first else "", line["what"],
-                         number(line["value"]), spread, line["goal"], verdict))
+                         number(line["value"]), spread,
+                         str(line.get("rounds", "")), line["goal"], verdict))
             first = False
     widths = [max(len(r[i]) for r in rows) for i in range(len(head))]
     return "\n".join("  ".join(cell.ljust(width) for cell, width in
@@ -89,12 +90,13 @@ def machine(folder):
             "file_system": kinds[at], "load_before": os.getloadavg()[0]}
 
 
-def as_json(results, scale, rounds, where):
-    out = {"scale": scale, "rounds": rounds, "machine": where, "rows": []}
+def as_json(results, scale, where):
+    out = {"scale": scale, "machine": where, "rows": []}
     for measured in results:
         out["rows"].append({
             "name": measured.row.name, "title": measured.row.title,
-            "size": measured.size, "lines": list(lines_of(measured)),
+            "size": measured.size, "load": measured.load,
+            "lines": list(lines_of(measured)),
             "seconds": [{"size": size, "contender": contender,
                          "metric": metric, "rounds": values}
                         for size, times in sorted(measured.seconds.items())

@@ -3,7 +3,10 @@
 does beside it hits all alike; then ratios of the same round, and their median.
 """
 
+import math
+import os
 import statistics
+import time
 from contextlib import ExitStack
 
 from .host import BenchError
@@ -60,7 +63,6 @@ class Row:
 
 def slope(points):
     """Of cost over size on logarithmic axes: 1 is linear."""
-    import math
     if len(points) < 2:
         return None
     x = [math.log(size) for size, _ in points]
@@ -71,9 +73,10 @@ def slope(points):
 class Measured:
     """What came out of one row."""
 
-    def __init__(self, row, rounds):
+    def __init__(self, row):
         self.row = row
-        self.rounds = rounds
+        # Of the machine, when each size was begun.
+        self.load = []
         # size -> contender -> metric -> [seconds of each round]
         self.seconds = {}
         self.facts = []
@@ -107,25 +110,38 @@ def sizes_of(row, scale, parts):
     return sorted({max(row.smallest, round(full * part)) for part in parts})
 
 
-def measure(row, host, scale, rounds, parts, say):
-    result = Measured(row, rounds)
+def measure(row, host, scale, rounds, parts, say, seconds=math.inf):
+    """As many rounds of each size; none begins later than `seconds` after the
+    first one. Leaves nothing in the host's folder."""
+    result = Measured(row)
     for size in sizes_of(row, scale, parts):
-        times = {}
-        with ExitStack() as stack:
-            contenders = row.set_up(stack, host, size)
-            names = list(contenders)
-            for turn in range(rounds):
-                # Nobody is always the first.
-                at = turn % len(names)
-                for name in names[at:] + names[:at]:
-                    say(f"{row.name}: size {size}, round {turn + 1}, {name}")
-                    for metric, seconds in contenders[name](turn).items():
-                        times.setdefault(name, {}).setdefault(
-                            metric, []).append(seconds)
-            result.seconds[size] = times
-            result.facts = row.finish()
+        try:
+            result.load.append(os.getloadavg()[0])
+            result.seconds[size], result.facts = measure_size(
+                row, host, size, rounds, say, seconds)
+        finally:
+            host.clear()
     for target in row.targets:
         for contender, metric in (target.of, target.by):
             if not result.seconds[result.size].get(contender, {}).get(metric):
                 raise BenchError(f"{row.name}: {contender} has no {metric}")
     return result
+
+
+def measure_size(row, host, size, rounds, say, seconds):
+    times = {}
+    with ExitStack() as stack:
+        contenders = row.set_up(stack, host, size)
+        names = list(contenders)
+        begin = time.monotonic()
+        for turn in range(rounds):
+            if turn > 0 and time.monotonic() - begin > seconds:
+                break
+            # Nobody is always the first.
+            at = turn % len(names)
+            for name in names[at:] + names[:at]:
+                say(f"{row.name}: size {size}, round {turn + 1}, {name}")
+                for metric, value in contenders[name](turn).items():
+                    times.setdefault(name, {}).setdefault(
+                        metric, []).append(value)
+        return times, row.finish()

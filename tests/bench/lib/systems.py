@@ -10,7 +10,7 @@ import os
 import re
 
 from .host import (MIB, await_true, expect, forget, fsync_path, mounts_below,
-                   run, sync_file_system)
+                   run, sync_file_system, unmount)
 
 
 def allocated(path):
@@ -115,9 +115,7 @@ class Fuse2fs:
         fsync_path(self.image)
 
     def remount(self):
-        run("umount", self.root)
-        self.child.wait(120)
-        self.host.children.remove(self.child)
+        self.close()
         fsync_path(self.image)
         forget(self.image)
         self.mount()
@@ -126,9 +124,8 @@ class Fuse2fs:
         return allocated(self.image)
 
     def close(self):
-        run("umount", self.root)
-        self.child.wait(120)
-        self.host.children.remove(self.child)
+        unmount(self.root)
+        self.host.await_end(self.child)
 
 
 class Vellum:
