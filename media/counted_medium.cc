@@ -27,6 +27,10 @@ Status CountedMedium::Write(uint64_t lba, ConstByteSpan data) {
   return Tell(Access::kWrite, data.size(), base_->Write(lba, data));
 }
 
+Status CountedMedium::WriteStream(uint64_t lba, ConstByteSpan data) {
+  return Tell(Access::kWrite, data.size(), base_->WriteStream(lba, data));
+}
+
 Status CountedMedium::Flush() {
   return Tell(Access::kWrite, 0, base_->Flush());
 }

@@ -21,6 +21,7 @@ class CountedMedium : public Medium {
   MediumInfo Info() const override { return base_->Info(); }
   Status Read(uint64_t lba, ByteSpan out) override;
   Status Write(uint64_t lba, ConstByteSpan data) override;
+  Status WriteStream(uint64_t lba, ConstByteSpan data) override;
   Status Flush() override;
   Status Discard(uint64_t lba, uint64_t count) override;
   Status Finalize() override;

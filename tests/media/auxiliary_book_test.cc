@@ -10,6 +10,7 @@
 #include <string>
 #include <thread>
 
+#include "media/borrowed_medium.h"
 #include "media/fault_medium.h"
 #include "tests/media/library_fixture.h"
 #include "tests/support/memory_medium.h"
@@ -56,6 +57,26 @@ TEST_F(AuxiliaryBookTest, H5_UsageIsCountedAndOutlivesTheDaemon) {
   EXPECT_EQ(usage.read_errors + usage.write_errors + usage.load_errors, 0u);
   EXPECT_GT(usage.first_used.sec, 0);
   EXPECT_GE(usage.last_used.sec, usage.first_used.sec);
+}
+
+// Media that know a faster way for long runs of data are asked for it.
+TEST_F(AuxiliaryBookTest, H5_StreamsAreCountedAndStayStreams) {
+  struct Streaming : BorrowedMedium {
+    using BorrowedMedium::BorrowedMedium;
+    Status WriteStream(uint64_t lba, ConstByteSpan data) override {
+      ++streams;
+      return StreamBelow(lba, data);
+    }
+    int streams = 0;
+  };
+  MemoryMedium memory(64);
+  auto streaming = std::make_unique<Streaming>(&memory);
+  const Streaming& below = *streaming;
+  const std::unique_ptr<Medium> medium =
+      book_->Hooks().loaded("V00001", {256}, std::move(streaming));
+  ASSERT_OK(medium->WriteStream(0, Bytes(2 * kSectorSize)));
+  EXPECT_EQ(below.streams, 1);
+  EXPECT_EQ(book_->Usage().at("V00001").bytes_written, 2u * kSectorSize);
 }
 
 TEST_F(AuxiliaryBookTest, H4_ErrorsOfTheMediumSetItsFlags) {
