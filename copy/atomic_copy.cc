@@ -244,10 +244,14 @@ Status AtomicCopy::Verify() {
   RegionSet regions;
   for (const Piece& piece : pieces_) regions.Insert(piece.region);
   hooks_.counters->Begin(pieces_.size());
+  // All of it first: done piece by piece it would drop what was read ahead.
+  for (const RegionSet::Run& run : regions.Runs()) {
+    const SectorRange range = source_->map->SectorsOf(run.first, run.count);
+    target_->DropReadCache(range.first, range.count);
+  }
   return PumpRegions(
       regions, backup_.geometry.sectors, hooks_.stop,
       [this](RegionChunk* chunk) {
-        target_->DropReadCache(chunk->sectors.first, chunk->sectors.count);
         return target_->Read(chunk->sectors.first, chunk->data);
       },
       [this](RegionChunk& chunk) -> Status {

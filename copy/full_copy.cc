@@ -212,6 +212,11 @@ Status FullCopy::Consume(RegionChunk& chunk) {
 Status FullCopy::Verify() {
   if (!options_.verify) return Status::Ok();
   hooks_.counters->Begin(source_->regions.count());
+  // All of it first: done piece by piece it would drop what was read ahead.
+  for (const RegionSet::Run& run : source_->regions.Runs()) {
+    const SectorRange range = source_->map->SectorsOf(run.first, run.count);
+    target_->DropReadCache(range.first, range.count);
+  }
   return PumpRegions(
       source_->regions, source_->map->geometry().sectors, hooks_.stop,
       [this](RegionChunk* chunk) { return ReadBack(chunk); },
@@ -220,7 +225,6 @@ Status FullCopy::Verify() {
 
 Status FullCopy::ReadBack(RegionChunk* chunk) {
   const SectorRange& range = chunk->sectors;
-  target_->DropReadCache(range.first, range.count);
   RETURN_IF_ERROR(target_->Read(range.first, chunk->data));
   // What is written last counts as if it were there already.
   for (auto it = descriptors_.lower_bound(range.first);

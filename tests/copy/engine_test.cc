@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // The copy engines on media in memory.
 #include <cstring>
+#include <map>
+#include <set>
 
 #include "media/borrowed_medium.h"
 #include "media/fault_medium.h"
@@ -131,6 +133,77 @@ TEST_F(EngineTest, O10_VerifyFindsASectorThatDoesNotReadBack) {
   EXPECT_EQ(slot.state, udf::SlotState::kIncomplete);
   EXPECT_EQ(slot.owner_id, "PRIMARY");
   EXPECT_FALSE(udf::ReadDescription(*target).ok());
+}
+
+// A host that keeps what was written and read, and reads ahead.
+class CachedMedium : public BorrowedMedium {
+ public:
+  using BorrowedMedium::BorrowedMedium;
+  Status Read(uint64_t lba, ByteSpan out) override {
+    const uint64_t end = lba + out.size() / kSectorSize;
+    bool missed = false;
+    for (uint64_t s = lba; s < end; ++s) missed |= Fetch(s);
+    constexpr uint64_t kAhead = 100;
+    for (uint64_t s = end; missed && s < end + kAhead; ++s) Fetch(s);
+    return BorrowedMedium::Read(lba, out);
+  }
+  Status Write(uint64_t lba, ConstByteSpan data) override {
+    for (uint64_t i = 0; i < data.size() / kSectorSize; ++i) {
+      cached_.insert(lba + i);
+    }
+    return BorrowedMedium::Write(lba, data);
+  }
+  void DropReadCache(uint64_t lba, uint64_t count) override {
+    cached_.erase(cached_.lower_bound(lba), cached_.lower_bound(lba + count));
+  }
+  // How often each sector was read from the medium.
+  std::map<uint64_t, int> reads;
+
+ private:
+  bool Fetch(uint64_t sector) {
+    if (!cached_.insert(sector).second) return false;
+    ++reads[sector];
+    return true;
+  }
+  std::set<uint64_t> cached_;
+};
+
+TEST_F(EngineTest, O10_VerifyReadsEachSectorFromTheMediumOnce) {
+  Make(8192, 7);
+  Change(100);
+  const Pinned pinned = Pin(nullptr, true);
+  auto target = Target(8192);
+  CachedMedium cached(target.get());
+  ASSERT_OK_AND_ASSIGN(TargetContent found, ProbeTarget(cached));
+  FullCopyOptions options;
+  options.volume_id = "BACKUP";
+  FullCopy copy(&cached, std::move(found), &pinned.source, options, Hooks());
+  ASSERT_OK(copy.Begin());
+  ASSERT_OK(copy.Write());
+  cached.reads.clear();
+  ASSERT_OK(copy.Verify());
+  for (const RegionSet::Run& run : pinned.source.regions.Runs()) {
+    const SectorRange range =
+        pinned.source.map->SectorsOf(run.first, run.count);
+    for (uint64_t s = range.first; s < range.end(); ++s) {
+      ASSERT_EQ(cached.reads[s], 1) << s;
+    }
+  }
+  ASSERT_OK(copy.Commit({}));
+
+  // The same of what is written by an atomic commit.
+  ASSERT_OK_AND_ASSIGN(const udf::ControlSlot slot,
+                       udf::ReadControlSlot(cached));
+  ASSERT_OK_AND_ASSIGN(OpenedBackup opened, OpenBackup(cached, slot));
+  const Pinned later = PinAfter(200, pinned.generation());
+  AtomicCopy atomic(&cached, std::move(opened), &later.source, {}, Hooks());
+  ASSERT_OK(atomic.Write());
+  cached.reads.clear();
+  ASSERT_OK(atomic.Verify());
+  ASSERT_FALSE(cached.reads.empty());
+  for (const auto& [sector, times] : cached.reads) {
+    ASSERT_EQ(times, 1) << sector;
+  }
 }
 
 TEST_F(EngineTest, V3_IncrementalCopiesFollowThePrimary) {
