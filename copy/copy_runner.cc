@@ -7,6 +7,7 @@
 
 #include "copy/atomic_copy.h"
 #include "copy/damage_notes.h"
+#include "copy/medium_notes.h"
 #include "copy/staging_estimate.h"
 #include "copy/tracking.h"
 
@@ -210,6 +211,10 @@ Status CopyRunner::StageIn() {
         }));
     RETURN_IF_ERROR(source.check_whole());
     RETURN_IF_ERROR(image_->Finish());
+    ASSIGN_OR_RETURN(
+        const MediumNote note,
+        ReadMediumNote(*steps_->archive().catalog, target_medium_));
+    if (note.write_once) image_->BeginSettle();
     tree_ = snapshot->catalog();
     source_record_ = snapshot->record();
   }

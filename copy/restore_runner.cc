@@ -84,6 +84,7 @@ Status RestoreRunner::StageIn() {
         }));
     RETURN_IF_ERROR(source.check_whole());
     RETURN_IF_ERROR(image_->Finish());
+    image_->BeginSettle();
   }
   steps_->SendHome(backup_record_.medium);
   return Status::Ok();

@@ -216,10 +216,12 @@ Status SpoolImage::Finish() {
   AppendLe(&meta, uint64_t{hashes_->size()});
   for (const uint64_t hash : *hashes_) AppendLe(&meta, hash);
   AppendLe(&meta, udf::Crc32c(udf::AsBytes(meta)));
-  // Begun now, it mostly is done when the target is loaded. Only Settle's
-  // answer counts.
-  sync_file_range(fd_.get(), 0, 0, SYNC_FILE_RANGE_WRITE);
   return ReplaceFile(meta_path_, meta);
+}
+
+void SpoolImage::BeginSettle() const {
+  // Only Settle's answer counts.
+  sync_file_range(fd_.get(), 0, 0, SYNC_FILE_RANGE_WRITE);
 }
 
 Status SpoolImage::Settle() const {

@@ -43,6 +43,9 @@ class SpoolImage {
   Status Append(const RegionChunk& chunk);
   // Makes the image complete. Its data reaches the disk later.
   Status Finish();
+  // For who is going to Settle: begins it without waiting, so that most is done
+  // when the target is loaded. To all others it costs writes for nothing.
+  void BeginSettle() const;
   // Waits until it has: what a full or failing disk has lost is an error here,
   // not in the middle of the target.
   Status Settle() const;
