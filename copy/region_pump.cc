@@ -16,7 +16,7 @@
 namespace vellum {
 namespace {
 
-constexpr size_t kBuffers = 8;
+constexpr size_t kBuffers = 4;
 
 // The queue between the two threads: empty buffers one way, full ones back.
 class ChunkQueue {

@@ -28,14 +28,14 @@ struct RegionChunk {
   ByteSpan Region(uint64_t i);
   ConstByteSpan Region(uint64_t i) const;
 };
-inline constexpr uint64_t kChunkMaxRegions = 16;  // 1 MiB
+inline constexpr uint64_t kChunkMaxRegions = 64;  // 4 MiB
 
 // XXH3-64. Hashes every region of the chunk.
 uint64_t HashRegion(ConstByteSpan data);
 void HashChunk(RegionChunk* chunk);
 
 // Cuts `regions` into chunks; `read` fills each one's data in a thread of its
-// own, `consume` gets them in order in the calling thread. Memory: 8 MiB. Ends
+// own, `consume` gets them in order in the calling thread. Memory: 16 MiB. Ends
 // with the first error of either, or kAborted when `stop` was requested.
 Status PumpRegions(const RegionSet& regions, uint64_t volume_sectors,
                    std::stop_token stop,
