@@ -13,7 +13,7 @@ from .host import MIB, BenchError, Clock, expect, run
 from .rounds import Fact, Row, Target
 from .rows_copy import capacity_of, clear, fill_volume
 from .rows_data import chunk, digest, expected_digest
-from .systems import Vellum
+from .systems import Passthrough, Vellum
 
 REGION = 64 << 10
 
@@ -141,6 +141,9 @@ class Together(Row):
     targets = (
         Target("disk writing as many bytes", ("disk", "work"),
                ("vellum", "work"), at_least=0.8),
+        # What FUSE leaves of the disk: two files through it, one below it.
+        Target("disk and passthrough writing as many", ("passthrough", "work"),
+               ("vellum", "work")),
     )
 
     def set_up(self, stack, host, size):
@@ -152,6 +155,8 @@ class Together(Row):
         self.vellum = vellum
         self.size = size
         folder = host.folder("disk")
+        passthrough = Passthrough(host)
+        stack.callback(passthrough.close)
 
         def write(path):
             with open(path, "wb", buffering=0) as file:
@@ -194,6 +199,14 @@ class Together(Row):
             vellum.compare(vellum.backup_on("V00004"))
             return seconds
 
+        def by_passthrough(turn):
+            paths = [os.path.join(passthrough.root, f"file{turn}-{i}")
+                     for i in range(2)] + [os.path.join(folder, "copy")]
+            seconds = all_at_once([lambda p=p: write(p) for p in paths])
+            for path in paths:
+                os.unlink(path)
+            return seconds
+
         def by_disk(turn):
             paths = [os.path.join(folder, f"file{i}") for i in range(3)]
             seconds = all_at_once([lambda p=p: write(p) for p in paths])
@@ -201,4 +214,5 @@ class Together(Row):
                 os.unlink(path)
             return seconds
 
-        return {"vellum": by_vellum, "disk": by_disk}
+        return {"vellum": by_vellum, "passthrough": by_passthrough,
+                "disk": by_disk}
