@@ -187,7 +187,9 @@ void Volumes::Shutdown() { impl_->Shutdown(); }
 
 std::vector<std::string> Volumes::lost() const {
   MutexLock lock(&impl_->mu_);
-  return impl_->lost_;
+  std::vector<std::string> texts;
+  for (const Impl::Loss& loss : impl_->lost_) texts.push_back(loss.text);
+  return texts;
 }
 
 // --- Impl: the set of volumes
@@ -421,6 +423,17 @@ bool Volumes::Impl::WaitClosedLocked(const VolumeSlot& slot,
   return true;
 }
 
+std::vector<std::string> Volumes::Impl::TakeLossesLocked(
+    std::optional<VolumeIndex> volume) {
+  std::vector<std::string> texts;
+  std::erase_if(lost_, [&](const Loss& loss) {
+    if (volume && loss.volume != *volume) return false;
+    texts.push_back(loss.text);
+    return true;
+  });
+  return texts;
+}
+
 Status Volumes::Impl::SyncAll() {
   std::vector<VolumeUse> uses;
   std::vector<std::string> lost;
@@ -432,12 +445,15 @@ Status Volumes::Impl::SyncAll() {
     const auto slots = by_index_;
     for (const auto& [index, slot] : slots) {
       // Its close commits, or loses what it had.
-      if (!WaitClosedLocked(*slot, deadline)) closing.push_back(slot->id);
+      if (!WaitClosedLocked(*slot, deadline)) {
+        closing.push_back(
+            fmt::format("{} on medium {}", slot->id, slot->medium));
+      }
       if (slot->phase == SlotPhase::kLoaded) {
         uses.push_back(BeginUseLocked(*slot));
       }
     }
-    lost.swap(lost_);
+    lost = TakeLossesLocked(std::nullopt);
   }
   Status first;
   if (!closing.empty()) {
@@ -476,17 +492,13 @@ Status Volumes::Impl::SyncVolume(const Volume& volume) {
     // What it lost is noted before it ends.
     if (!WaitClosedLocked(*slot, deadline)) {
       return Status(Errc::kTimedOut,
-                    fmt::format("volume {} is being closed still", slot->id));
+                    fmt::format("volume {} on medium {} is being closed still",
+                                slot->id, slot->medium));
     }
-    const std::string prefix = fmt::format("volume {}:", slot->id);
-    const auto own = std::stable_partition(
-        lost_.begin(), lost_.end(),
-        [&](const std::string& line) { return !line.starts_with(prefix); });
-    if (own != lost_.end()) {
-      const std::string text =
-          fmt::format("{}", fmt::join(own, lost_.end(), "; "));
-      lost_.erase(own, lost_.end());
-      return Status(Errc::kDeviceError, text);
+    const std::vector<std::string> lost = TakeLossesLocked(volume.index());
+    if (!lost.empty()) {
+      return Status(Errc::kDeviceError,
+                    fmt::format("{}", fmt::join(lost, "; ")));
     }
     // One that is not loaded was committed when it was closed.
     if (slot->phase != SlotPhase::kLoaded) return Status::Ok();

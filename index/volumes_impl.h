@@ -34,6 +34,11 @@ struct Volumes::Impl {
     Mutex mu;  // before Impl::mu_
     Impl* impl GUARDED_BY(mu) = nullptr;
   };
+  // A volume was closed without its last changes.
+  struct Loss {
+    VolumeIndex volume = 0;  // its id may be another one when this is told
+    std::string text;
+  };
   struct TicketPlace {
     SlotPtr slot;
     std::list<ParkedOperation>::iterator operation;
@@ -60,6 +65,9 @@ struct Volumes::Impl {
   // then kTimedOut names them.
   Status SyncAll();
   Status SyncVolume(const Volume& volume);
+  // Forgets those of one volume, or all, and answers what they say.
+  std::vector<std::string> TakeLossesLocked(std::optional<VolumeIndex> volume)
+      REQUIRES(mu_);
   // False: it has not ended at `deadline`.
   bool WaitClosedLocked(const VolumeSlot& slot, Clock::time_point deadline)
       REQUIRES(mu_);
@@ -165,7 +173,7 @@ struct Volumes::Impl {
   uint64_t next_hold_ GUARDED_BY(mu_) = 1;
   uint64_t next_reservation_ GUARDED_BY(mu_) = 1;
   uint64_t change_count_ GUARDED_BY(mu_) = 0;
-  std::vector<std::string> lost_ GUARDED_BY(mu_);
+  std::vector<Loss> lost_ GUARDED_BY(mu_);
   bool shutdown_ GUARDED_BY(mu_) = false;
   bool timer_stop_ GUARDED_BY(mu_) = false;
   // When the first recalled volume may be closed.

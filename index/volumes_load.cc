@@ -459,8 +459,9 @@ void Volumes::Impl::Close(const SlotPtr& slot) {
   if (lost) {
     MutexLock lock(&mu_);
     lost_.push_back(
-        fmt::format("volume {}: changes since its last commit are lost: {}",
-                    slot->id, status.error().message));
+        {volume->index(),
+         fmt::format("volume {}: changes since its last commit are lost: {}",
+                     slot->id, status.error().message)});
   }
   ReleaseLease(slot);
   MutexLock lock(&mu_);

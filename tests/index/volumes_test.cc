@@ -487,7 +487,7 @@ TEST_F(VolumesTest, SyncAllWaitsForAClosingVolumeNoLongerThanItsBound) {
   }
   const Status late = volumes_->SyncAll();
   EXPECT_THAT(late, HasErrc(Errc::kTimedOut));
-  EXPECT_THAT(late, MessageHas("volume ALPHA is being closed"));
+  EXPECT_THAT(late, MessageHas("volume ALPHA on medium V00001 is being closed"));
   {
     MutexLock lock(&gate->mu);
     gate->shut = false;

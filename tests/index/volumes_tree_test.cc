@@ -166,6 +166,34 @@ TEST_F(TreeReplacedTest, WhatWasLostIsToldOnceByTheNextSync) {
   EXPECT_OK(volumes_->SyncAll());
 }
 
+// A loss belongs to a volume, not to a name.
+TEST_F(TreeReplacedTest, ALossIsToldOfItsVolumeWhateverThatIsCalledNow) {
+  Start(1, 3, Options());
+  const auto volume = MakeVolume("V00001", "ALPHA");
+  const auto other = MakeVolume("V00002", "BETA");
+  {
+    ASSERT_OK_AND_ASSIGN(VolumeUse use, volumes_->Use(volume));
+    fail_at_ = static_cast<int>(CommitStep::kDataWritten);
+    EXPECT_FALSE(MakeAndSync(use, "lost").ok());
+    fail_at_ = kNoStep;
+  }
+  ASSERT_OK(volumes_->Use(other));
+  // The sync of another volume neither tells nor forgets it.
+  EXPECT_OK(volumes_->SyncVolume(*other));
+  EXPECT_EQ(volumes_->lost().size(), 1u);
+  VolumeRecord record = volume->record();
+  record.id = "GAMMA";
+  ASSERT_OK(volumes_->Put(record));
+  const auto namesake = MakeVolume("V00003", "ALPHA");
+  EXPECT_OK(volumes_->SyncVolume(*namesake));
+  const Status told = volumes_->SyncVolume(*volume);
+  EXPECT_THAT(told, HasErrc(Errc::kDeviceError));
+  EXPECT_THAT(told, MessageHas("changes since its last commit are lost"));
+  EXPECT_THAT(told, MessageHas("medium V00001"));
+  EXPECT_OK(volumes_->SyncVolume(*volume));
+  EXPECT_TRUE(volumes_->lost().empty());
+}
+
 // Between the moment at which its medium is gone and that at which the loss is
 // noted, neither loaded() nor lost() tells anything.
 TEST_F(TreeReplacedTest, ASyncOfOneVolumeWaitsForTheCloseThatLosesSomething) {
