@@ -5,6 +5,8 @@
 // what is reserved for a file that grows from fsync to fsync by little is
 // filled with zeros, a piece at a time. The blocks are free: nothing refers to
 // them, and no copy or record has them.
+#include <spdlog/spdlog.h>
+
 #include <algorithm>
 
 #include "index/volume.h"
@@ -47,7 +49,16 @@ void Volume::Impl::ReturnAhead(LiveInode* inode, udf::BlockRun taken) {
   }
 }
 
-Status Volume::Impl::WriteAhead(udf::BlockRun taken) {
+void Volume::Impl::WriteAhead(udf::BlockRun taken) {
+  const Status written = FillAhead(taken);
+  if (written.ok()) return;
+  MutexLock lock(&mu_);
+  spdlog::warn(
+      "volume {}: blocks that a file may need next cannot be filled: {}",
+      record_.id, written.error().message);
+}
+
+Status Volume::Impl::FillAhead(udf::BlockRun taken) {
   const uint32_t count = std::min(taken.count, kMostAhead);
   const uint64_t first = Sector(taken.block);
   // Only holes gain.

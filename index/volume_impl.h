@@ -262,7 +262,9 @@ struct Volume::Impl {
   // locked.
   udf::BlockRun TakeAhead(LiveInode* inode, uint64_t written) REQUIRES(mu_);
   void ReturnAhead(LiveInode* inode, udf::BlockRun taken) REQUIRES(mu_);
-  Status WriteAhead(udf::BlockRun taken) EXCLUDES(mu_);
+  // What goes wrong is in the log only: these blocks are free.
+  void WriteAhead(udf::BlockRun taken) EXCLUDES(mu_);
+  Status FillAhead(udf::BlockRun taken);
 
   // --- volume_data.cc
   uint64_t MetadataReserve() const REQUIRES(mu_);

@@ -234,8 +234,7 @@ Status Volume::Impl::WriteContent(LiveInode* inode, uint64_t offset,
                            size_t{p.count} * kSectorSize);
   };
   Status status;
-  // These blocks are free: what goes wrong there is nobody's loss yet.
-  if (ahead.count != 0) static_cast<void>(WriteAhead(ahead));
+  if (ahead.count != 0) WriteAhead(ahead);
   for (const Piece& piece : pieces) {
     if (!status.ok()) break;
     if (piece.journaled) continue;

@@ -10,6 +10,7 @@
 #include "index/volume.h"
 #include "media/borrowed_medium.h"
 #include "tests/index/volume_fixture.h"
+#include "tests/support/logged_lines.h"
 
 namespace vellum {
 namespace {
@@ -19,6 +20,10 @@ class WriteLog : public BorrowedMedium {
  public:
   using BorrowedMedium::BorrowedMedium;
   Status Write(uint64_t lba, ConstByteSpan data) override {
+    if (data.size() / kSectorSize >= fails_from) {
+      return Status(Errc::kDeviceError,
+                    "injected: sector " + std::to_string(lba));
+    }
     for (uint64_t i = 0; i < data.size() / kSectorSize; ++i) {
       written.insert(lba + i);
     }
@@ -37,6 +42,7 @@ class WriteLog : public BorrowedMedium {
 
   std::set<uint64_t> written;
   size_t longest = 0;
+  size_t fails_from = SIZE_MAX;  // sectors at once
   bool all_written = false;
   uint64_t host_free = UINT64_MAX;
 };
@@ -130,6 +136,20 @@ TEST_F(VolumeFsyncTest, NothingIsWrittenAheadForNothing) {
   Ahead(MakeFile("no holes"), 200, 4096, true);
   EXPECT_LT(log_->longest, 256u);
   Check(large, 20 * (256 << 10));
+}
+
+// Nobody has asked for it, so it is nobody's error; but of a medium that fails
+// the operator has to know.
+TEST_F(VolumeFsyncTest, WhatCannotBeWrittenAheadIsLoggedAndFailsNoWrite) {
+  Make();
+  const InodeNumber file = MakeFile("log");
+  log_->fails_from = 100;
+  const LoggedLines logged;
+  EXPECT_LT(Ahead(file, 400, 4096, true), 100);
+  EXPECT_GT(logged.Count("volume TEST: blocks that a file may need next cannot "
+                         "be filled: injected: sector "),
+            0);
+  Check(file, 400 * 4096);
 }
 
 // A drive that destroys units must not do that for nothing.
