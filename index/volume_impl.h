@@ -10,9 +10,9 @@
 // volume_attrs.cc (changes of the namespace), volume_data.cc, volume_write.cc,
 // volume_holes.cc, volume_ahead.cc (file content), volume_host.cc (room below
 // the medium), volume_commit.cc (generations), volume_small.cc (those with one
-// flush), volume_build.cc (from names to sectors), volume_load.cc (attach,
-// detach), volume_scan.cc (medium to catalog), volume_record.cc (room for the
-// redo record; media with atomic units), snapshot.cc.
+// flush), volume_build.cc (from names to sectors), volume_load.cc (attach),
+// volume_detach.cc, volume_scan.cc (medium to catalog), volume_record.cc (room
+// for the redo record; media with atomic units), snapshot.cc.
 #pragma once
 
 #include <array>
