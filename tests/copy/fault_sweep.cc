@@ -122,6 +122,7 @@ FaultKind CatalogFails(FaultyFileSystem::Fault fault) {
 FaultKind BadPart() {
   FaultKind kind;
   kind.name = "bad sectors";
+  kind.parts = kParts;
   kind.arm = [](FaultLab& lab, uint64_t n) {
     // The media one after the other; finer where the structure is.
     const std::vector<VolumeTag> tags = lab.tags();
@@ -183,13 +184,17 @@ uint64_t FaultSweep::FailEverywhere(const FaultKind& kind) {
   const uint64_t step = StepOf(kind);
   for (uint64_t n = 1 + seed_ % step; lab_ != nullptr && !TooMany();
        n += step) {
-    if (!FailOnce(kind, n)) {
-      // Parts that nobody touches lie between others.
-      if (kind.name != "bad sectors" || n >= kParts * lab_->tags().size())
-        break;
-      continue;
+    if (FailOnce(kind, n)) {
+      ++sites;
+    } else if (kind.parts == 0 || n >= kind.parts * lab_->tags().size()) {
+      break;
     }
-    ++sites;
+  }
+  // Nobody touches most of them: a long step may miss all others.
+  for (uint64_t n = 1; lab_ != nullptr && !TooMany() && sites == 0 &&
+                       n <= kind.parts * lab_->tags().size();
+       ++n) {
+    if (FailOnce(kind, n)) ++sites;
   }
   return sites;
 }
