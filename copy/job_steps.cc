@@ -49,7 +49,7 @@ Error JobSteps::Defer(const std::shared_ptr<Volume>& volume,
 
 Result<bool> JobSteps::CanGoOnFrom(const SpoolImage& image) const {
   Log("reads the image in the spool: is it whole?");
-  const Status whole = image.Check(stop());
+  const Status whole = image.Check(stop(), &job_->counters);
   if (whole.ok()) {
     Log("goes on from the complete image in the spool");
     return true;

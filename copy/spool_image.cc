@@ -229,12 +229,17 @@ Status SpoolImage::Settle() const {
   return ErrnoError("write " + image_path_, errno);
 }
 
-Status SpoolImage::Check(const std::stop_token& stop) const {
+Status SpoolImage::Check(const std::stop_token& stop,
+                         CopyCounters* counters) const {
   const CopySource source = Source();
+  counters->Begin(regions_.count());
   return PumpRegions(
       regions_, map_->geometry().sectors, stop,
       [&source](RegionChunk* chunk) { return source.Fill(chunk); },
-      [](RegionChunk&) { return Status::Ok(); });
+      [counters](RegionChunk& chunk) {
+        counters->regions_done += chunk.regions;
+        return Status::Ok();
+      });
 }
 
 Result<std::unique_ptr<SpoolImage>> SpoolImage::Open(const Spool& spool,

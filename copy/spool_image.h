@@ -19,6 +19,7 @@
 #include <string>
 #include <vector>
 
+#include "copy/copy_hooks.h"
 #include "copy/copy_source.h"
 #include "copy/spool.h"
 #include "media/error.h"
@@ -49,8 +50,9 @@ class SpoolImage {
   // Waits until it has: what a full or failing disk has lost is an error here,
   // not in the middle of the target.
   Status Settle() const;
-  // Reads all of it: is it what was appended? kCorruption, kAborted.
-  Status Check(const std::stop_token& stop) const;
+  // Reads all of it: is it what was appended? `counters` say how far it is.
+  // kCorruption, kAborted.
+  Status Check(const std::stop_token& stop, CopyCounters* counters) const;
   // The image as a source. REQUIRES: complete; it outlives the source.
   CopySource Source() const;
   const SourceIdentity& identity() const { return identity_; }

@@ -104,7 +104,10 @@ TEST_F(SpoolImageTest, WhatAPowerCutHasTakenIsFound) {
   const Pinned pinned = Pin();
   ASSERT_OK(Stage(pinned.source)->Finish());
   ASSERT_OK_AND_ASSIGN(const auto image, SpoolImage::Open(spool_, 5));
-  EXPECT_OK(image->Check({}));
+  CopyCounters counters;
+  EXPECT_OK(image->Check({}, &counters));
+  EXPECT_GT(counters.regions_total, 0u);
+  EXPECT_EQ(counters.regions_done, counters.regions_total);
   {
     std::FILE* file = std::fopen(spool_.ImagePath(5).c_str(), "r+");
     ASSERT_NE(file, nullptr);
@@ -113,10 +116,11 @@ TEST_F(SpoolImageTest, WhatAPowerCutHasTakenIsFound) {
     std::fwrite(other.data(), 1, other.size(), file);
     std::fclose(file);
   }
-  EXPECT_THAT(image->Check({}), HasErrc(Errc::kCorruption));
+  EXPECT_THAT(image->Check({}, &counters), HasErrc(Errc::kCorruption));
   std::stop_source cancelled;
   cancelled.request_stop();
-  EXPECT_THAT(image->Check(cancelled.get_token()), HasErrc(Errc::kAborted));
+  EXPECT_THAT(image->Check(cancelled.get_token(), &counters),
+              HasErrc(Errc::kAborted));
 }
 
 TEST_F(SpoolImageTest, DamagedMetaFileIsNoImage) {
