@@ -441,14 +441,16 @@ Status FileCopyRunner::Judge(const FilePlan& plan, const Status& written) {
   }
   const JobRecord job = steps_->job().Record();
   message_ =
-      fmt::format("{} files of {} copied to {}, {} unchanged", counts_.copied,
-                  source_record_.id, job.target_volume, counts_.unchanged);
+      fmt::format("{} {} of {} copied to {}, {} unchanged", counts_.copied,
+                  counts_.copied == 1 ? "file" : "files", source_record_.id,
+                  job.target_volume, counts_.unchanged);
   if (counts_.not_selected > 0) {
     message_ += fmt::format(", {} not selected", counts_.not_selected);
   }
   if (plan.not_entered > 0) {
-    message_ += fmt::format(", {} directories left out: not recursive (-r)",
-                            plan.not_entered);
+    message_ +=
+        fmt::format(", {} {} left out: not recursive (-r)", plan.not_entered,
+                    plan.not_entered == 1 ? "directory" : "directories");
   }
   if (!written.ok()) {
     return Status(written.code(),

@@ -87,7 +87,7 @@ TEST_P(FileCopyTest, I9_OneFileOneDirectoryWithOrWithoutWhatIsBelow) {
   EXPECT_EQ(all.at("/photos/2024/small"),
             ListMedium(1, false).at("/photos/2024/small"));
   JobRecord job = Copy(Files("PRIM", {"/photos"}, "ALL"));
-  EXPECT_TRUE(Says(job, "1 directories left out: not recursive (-r)"))
+  EXPECT_TRUE(Says(job, "1 directory left out: not recursive (-r)"))
       << Story(job);
   SendAllHome();
   all = ListMedium(2, false);
