@@ -118,9 +118,20 @@ Result<Json> Generations(Service& service, const CommandLine& line,
   // As after a copy: where nobody has asked for one only, more of them are
   // somebody's wish.
   if (kept > 1 || own || before) {
-    ASSIGN_OR_RETURN(
-        old, ReleaseGenerations(service.archive(), service.jobs(),
-                                service.pool_range(), record, kept, stop));
+    Result<ReleasedGenerations> released =
+        ReleaseGenerations(service.archive(), service.jobs(),
+                           service.pool_range(), record, kept, stop);
+    if (!released.ok()) {
+      // A command that failed has changed nothing that later copies go by.
+      const Status undone =
+          SetOwnGenerations(service.archive().catalog, record, before);
+      if (undone.ok()) return released.error();
+      return Error{
+          released.error().code,
+          fmt::format("{}; the number is set all the same: {}",
+                      released.error().message, undone.error().message)};
+    }
+    old = std::move(*released);
   }
   Json released = Json::array();
   for (const VolumeRecord& backup : old.released) {

@@ -519,6 +519,30 @@ TEST_F(ServiceTest, A8_ALowerNumberGivesUpTheOldestAtOnce) {
             "VOL-A");
 }
 
+TEST_F(ServiceTest, A8_ANumberThatCannotBeMetIsNotSet) {
+  Run("format V00001 name=VOL-A");
+  Run("generations VOL-A 3");
+  for (int i = 0; i < 2; ++i) {
+    ASSERT_OK(service_->jobs().Wait(Run("copy VOL-A")["job"]));
+  }
+  Catalog* const catalog = service_->archive().catalog;
+  ASSERT_OK_AND_ASSIGN(const std::string note,
+                       catalog->GetRow("medium", "V00002"));
+  const auto set_note = [&](const std::string& text) {
+    CatalogBatch batch;
+    batch.PutRow("medium", "V00002", text);
+    ASSERT_OK(catalog->Write(batch, Sync::kYes));
+  };
+  set_note("damaged");
+  for (const char* number : {"1", "default"}) {
+    EXPECT_THAT(service_->Execute(std::string("generations VOL-A ") + number),
+                HasErrc(Errc::kCorruption));
+    EXPECT_EQ(Run("generations VOL-A")["generations"], 3) << number;
+  }
+  set_note(note);
+  EXPECT_EQ(Run("generations VOL-A 1")["released"][0]["medium"], "V00002");
+}
+
 TEST_F(ServiceTest, A8_WhereNobodyAskedForOneOnlyNothingIsGivenUp) {
   Run("format V00001 name=VOL-A");
   for (const char* medium : {"V00002", "V00003"}) {
