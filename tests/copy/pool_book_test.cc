@@ -207,6 +207,22 @@ TEST_F(PoolBookTest, O16_WhatMayNotBeFreed) {
   ASSERT_OK(jobs_->Wait(job));
 }
 
+TEST_F(PoolBookTest, O16_WhatIsInAnImportExportElementIsNotFreed) {
+  Start(1, 3);
+  MakePrimary(1, "PRIM");
+  ASSERT_OK(SetPoolRange(archive(), {1025}, {1025}));
+  Copy(Request("PRIM"));
+  SendAllHome();
+  ASSERT_OK(library_->Move({1025}, {768}));
+  const auto refused = FreePoolMedium(archive(), *jobs_, {}, Tag(2));
+  EXPECT_THAT(refused, HasErrc(Errc::kInvalidArgument));
+  EXPECT_THAT(refused, MessageHas("in the import/export element 768"));
+  ASSERT_OK_AND_ASSIGN(const MediumNote note,
+                       ReadMediumNote(*catalog_, Tag(2)));
+  EXPECT_EQ(note.freed, "");
+  EXPECT_NE(volumes_->Find("V00002"), nullptr);
+}
+
 TEST_F(PoolBookTest, O16_AnotherLabelIsNoticedWhenTheMediumIsLoaded) {
   Start(1, 4);
   MakePrimary(1, "PRIM");

@@ -219,6 +219,8 @@ TEST_F(CliTest, NumbersThatCannotBeAreUsage) {
            {"move", "1024", "-"},
            {"inventory", "--scan", "--range", "1030-1024"},
            {"inventory", "--scan", "--range", "V00001"},
+           {"inventory", "--scan", "--copy-start", "1024", "--copy-end",
+            "1025"},
            {"inventory", "--scan", "--range", "1024-70000"},
            {"setcopyrange", "--copy-start", "a", "--copy-end", "1030"},
            {"inventory", "--copy-start", "1", "--copy-end", "b"}}) {
