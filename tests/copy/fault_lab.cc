@@ -114,10 +114,7 @@ Result<FileTreeText> ReadTree(const MemoryMedium& medium) {
 FaultLab::FaultLab(const FaultLabOptions& options) : options_(options) {
   MakeShelf();
   for (int n = 1; n <= options_.media; ++n) {
-    MemoryMediumOptions medium;
-    medium.sectors = options_.sectors;
-    medium.name = Tag(n);
-    contents_[Tag(n)] = std::make_shared<MemoryMedium>(medium);
+    contents_[Tag(n)] = MakeBlank(Tag(n));
     if (options_.write_once && n > 1) written_[Tag(n)] = WrittenState::kBlank;
   }
   job_options_.spool_directory = SpoolPath();
@@ -126,6 +123,13 @@ FaultLab::FaultLab(const FaultLabOptions& options) : options_(options) {
 }
 
 FaultLab::~FaultLab() { Close(); }
+
+std::shared_ptr<MemoryMedium> FaultLab::MakeBlank(const VolumeTag& tag) const {
+  MemoryMediumOptions medium;
+  medium.sectors = options_.sectors;
+  medium.name = tag;
+  return std::make_shared<MemoryMedium>(medium);
+}
 
 void FaultLab::MakeShelf() {
   FakeLibraryOptions options;
@@ -445,6 +449,12 @@ std::string FaultLab::CompareSectors(const VolumeTag& primary,
     }
   }
   return {};
+}
+
+void FaultLab::Blank(const VolumeTag& tag) {
+  contents_[tag] = MakeBlank(tag);
+  const auto written = written_.find(tag);
+  if (written != written_.end()) written->second = WrittenState::kBlank;
 }
 
 void FaultLab::Spoil(const VolumeTag& tag, uint64_t sector) {

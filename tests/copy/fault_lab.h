@@ -121,11 +121,15 @@ class FaultLab {
   std::string CompareSectors(const VolumeTag& primary, const VolumeTag& backup);
   // Every medium is in its slot. REQUIRES: closed well.
   std::string CheckHome() const;
+  // A blank medium with the same volume tag is in its place. REQUIRES: closed.
+  void Blank(const VolumeTag& tag);
   // One byte of the sector is another one. REQUIRES: closed.
   void Spoil(const VolumeTag& tag, uint64_t sector);
   const MemoryMedium& content(const VolumeTag& tag) const {
     return *contents_.at(tag);
   }
+  // How far the write-once medium was written. REQUIRES: closed.
+  WrittenState written(const VolumeTag& tag) const { return written_.at(tag); }
   std::vector<VolumeTag> tags() const;
   bool NamesSomething(const std::string& message) const;
 
@@ -137,6 +141,7 @@ class FaultLab {
   std::string SpoolPath() const { return dir_.Sub("spool"); }
   std::string CatalogPath() const { return dir_.Sub("catalog"); }
   void MakeShelf();
+  std::shared_ptr<MemoryMedium> MakeBlank(const VolumeTag& tag) const;
   // As the drive would show it.
   Result<udf::ControlSlot> ReadSlot(const VolumeTag& tag,
                                     const MemoryMedium& content,

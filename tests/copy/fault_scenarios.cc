@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tests/copy/fault_scenarios.h"
 
+#include <gtest/gtest.h>
+
 #include <algorithm>
 #include <random>
 #include <utility>
@@ -163,6 +165,12 @@ void AddCopies(std::vector<FaultScenario>* all) {
   s.somewhere = First();
   s.equal.clear();
   all->push_back(s);
+
+  s.name = "staged write-once copy";
+  s.lab.drives = 1;
+  s.run = Copying(CopyOf(CopyMode::kImage));
+  s.uses_spool = true;
+  all->push_back(s);
 }
 
 void AddFileCopies(std::vector<FaultScenario>* all) {
@@ -319,6 +327,14 @@ void AddOperations(std::vector<FaultScenario>* all) {
 }
 
 }  // namespace
+
+FaultScenario ScenarioCalled(const std::string& name) {
+  for (FaultScenario& scenario : FaultScenarios()) {
+    if (scenario.name == name) return std::move(scenario);
+  }
+  ADD_FAILURE() << "no scenario " << name;
+  return {};
+}
 
 std::vector<FaultScenario> FaultScenarios() {
   std::vector<FaultScenario> all;

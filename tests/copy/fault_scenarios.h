@@ -42,6 +42,7 @@ struct FaultScenario {
 };
 
 std::vector<FaultScenario> FaultScenarios();
+FaultScenario ScenarioCalled(const std::string& name);  // one of them
 
 inline void PrintTo(const FaultScenario& scenario, std::ostream* out) {
   *out << scenario.name;

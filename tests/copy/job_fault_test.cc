@@ -66,14 +66,6 @@ INSTANTIATE_TEST_SUITE_P(All, JobFaultTest, testing::ValuesIn(FaultScenarios()),
                          TestName);
 
 // The negative controls: what the sweeps must notice.
-FaultScenario ScenarioCalled(const std::string& name) {
-  for (const FaultScenario& scenario : FaultScenarios()) {
-    if (scenario.name == name) return scenario;
-  }
-  ADD_FAILURE() << "no scenario " << name;
-  return {};
-}
-
 TEST(FaultSweepTest, AnErrorThatIsSwallowedIsNoticed) {
   FaultScenario scenario = ScenarioCalled("format");
   const auto run = scenario.run;

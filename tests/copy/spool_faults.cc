@@ -274,6 +274,16 @@ int __wrap_fdatasync(int fd) {
   return faults == nullptr ? __real_fdatasync(fd) : SyncOrFail(faults, fd);
 }
 
+// Never fails by itself: those who remove what nobody needs do not ask. Behind
+// a power cut nobody removes anything.
+int __real_unlink(const char* path);
+int __wrap_unlink(const char* path) {
+  vellum::SpoolFaults* const faults = vellum::FaultsOf(path);
+  if (faults == nullptr || faults->power()) return __real_unlink(path);
+  errno = EIO;
+  return -1;
+}
+
 int __real_rename(const char* from, const char* to);
 int __wrap_rename(const char* from, const char* to) {
   vellum::SpoolFaults* const faults = vellum::FaultsOf(to);

@@ -16,8 +16,8 @@
 namespace vellum {
 
 // One at a time in a process. Opens, reads, writes, allocations, syncs and
-// renames count; unlink(2) and close(2) do not, and renames are durable at
-// once. Thread-safety: all methods may be called concurrently.
+// renames count; unlink(2) and close(2) do not; renames and removals are
+// durable at once. Thread-safety: all methods may be called concurrently.
 class SpoolFaults {
  public:
   enum class Act : uint8_t {
@@ -51,6 +51,7 @@ class SpoolFaults {
   bool Watches(int fd) const;
   bool Watches(const char* path) const;
   Verdict Judge(Call call);
+  bool power() const { return power_(); }
   void Opened(int fd, const char* path);
   void Closed(int fd);
   void Written(int fd, uint64_t offset, uint64_t bytes);
