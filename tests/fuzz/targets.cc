@@ -14,6 +14,7 @@ const std::vector<Target>& Targets() {
       {"elements", RunElements, ElementsSeeds},
       {"records", RunRecords, RecordsSeeds},
       {"attach", RunAttach, AttachSeeds},
+      {"note", RunNote, NoteSeeds},
       {"scsi", RunScsi, ScsiSeeds},
   };
   return kTargets;

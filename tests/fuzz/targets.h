@@ -36,6 +36,7 @@ void RunLibraryConfig(ConstByteSpan input);
 void RunElements(ConstByteSpan input);
 void RunRecords(ConstByteSpan input);
 void RunAttach(ConstByteSpan input);
+void RunNote(ConstByteSpan input);
 void RunScsi(ConstByteSpan input);
 std::vector<Bytes> UdfImageSeeds();
 std::vector<Bytes> JournalSeeds();
@@ -46,6 +47,7 @@ std::vector<Bytes> LibraryConfigSeeds();
 std::vector<Bytes> ElementsSeeds();
 std::vector<Bytes> RecordsSeeds();
 std::vector<Bytes> AttachSeeds();
+std::vector<Bytes> NoteSeeds();
 std::vector<Bytes> ScsiSeeds();
 
 }  // namespace vellum::fuzz
