@@ -228,11 +228,17 @@ void FaultLab::GoToStart() {
   MakeShelf();
   contents_ = start_.contents;
   written_ = start_.written;
-  std::filesystem::remove_all(CatalogPath());
   std::filesystem::remove_all(SpoolPath());
+  GoToStartOfCatalog();
+}
+
+void FaultLab::GoToStartOfCatalog() {
+  RemoveCatalog();
   std::filesystem::copy(dir_.Sub("start"), CatalogPath(),
                         std::filesystem::copy_options::recursive);
 }
+
+void FaultLab::RemoveCatalog() { std::filesystem::remove_all(CatalogPath()); }
 
 Status FaultLab::RebuildCatalog() {
   RETURN_IF_ERROR(OpenLibraryCatalog(CatalogPath(), {}).status());

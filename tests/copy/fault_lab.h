@@ -74,6 +74,9 @@ class FaultLab {
   // REQUIRES: open, no faults. Closes.
   void SaveStart();
   void GoToStart();  // REQUIRES: closed
+  // The catalog alone does. REQUIRES: closed
+  void GoToStartOfCatalog();
+  void RemoveCatalog();  // REQUIRES: closed
   // REQUIRES: closed. Opens with what a start makes of a damaged catalog, and
   // reads the media.
   Status RebuildCatalog();
