@@ -178,6 +178,9 @@ bool FaultMedia::Count(Op op, SectorRange range, Entry* entry) {
     case Act::kFail:
       entry->plan->FailNth(op, 1);
       break;
+    case Act::kShort:
+      entry->plan->Shorten(op, 1);
+      break;
     case Act::kGone:
       entry->plan->SetGone(true);
       break;

@@ -28,9 +28,10 @@ class FaultMedia {
  public:
   using Op = FaultPlan::Op;
   enum class Act : uint8_t {
-    kFail,  // that operation, once
-    kGone,  // from then on all operations of that medium: kNoMedium
-    kCut,   // the power goes: `cut` is called
+    kFail,   // that operation, once
+    kShort,  // that read or write, once, in the middle of a sector
+    kGone,   // from then on all operations of that medium: kNoMedium
+    kCut,    // the power goes: `cut` is called
   };
 
   // `power` says whether there is any; without it all operations fail.

@@ -75,6 +75,16 @@ FaultKind MediumFails(FaultPlan::Op op) {
   return kind;
 }
 
+FaultKind MediumFallsShort(Op op) {
+  FaultKind kind = MediumFails(op);
+  kind.name += " short";
+  kind.at_all = false;
+  kind.arm = [op](FaultLab& lab, uint64_t n) {
+    lab.media().At(n, op, FaultMedia::Act::kShort);
+  };
+  return kind;
+}
+
 FaultKind MediumGoes() {
   FaultKind kind;
   kind.name = "medium gone";

@@ -51,6 +51,7 @@ struct FaultKind {
   uint64_t parts = 0;
 };
 FaultKind MediumFails(FaultPlan::Op op);
+FaultKind MediumFallsShort(FaultPlan::Op op);  // kRead, kWrite
 FaultKind MediumGoes();
 // Once; or from then on: a full disk.
 FaultKind SpoolFails();

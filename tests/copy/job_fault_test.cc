@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Every operation of every kind of copy, and of what works on whole media,
 // fails once (label fault): each read, write, flush and discard of the media,
-// each append and sync of the catalog, each call that the spool makes; media
-// that are gone from one operation on, bad sectors, full disks. Afterwards
-// nothing is lost or leaked, and the same runs to its end.
+// each append and sync of the catalog, each call that the spool makes;
+// transfers that end early, media that are gone from one operation on, bad
+// sectors, full disks. Afterwards nothing is lost or leaked, and the same runs
+// to its end.
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
@@ -40,6 +41,10 @@ TEST_P(JobFaultTest, EveryOperationFails) {
   for (const Op op : {Op::kRead, Op::kWrite, Op::kFlush, Op::kDiscard}) {
     medium += sweep.FailEverywhere(MediumFails(op));
   }
+  uint64_t shortened = 0;
+  for (const Op op : {Op::kRead, Op::kWrite}) {
+    shortened += sweep.FailEverywhere(MediumFallsShort(op));
+  }
   const uint64_t gone = sweep.FailEverywhere(MediumGoes());
   const uint64_t bad = sweep.FailEverywhere(BadPart());
   const uint64_t catalog =
@@ -48,11 +53,12 @@ TEST_P(JobFaultTest, EveryOperationFails) {
   const uint64_t spool = sweep.FailEverywhere(SpoolFails());
   sweep.FailEverywhere(SpoolFills());
   fmt::print(
-      "fault sites: {}: {} medium (gone at {}, {} bad parts), {} catalog, {} "
-      "spool; {} failures, {} masked, {} violations\n",
-      GetParam().name, medium, gone, bad, catalog, spool, sweep.runs(),
-      sweep.masked(), sweep.violations().size());
+      "fault sites: {}: {} medium (short at {}, gone at {}, {} bad parts), {} "
+      "catalog, {} spool; {} failures, {} masked, {} violations\n",
+      GetParam().name, medium, shortened, gone, bad, catalog, spool,
+      sweep.runs(), sweep.masked(), sweep.violations().size());
   EXPECT_GT(medium, 0u);
+  EXPECT_GT(shortened, 0u);
   EXPECT_GT(gone, 0u);
   EXPECT_GT(bad, 0u);
   EXPECT_GT(sweep.runs(), sweep.masked());
