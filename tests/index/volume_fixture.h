@@ -5,6 +5,9 @@
 #include <gtest/gtest.h>
 
 #include <memory>
+#include <span>
+#include <string>
+#include <utility>
 
 #include "index/catalog.h"
 #include "index/volume.h"
@@ -57,5 +60,57 @@ inline std::string FsckText(Medium& medium) {
   }
   return text;
 }
+
+class VolumeTest : public testing::Test {
+ protected:
+  // A new volume, and a catalog that knows it. Not loaded.
+  void Format(uint64_t sectors, VolumeOptions options = {},
+              uint32_t atomic_sectors = 1) {
+    MemoryMediumOptions medium_options;
+    medium_options.sectors = sectors;
+    medium_options.atomic_sectors = atomic_sectors;
+    medium_ = std::make_unique<MemoryMedium>(medium_options);
+    catalog_ = MemoryCatalog();
+    udf::FormatOptions format;
+    format.volume_id = "TEST";
+    const Result<udf::ControlSlot> slot = udf::FormatVolume(*medium_, format);
+    ASSERT_OK(slot);
+    volume_ = std::make_unique<Volume>(
+        catalog_.get(), RecordFor(*medium_, *slot, 1), std::move(options));
+  }
+  // The same, loaded.
+  void Make(uint64_t sectors, VolumeOptions options = {},
+            uint32_t atomic_sectors = 1) {
+    Format(sectors, std::move(options), atomic_sectors);
+    ASSERT_OK(volume_->Attach(medium_.get()));
+  }
+
+  Attr MakeFile(const std::string& name, const std::string& content) {
+    const Result<Attr> attr = volume_->Create(volume_->root(), name, {});
+    EXPECT_OK(attr);
+    if (!content.empty()) {
+      EXPECT_OK(volume_->Write(attr->ino, 0, AsBytes(content)));
+    }
+    return *volume_->GetAttr(attr->ino);
+  }
+
+  static ConstByteSpan AsBytes(const std::string& text) {
+    return std::as_bytes(std::span(text.data(), text.size()));
+  }
+
+  std::string ReadAll(InodeNumber ino) {
+    const Result<Attr> attr = volume_->GetAttr(ino);
+    EXPECT_OK(attr);
+    std::string out(attr->attr.size, '\0');
+    const Result<size_t> n =
+        volume_->Read(ino, 0, std::as_writable_bytes(std::span(out)));
+    EXPECT_OK(n);
+    return out;
+  }
+
+  std::unique_ptr<MemoryMedium> medium_;
+  std::unique_ptr<Catalog> catalog_;
+  std::unique_ptr<Volume> volume_;
+};
 
 }  // namespace vellum

@@ -47,34 +47,13 @@ class WriteLog : public BorrowedMedium {
   uint64_t host_free = UINT64_MAX;
 };
 
-class VolumeFsyncTest : public testing::Test {
+class VolumeFsyncTest : public VolumeTest {
  protected:
-  void Make(VolumeOptions options = {}, uint32_t atomic_sectors = 1) {
-    MemoryMediumOptions medium_options;
-    medium_options.sectors = 32768;
-    medium_options.atomic_sectors = atomic_sectors;
-    medium_ = std::make_unique<MemoryMedium>(medium_options);
-    catalog_ = MemoryCatalog();
-    udf::FormatOptions format;
-    format.volume_id = "TEST";
-    const Result<udf::ControlSlot> slot = udf::FormatVolume(*medium_, format);
-    ASSERT_OK(slot);
+  void Make(uint32_t atomic_sectors = 1) {
+    Format(32768, {}, atomic_sectors);
     geometry_ = udf::ReadDescription(*medium_)->geometry;
     log_ = std::make_unique<WriteLog>(medium_.get());
-    volume_ = std::make_unique<Volume>(
-        catalog_.get(), RecordFor(*medium_, *slot, 1), std::move(options));
     ASSERT_OK(volume_->Attach(log_.get()));
-  }
-
-  InodeNumber MakeFile(const std::string& name) {
-    const Result<Attr> attr = volume_->Create(volume_->root(), name, {});
-    EXPECT_OK(attr);
-    return attr->ino;
-  }
-
-  void Append(InodeNumber ino, const std::string& text) {
-    EXPECT_OK(volume_->Append(
-        ino, std::as_bytes(std::span(text.data(), text.size()))));
   }
 
   // How many of `count` appends of `bytes` went to sectors that had been
@@ -84,7 +63,7 @@ class VolumeFsyncTest : public testing::Test {
     int ahead = 0;
     for (int i = 0; i < count; ++i) {
       const std::set<uint64_t> before = log_->written;
-      Append(ino, std::string(bytes, 'b'));
+      EXPECT_OK(volume_->Append(ino, AsBytes(std::string(bytes, 'b'))));
       const uint64_t at = volume_->DataAddress(ino, i * bytes);
       ahead += static_cast<int>(
           before.count(geometry_.Sector(static_cast<uint32_t>(at))));
@@ -98,42 +77,34 @@ class VolumeFsyncTest : public testing::Test {
 
   // That it holds so many 'b' and nothing else, and the volume is whole.
   void Check(InodeNumber ino, size_t bytes) {
-    std::string content(bytes + 1, '\0');
-    const Result<size_t> n =
-        volume_->Read(ino, 0, std::as_writable_bytes(std::span(content)));
-    ASSERT_OK(n);
-    content.resize(*n);
-    EXPECT_EQ(content, std::string(bytes, 'b'));
+    EXPECT_EQ(ReadAll(ino), std::string(bytes, 'b'));
     ASSERT_OK(volume_->Detach());
     EXPECT_EQ(FsckText(*medium_), "");
   }
 
-  std::unique_ptr<MemoryMedium> medium_;
   std::unique_ptr<WriteLog> log_;
-  std::unique_ptr<Catalog> catalog_;
-  std::unique_ptr<Volume> volume_;
   udf::Geometry geometry_;
 };
 
 // What the storage below has never written costs an fsync more.
 TEST_F(VolumeFsyncTest, AFileThatGrowsFromFsyncToFsyncIsWrittenAhead) {
   Make();
-  const InodeNumber file = MakeFile("log");
+  const InodeNumber file = MakeFile("log", "").ino;
   EXPECT_GT(Ahead(file, 400, 4096, true), 350);
   Check(file, 400 * 4096);
 }
 
 TEST_F(VolumeFsyncTest, NothingIsWrittenAheadForNothing) {
   Make();
-  EXPECT_EQ(Ahead(MakeFile("never synced"), 200, 4096, false), 0);
-  const InodeNumber large = MakeFile("large writes");
+  EXPECT_EQ(Ahead(MakeFile("never synced", "").ino, 200, 4096, false), 0);
+  const InodeNumber large = MakeFile("large writes", "").ino;
   EXPECT_EQ(Ahead(large, 20, 256 << 10, true), 0);
   log_->host_free = 1 << 29;
-  EXPECT_EQ(Ahead(MakeFile("full disk"), 200, 4096, true), 0);
+  EXPECT_EQ(Ahead(MakeFile("full disk", "").ino, 200, 4096, true), 0);
   log_->host_free = UINT64_MAX;
   log_->all_written = true;
   log_->longest = 0;
-  Ahead(MakeFile("no holes"), 200, 4096, true);
+  Ahead(MakeFile("no holes", "").ino, 200, 4096, true);
   EXPECT_LT(log_->longest, 256u);
   Check(large, 20 * (256 << 10));
 }
@@ -142,7 +113,7 @@ TEST_F(VolumeFsyncTest, NothingIsWrittenAheadForNothing) {
 // the operator has to know.
 TEST_F(VolumeFsyncTest, WhatCannotBeWrittenAheadIsLoggedAndFailsNoWrite) {
   Make();
-  const InodeNumber file = MakeFile("log");
+  const InodeNumber file = MakeFile("log", "").ino;
   log_->fails_from = 100;
   const LoggedLines logged;
   EXPECT_LT(Ahead(file, 400, 4096, true), 100);
@@ -154,8 +125,8 @@ TEST_F(VolumeFsyncTest, WhatCannotBeWrittenAheadIsLoggedAndFailsNoWrite) {
 
 // A drive that destroys units must not do that for nothing.
 TEST_F(VolumeFsyncTest, NothingIsWrittenAheadWhereUnitsCanBeDestroyed) {
-  Make({}, 16);
-  const InodeNumber file = MakeFile("log");
+  Make(16);
+  const InodeNumber file = MakeFile("log", "").ino;
   EXPECT_EQ(Ahead(file, 200, 65536, true), 0);
   Check(file, 200 * 65536);
 }

@@ -69,6 +69,15 @@ struct LabOptions {
 };
 
 // Thread-safety: none.
+// Few and small files; of the records some do not fit the ring.
+inline LabOptions SmallLab() {
+  LabOptions options;
+  options.fuzz.max_file_bytes = 100'000;
+  options.fuzz.max_nodes = 130;
+  options.fuzz.touch_all = true;
+  return options;
+}
+
 class VolumeLab {
  public:
   // Formats a medium, opens a catalog and attaches the volume.

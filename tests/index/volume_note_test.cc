@@ -25,16 +25,12 @@ namespace {
 
 constexpr VolumeIndex kIndex = 1;
 
-class VolumeNoteTest : public testing::Test {
+class VolumeNoteTest : public VolumeTest {
  protected:
   // "first" is in a generation whose commit took two flushes, as that of every
   // load; "second" in one whose record has a note.
   void SetUp() override {
-    udf::FormatOptions format;
-    format.volume_id = "TEST";
-    const Result<udf::ControlSlot> slot = udf::FormatVolume(medium_, format);
-    ASSERT_OK(slot);
-    Load(RecordFor(medium_, *slot, kIndex));
+    Make(16384);
     ASSERT_OK(volume_->Create(volume_->root(), "first", {}));
     ASSERT_OK(volume_->Sync());
     before_ = volume_->record();
@@ -50,7 +46,7 @@ class VolumeNoteTest : public testing::Test {
 
   void Load(const VolumeRecord& record) {
     volume_ = std::make_unique<Volume>(catalog_.get(), record, VolumeOptions());
-    ASSERT_OK(volume_->Attach(&medium_));
+    ASSERT_OK(volume_->Attach(medium_.get()));
   }
   // Power goes, and with it what the catalog had not synced: it is left with
   // the generation of "first", and `known` as the volume's record.
@@ -66,11 +62,11 @@ class VolumeNoteTest : public testing::Test {
     ASSERT_OK(catalog_->Write(batch, Sync::kNo));
   }
   udf::ScanResult Scan() {
-    const Result<udf::ControlSlot> slot = udf::ReadControlSlot(medium_);
+    const Result<udf::ControlSlot> slot = udf::ReadControlSlot(*medium_);
     EXPECT_OK(slot);
     if (!slot.ok()) return {};
     Result<udf::ScanResult> scan =
-        udf::ScanRing(medium_, volume_->record().geometry, *slot);
+        udf::ScanRing(*medium_, volume_->record().geometry, *slot);
     EXPECT_OK(scan);
     return scan.ok() ? std::move(*scan) : udf::ScanResult();
   }
@@ -82,7 +78,7 @@ class VolumeNoteTest : public testing::Test {
     ASSERT_OK(note);
     change(&*note);
     scan.newest->note = Encode(*note);
-    udf::Journal journal(&medium_, before_.geometry, scan.next_sequence,
+    udf::Journal journal(medium_.get(), before_.geometry, scan.next_sequence,
                          scan.next_sector);
     ASSERT_OK(journal.Write(&*scan.newest, {}));
   }
@@ -94,7 +90,7 @@ class VolumeNoteTest : public testing::Test {
   std::vector<uint64_t> UnusedInRecord() {
     const udf::ScanResult scan = Scan();
     const Result<Bytes> bitmap =
-        udf::ReadBitmap(medium_, volume_->record().geometry);
+        udf::ReadBitmap(*medium_, volume_->record().geometry);
     EXPECT_OK(bitmap);
     std::vector<uint64_t> unused;
     if (!scan.newest.has_value() || !bitmap.ok()) {
@@ -112,9 +108,6 @@ class VolumeNoteTest : public testing::Test {
     return unused;
   }
 
-  MemoryMedium medium_;
-  std::unique_ptr<Catalog> catalog_ = MemoryCatalog();
-  std::unique_ptr<Volume> volume_;
   VolumeRecord before_, after_;
   InodeNumber second_ = 0;
 };

@@ -20,52 +20,6 @@
 namespace vellum {
 namespace {
 
-class VolumeTest : public testing::Test {
- protected:
-  void Make(uint64_t sectors, VolumeOptions options = {},
-            uint32_t atomic_sectors = 1) {
-    MemoryMediumOptions medium_options;
-    medium_options.sectors = sectors;
-    medium_options.atomic_sectors = atomic_sectors;
-    medium_ = std::make_unique<MemoryMedium>(medium_options);
-    catalog_ = MemoryCatalog();
-    udf::FormatOptions format;
-    format.volume_id = "TEST";
-    const Result<udf::ControlSlot> slot = udf::FormatVolume(*medium_, format);
-    ASSERT_OK(slot);
-    volume_ = std::make_unique<Volume>(
-        catalog_.get(), RecordFor(*medium_, *slot, 1), std::move(options));
-    ASSERT_OK(volume_->Attach(medium_.get()));
-  }
-
-  Attr MakeFile(const std::string& name, const std::string& content) {
-    const Result<Attr> attr = volume_->Create(volume_->root(), name, {});
-    EXPECT_OK(attr);
-    if (!content.empty()) {
-      EXPECT_OK(volume_->Write(attr->ino, 0, AsBytes(content)));
-    }
-    return *volume_->GetAttr(attr->ino);
-  }
-
-  static ConstByteSpan AsBytes(const std::string& text) {
-    return std::as_bytes(std::span(text.data(), text.size()));
-  }
-
-  std::string ReadAll(InodeNumber ino) {
-    const Result<Attr> attr = volume_->GetAttr(ino);
-    EXPECT_OK(attr);
-    std::string out(attr->attr.size, '\0');
-    const Result<size_t> n =
-        volume_->Read(ino, 0, std::as_writable_bytes(std::span(out)));
-    EXPECT_OK(n);
-    return out;
-  }
-
-  std::unique_ptr<MemoryMedium> medium_;
-  std::unique_ptr<Catalog> catalog_;
-  std::unique_ptr<Volume> volume_;
-};
-
 // A seed, and sectors of the medium's atomic unit.
 using FuzzCase = std::tuple<uint64_t, uint32_t>;
 
@@ -402,71 +356,6 @@ TEST_F(VolumeTest, AnotherVolumeOnTheMediumIsNoticed) {
   EXPECT_NE(status.error().message.find("OTHER"), std::string::npos);
 }
 
-TEST_F(VolumeTest, LargeDirectoriesGrowAndShrink) {
-  Make(65536);
-  NewInode directory;
-  directory.type = udf::FileType::kDirectory;
-  const Result<Attr> dir = volume_->Create(volume_->root(), "d", directory);
-  ASSERT_OK(dir);
-  for (int i = 0; i < 20000; ++i) {
-    ASSERT_OK(volume_->Create(dir->ino, fmt::format("name-{}", i), {}));
-  }
-  EXPECT_THAT(volume_->Rmdir(volume_->root(), "d"), HasErrc(Errc::kNotEmpty));
-  for (int i = 0; i < 20000; i += 2) {
-    ASSERT_OK(volume_->Unlink(dir->ino, fmt::format("name-{}", i)));
-  }
-  ASSERT_OK(volume_->Sync());
-  for (int i = 1; i < 20000; i += 2) {
-    ASSERT_OK(volume_->Unlink(dir->ino, fmt::format("name-{}", i)));
-  }
-  ASSERT_OK(volume_->Rmdir(volume_->root(), "d"));
-  ASSERT_OK(volume_->Detach());
-  EXPECT_EQ(FsckText(*medium_), "");
-}
-
-// A name that the committed directory has must leave it, however often it was
-// removed and made since; one that it never had must not be looked for.
-TEST_F(VolumeTest, NamesMadeAndRemovedWithinAGenerationStandOnce) {
-  Make(8192);
-  NewInode directory;
-  directory.type = udf::FileType::kDirectory;
-  const Result<Attr> dir = volume_->Create(volume_->root(), "d", directory);
-  ASSERT_OK(dir);
-  const auto make = [&](const std::string& name) {
-    ASSERT_OK(volume_->Create(dir->ino, name, {}));
-    EXPECT_THAT(volume_->Create(dir->ino, name, {}), HasErrc(Errc::kExists));
-  };
-  const auto remove = [&](const std::string& name) {
-    ASSERT_OK(volume_->Unlink(dir->ino, name));
-    EXPECT_THAT(volume_->Unlink(dir->ino, name), HasErrc(Errc::kNotFound));
-    EXPECT_THAT(volume_->Lookup(dir->ino, name), HasErrc(Errc::kNotFound));
-  };
-  for (int generation = 0; generation < 3; ++generation) {
-    if (generation > 0) remove("kept");
-    make("kept");
-    remove("kept");
-    make("kept");
-    make("passing");
-    remove("passing");
-    if (generation > 0) remove("renamed");
-    make("other");
-    ASSERT_OK(volume_->Rename(dir->ino, "other", dir->ino, "renamed",
-                              RenameMode::kReplace));
-    ASSERT_OK(volume_->Sync());
-    std::vector<std::string> names;
-    ASSERT_OK(volume_->ReadDir(dir->ino, 0, [&](const DirItem& item) {
-      names.push_back(item.name);
-      return true;
-    }));
-    EXPECT_THAT(names, testing::UnorderedElementsAre("kept", "renamed"));
-  }
-  ASSERT_OK(volume_->Detach());
-  EXPECT_EQ(FsckText(*medium_), "");
-  ASSERT_OK_AND_ASSIGN(const udf::FsckReport report,
-                       udf::CheckVolume(*medium_, {}));
-  EXPECT_EQ(report.files, 2u);
-}
-
 TEST_F(VolumeTest, ManyExtentsGoThroughDescriptorBlocks) {
   Make(65536);
   const Attr file = MakeFile("a", "");
@@ -578,35 +467,6 @@ TEST_F(VolumeTest, AFullVolumeKeepsWhatPreallocationPromised) {
     EXPECT_EQ(ReadAll(file.ino), content);
     ASSERT_OK(volume_->Detach());
   }
-}
-
-TEST_F(VolumeTest, XattrsBeyondTheEntryAreRefused) {
-  Make(8192);
-  const Attr file = MakeFile("a", "hello");
-  EXPECT_THAT(
-      volume_->SetXattr(file.ino, "user.big", std::string(4000, 'x'), 0),
-      HasErrc(Errc::kNoSpace));
-  ASSERT_OK(volume_->SetXattr(file.ino, "user.some", std::string(900, 'x'), 0));
-  // The content makes room for them.
-  ASSERT_OK(volume_->Write(file.ino, 0, AsBytes(std::string(1500, 'c'))));
-  EXPECT_EQ(ReadAll(file.ino), std::string(1500, 'c'));
-  ASSERT_OK(volume_->Detach());
-  EXPECT_EQ(FsckText(*medium_), "");
-}
-
-TEST_F(VolumeTest, SymlinkTargetsThatFitNowhereAreTooLong) {
-  Make(8192);
-  NewInode link;
-  link.type = udf::FileType::kSymlink;
-  for (int i = 0; i < 900; ++i) link.symlink_target += "x/";
-  EXPECT_THAT(volume_->Create(volume_->root(), "odd", link),
-              HasErrc(Errc::kNameTooLong));
-  link.symlink_target += "x";  // components say it exactly
-  const Result<Attr> attr = volume_->Create(volume_->root(), "long", link);
-  ASSERT_OK(attr);
-  ASSERT_OK(volume_->Detach());
-  EXPECT_EQ(*volume_->ReadLink(attr->ino), link.symlink_target);
-  EXPECT_EQ(FsckText(*medium_), "");
 }
 
 TEST_F(VolumeTest, SeekFindsDataAndHoles) {

@@ -6,28 +6,13 @@
 namespace vellum {
 namespace {
 
-class VolumeXattrsTest : public testing::Test {
+class VolumeXattrsTest : public VolumeTest {
  protected:
-  void SetUp() override {
-    MemoryMediumOptions options;
-    options.sectors = 8192;
-    medium_ = std::make_unique<MemoryMedium>(options);
-    udf::FormatOptions format;
-    format.volume_id = "TEST";
-    ASSERT_OK_AND_ASSIGN(const udf::ControlSlot slot,
-                         udf::FormatVolume(*medium_, format));
-    volume_ = std::make_unique<Volume>(
-        catalog_.get(), RecordFor(*medium_, slot, 1), VolumeOptions());
-    ASSERT_OK(volume_->Attach(medium_.get()));
-  }
+  void SetUp() override { Make(8192); }
   void TearDown() override {
     ASSERT_OK(volume_->Detach());
     EXPECT_EQ(FsckText(*medium_), "");
   }
-
-  std::unique_ptr<MemoryMedium> medium_;
-  std::unique_ptr<Catalog> catalog_ = MemoryCatalog();
-  std::unique_ptr<Volume> volume_;
 };
 
 TEST_F(VolumeXattrsTest, AnInodeIsMadeWithThem) {
