@@ -169,8 +169,13 @@ Result<JobRecord> Jobs::Wait(JobId id, std::stop_token stop) const {
   MutexLock lock(&impl->mu_);
   for (;;) {
     const JobRecord record = job->Record();
-    if (JobEnded(record.state)) return record;
-    if (impl->stopping_ || impl->dead_.count(id) != 0) {
+    const bool ended = JobEnded(record.state);
+    // Not before its end is stored: the history has it, and a restart. One that
+    // is forgotten meanwhile had been.
+    if (ended && (impl->ended_.count(id) != 0 || impl->jobs_.count(id) == 0)) {
+      return record;
+    }
+    if (!ended && (impl->stopping_ || impl->dead_.count(id) != 0)) {
       return Error{Errc::kAborted,
                    fmt::format("job {} goes on when the library is opened "
                                "again",

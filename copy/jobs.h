@@ -114,7 +114,7 @@ class Jobs {
   std::vector<JobRecord> List() const;
   // The job ends as kCancelled soon; kNotFound; kBusy when it has ended.
   Status Cancel(JobId id);
-  // Waits for the end.
+  // Waits for the end, and until that is stored.
   Result<JobRecord> Wait(JobId id, std::stop_token stop = {}) const;
   // Stops the threads; running jobs keep their state for the next start.
   void Shutdown();

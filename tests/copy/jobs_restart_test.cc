@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <future>
 
 #include "tests/copy/jobs_fixture.h"
 
@@ -195,6 +196,40 @@ TEST_F(JobsTest, ShutdownKeepsTheJobForTheNextStart) {
   EXPECT_EQ(job.state, JobState::kDone) << Story(job);
   ExpectBackup(2, "PRIM", job);
   ExpectAllHome();
+}
+
+TEST_F(JobsTest, O8_AJobThatIsTakenUpKeepsItsMediumWhileItWaits) {
+  job_options_.running = 1;
+  job_options_.on_transition = [](const JobRecord& job) {
+    return job.state == JobState::kStagingIn
+               ? Status(Errc::kAborted, "the daemon dies")
+               : Status::Ok();
+  };
+  Start(1, 6);
+  for (const int n : {1, 2, 3}) MakePrimary(n, "PRIM" + std::to_string(n));
+  ASSERT_OK_AND_ASSIGN(const JobId first, jobs_->Submit(Request("PRIM1")));
+  ASSERT_OK_AND_ASSIGN(const JobId second, jobs_->Submit(Request("PRIM2")));
+  for (const JobId id : {first, second}) {
+    EXPECT_THAT(jobs_->Wait(id), HasErrc(Errc::kAborted));
+  }
+  std::promise<void> go_on;
+  const std::shared_future<void> may_go_on = go_on.get_future().share();
+  job_options_.on_transition = [&](const JobRecord& job) {
+    if (job.id == first && job.state == JobState::kStagingIn) may_go_on.wait();
+    return Status::Ok();
+  };
+  Reopen();
+  // The second one has not run yet, and nobody else gets what it was promised.
+  const Result<JobId> third = jobs_->Submit(Request("PRIM3"));
+  go_on.set_value();
+  ASSERT_OK(third);
+  int medium = 4;
+  for (const JobId id : {first, second, *third}) {
+    ASSERT_OK_AND_ASSIGN(const JobRecord job, jobs_->Wait(id));
+    EXPECT_EQ(job.state, JobState::kDone) << Story(job);
+    EXPECT_EQ(job.target_medium, Tag(medium++));
+  }
+  Close();  // the options refer to what is here
 }
 
 TEST_F(JobsTest, WaitingForALoadIsCancelled) {

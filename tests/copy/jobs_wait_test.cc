@@ -2,6 +2,8 @@
 // Copies whose target somebody has.
 #include <algorithm>
 #include <atomic>
+#include <chrono>
+#include <future>
 #include <tuple>
 
 #include "tests/copy/jobs_fixture.h"
@@ -218,6 +220,24 @@ TEST_F(MountedMeanwhileTest, AfterARestartItGoesOnFromTheSpool) {
   EXPECT_EQ(job.state, JobState::kDone) << Story(job);
   EXPECT_EQ(staged_, 1);
   ExpectBackup(2, "PRIM", job);
+}
+
+// Who waited finds the job in the history.
+TEST_F(JobsTest, AJobIsWaitedForUntilItsEndIsStored) {
+  std::future<Result<JobRecord>> waiting;
+  job_options_.on_transition = [this, &waiting](const JobRecord& job) {
+    if (!JobEnded(job.state)) return Status::Ok();
+    waiting = std::async(std::launch::async,
+                         [this, id = job.id] { return jobs_->Wait(id); });
+    EXPECT_EQ(waiting.wait_for(std::chrono::milliseconds(50)),
+              std::future_status::timeout);
+    return Status::Ok();
+  };
+  Start(1, 2);
+  MakePrimary(1, "PRIM");
+  ASSERT_OK_AND_ASSIGN(const JobRecord job, Run(Request("PRIM")));
+  EXPECT_EQ(job.state, JobState::kDone) << Story(job);
+  EXPECT_OK(waiting.get());
 }
 
 }  // namespace
