@@ -93,13 +93,12 @@ Status Volume::Impl::Prefetch() {
     RETURN_IF_ERROR(BaseOffset(key.first, key.second, name).status());
   }
   for (const Wanted& want : wanted) {
-    const uint32_t blocks = BlocksFor(want.size);
-    if (blocks > want.run.count) {
+    if (want.size > uint64_t{want.run.count} * kSectorSize) {
       return Status(Errc::kCorruption,
                     fmt::format("{}: directory {} of {} bytes has {} blocks",
                                 Name(), want.ino, want.size, want.run.count));
     }
-    Bytes content(size_t{blocks} * kSectorSize);
+    Bytes content(size_t{BlocksFor(want.size)} * kSectorSize);
     RETURN_IF_ERROR(medium_->Read(Sector(want.run.block), content));
     content.resize(want.size);
     Result<DirectoryImage> image =

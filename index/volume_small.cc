@@ -30,17 +30,26 @@ constexpr size_t kMaxCarried = 80;
 constexpr size_t kMaxCarriedNote = 16384;
 
 bool IsBelow(uint32_t blocks, const InodeRecord& inode) {
-  return inode.parent < blocks &&
-         std::all_of(inode.extents.begin(), inode.extents.end(),
-                     [blocks](const udf::Extent& extent) {
-                       return uint64_t{extent.block} + extent.count <= blocks;
-                     }) &&
+  uint64_t mapped = 0;
+  for (const udf::Extent& extent : inode.extents) {
+    if (uint64_t{extent.block} + extent.count > blocks ||
+        extent.file_end() > udf::kMaxFileSize / kSectorSize) {
+      return false;
+    }
+    mapped += extent.count;
+  }
+  // A directory is read whole.
+  const uint64_t most = inode.attr.type == udf::FileType::kDirectory
+                            ? mapped * kSectorSize
+                            : udf::kMaxFileSize;
+  return inode.parent < blocks && inode.attr.size <= most &&
          std::all_of(inode.aed_blocks.begin(), inode.aed_blocks.end(),
                      [blocks](uint32_t block) { return block < blocks; });
 }
 
 // Of a batch that may be anybody's: does each key have the shape of its family,
-// and does no value name a block that the volume does not have?
+// and does no value name a block that the volume does not have, or a file that
+// cannot be?
 bool ConcernsBlocksBelow(uint32_t blocks, std::string_view ops) {
   BatchReader reader(ops);
   BatchOp op;

@@ -105,5 +105,25 @@ TEST_F(VolumeTest, SymlinkTargetsThatFitNowhereAreTooLong) {
   EXPECT_EQ(FsckText(*medium_), "");
 }
 
+// It was cut to 32 bits before it was compared, and then read whole.
+TEST_F(VolumeTest, ADirectoryLargerThanItsBlocksIsReported) {
+  Make(8192);
+  MakeFile("old", "");
+  ASSERT_OK(volume_->Detach());
+  ASSERT_OK_AND_ASSIGN(InodeRecord root,
+                       catalog_->GetInode(1, volume_->root()));
+  root.attr.size = uint64_t{1} << 43;
+  CatalogBatch batch;
+  batch.PutInode(1, volume_->root(), root);
+  ASSERT_OK(catalog_->Write(batch, Sync::kNo));
+  ASSERT_OK(volume_->Attach(medium_.get()));
+  volume_->Create(volume_->root(), "new", {})
+      .status()
+      .IgnoreError("a commit may be needed first");
+  const Status refused = volume_->Sync();
+  EXPECT_THAT(refused, HasErrc(Errc::kCorruption));
+  EXPECT_THAT(refused, MessageHas("of 8796093022208 bytes has 1 blocks"));
+}
+
 }  // namespace
 }  // namespace vellum

@@ -285,6 +285,26 @@ std::vector<WrongNote> WrongNotes() {
              {0, after.geometry.partition_blocks - 1, 2, false});
          batch->PutInode(kIndex, ino, inode);
        }},
+      {"ExtentBeyondAllFiles",
+       [](const VolumeRecord&, InodeNumber ino, CatalogBatch* batch) {
+         InodeRecord inode = FileRecord();
+         inode.extents = {{udf::kMaxFileSize / kSectorSize, 300, 2, false}};
+         batch->PutInode(kIndex, ino, inode);
+       }},
+      {"DirectoryLargerThanItsBlocks",
+       [](const VolumeRecord&, InodeNumber ino, CatalogBatch* batch) {
+         InodeRecord inode = FileRecord();
+         inode.attr.type = udf::FileType::kDirectory;
+         inode.extents = {{0, 300, 1, false}};
+         inode.attr.size = kSectorSize + 1;
+         batch->PutInode(kIndex, ino, inode);
+       }},
+      {"FileLargerThanAllFiles",
+       [](const VolumeRecord&, InodeNumber ino, CatalogBatch* batch) {
+         InodeRecord inode = FileRecord();
+         inode.attr.size = udf::kMaxFileSize + 1;
+         batch->PutInode(kIndex, ino, inode);
+       }},
       {"DescriptorsBeyondTheEnd",
        [](const VolumeRecord& after, InodeNumber ino, CatalogBatch* batch) {
          InodeRecord inode = FileRecord();
