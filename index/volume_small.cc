@@ -38,10 +38,10 @@ bool IsBelow(uint32_t blocks, const InodeRecord& inode) {
     }
     mapped += extent.count;
   }
-  // A directory is read whole.
-  const uint64_t most = inode.attr.type == udf::FileType::kDirectory
-                            ? mapped * kSectorSize
-                            : udf::kMaxFileSize;
+  // Directories and what stands in the entry are read whole.
+  uint64_t most = udf::kMaxFileSize;
+  if (inode.attr.type == udf::FileType::kDirectory) most = mapped * kSectorSize;
+  if (inode.inline_data) most = udf::InlineCapacity(inode.attr);
   return inode.parent < blocks && inode.attr.size <= most &&
          std::all_of(inode.aed_blocks.begin(), inode.aed_blocks.end(),
                      [blocks](uint32_t block) { return block < blocks; });

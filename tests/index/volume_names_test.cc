@@ -125,5 +125,22 @@ TEST_F(VolumeTest, ADirectoryLargerThanItsBlocksIsReported) {
   EXPECT_THAT(refused, MessageHas("of 8796093022208 bytes has 1 blocks"));
 }
 
+TEST_F(VolumeTest, AnInlineFileLargerThanItsEntryIsReported) {
+  Make(8192);
+  const InodeNumber file = MakeFile("file", "inline").ino;
+  ASSERT_OK(volume_->Detach());
+  ASSERT_OK_AND_ASSIGN(InodeRecord record, catalog_->GetInode(1, file));
+  ASSERT_TRUE(record.inline_data);
+  record.attr.size = uint64_t{1} << 43;
+  CatalogBatch batch;
+  batch.PutInode(1, file, record);
+  ASSERT_OK(catalog_->Write(batch, Sync::kNo));
+  ASSERT_OK(volume_->Attach(medium_.get()));
+  Bytes out(10);
+  const auto read = volume_->Read(file, 0, out);
+  EXPECT_THAT(read, HasErrc(Errc::kCorruption));
+  EXPECT_THAT(read, MessageHas("holds 8796093022208 bytes"));
+}
+
 }  // namespace
 }  // namespace vellum

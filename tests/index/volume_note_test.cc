@@ -299,6 +299,13 @@ std::vector<WrongNote> WrongNotes() {
          inode.attr.size = kSectorSize + 1;
          batch->PutInode(kIndex, ino, inode);
        }},
+      {"InlineFileLargerThanItsEntry",
+       [](const VolumeRecord&, InodeNumber ino, CatalogBatch* batch) {
+         InodeRecord inode = FileRecord();
+         inode.inline_data = true;
+         inode.attr.size = kSectorSize;
+         batch->PutInode(kIndex, ino, inode);
+       }},
       {"FileLargerThanAllFiles",
        [](const VolumeRecord&, InodeNumber ino, CatalogBatch* batch) {
          InodeRecord inode = FileRecord();
