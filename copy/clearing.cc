@@ -8,6 +8,7 @@
 #include "copy/medium_notes.h"
 #include "index/volumes.h"
 #include "media/udf/control.h"
+#include "media/udf/slot_error.h"
 
 namespace vellum {
 namespace {
@@ -45,7 +46,7 @@ Status EndClearing(const Archive& archive, const MediumId& id, Medium& medium) {
   if (volume != nullptr && volume->record().medium == FormerMedium(id)) {
     VolumeRecord record = volume->record();
     const auto control = udf::ReadControlSlot(medium);
-    if (!control.ok() && control.error().code == Errc::kDeviceError) {
+    if (!control.ok() && !udf::SaysNoSlot(control.error().code)) {
       return control.status();  // who knows
     }
     if (control.ok() && control->medium_uuid == record.medium_uuid) {

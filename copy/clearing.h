@@ -24,7 +24,8 @@ Status BeginClearing(const Archive& archive,
                      const std::shared_ptr<Volume>& volume);
 // After the format, or when somebody reads the medium: the volume is known
 // again if the medium still carries it, else forgotten. Nothing to do where no
-// format had begun.
+// format had begun. After the error of a medium that could not be read nothing
+// is changed: the next one who reads it decides.
 Status EndClearing(const Archive& archive, const MediumId& id, Medium& medium);
 // A load has found what the medium holds: no format is under way there.
 Status NoteLoaded(Catalog* catalog, const MediumId& id,

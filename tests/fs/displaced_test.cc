@@ -8,13 +8,16 @@
 #include <filesystem>
 #include <fstream>
 #include <future>
+#include <memory>
 #include <random>
 #include <string>
 #include <vector>
 
 #include "copy/clearing.h"
 #include "copy/medium_notes.h"
+#include "media/fault_medium.h"
 #include "tests/fs/service_fixture.h"
+#include "tests/support/memory_medium.h"
 
 namespace vellum {
 namespace {
@@ -350,6 +353,34 @@ TEST_F(BrokenFormatTest, I15_WhatWaitsForALookIsToldThatTheVolumeIsGone) {
                         leases->front().medium()));  // blank
   EXPECT_THAT(answer.get(), HasErrc(Errc::kNotFound));
   EXPECT_EQ(service_->volumes().Find("VOL-A"), nullptr);
+}
+
+TEST_F(BrokenFormatTest, I15_AForeignMediumHasLostIt) {
+  Stop();
+  WriteImage("V00001", 'x');
+  Start();
+  Run("inventory");
+  EXPECT_EQ(service_->volumes().Find("VOL-A"), nullptr);
+}
+
+// A drive that died, or a medium that was pulled out, tells nothing of what the
+// format has done.
+TEST_F(BrokenFormatTest, I15_WhatCannotBeReadIsNotForgotten) {
+  for (const Errc code : {Errc::kNoMedium, Errc::kOffline, Errc::kTimedOut,
+                          Errc::kNotReady, Errc::kAborted}) {
+    SCOPED_TRACE(ErrcName(code));
+    const auto plan = std::make_shared<FaultPlan>();
+    const uint64_t sectors = kCapacity / kSectorSize;
+    plan->FailRange(FaultPlan::Op::kRead, {0, sectors}, code);
+    FaultMedium medium(std::make_unique<MemoryMedium>(sectors), plan);
+    EXPECT_THAT(EndClearing(service_->archive(), "V00001", medium),
+                HasErrc(code));
+    ExpectDisplaced();
+    EXPECT_EQ(ReadMediumNote(service_->catalog(), "V00001")->clearing, "VOL-A");
+  }
+  Run("inventory");
+  EXPECT_OK(HasItsFile("VOL-A"));
+  EXPECT_EQ(Alert("volume VOL-A"), "");
 }
 
 TEST_F(BrokenFormatTest, I15_TheFormatCanBeRepeated) {
