@@ -93,10 +93,15 @@ Status Volume::Impl::Prefetch() {
     RETURN_IF_ERROR(BaseOffset(key.first, key.second, name).status());
   }
   for (const Wanted& want : wanted) {
-    if (want.size > uint64_t{want.run.count} * kSectorSize) {
-      return Status(Errc::kCorruption,
-                    fmt::format("{}: directory {} of {} bytes has {} blocks",
-                                Name(), want.ino, want.size, want.run.count));
+    // It is read whole, into memory.
+    const uint64_t most = std::min(uint64_t{want.run.count} * kSectorSize,
+                                   udf::kMaxDirectorySize);
+    if (want.size > most) {
+      return Status(
+          Errc::kCorruption,
+          fmt::format("{}: directory {} of {} bytes has {} blocks, "
+                      "it can have {} bytes at most",
+                      Name(), want.ino, want.size, want.run.count, most));
     }
     Bytes content(size_t{BlocksFor(want.size)} * kSectorSize);
     RETURN_IF_ERROR(medium_->Read(Sector(want.run.block), content));

@@ -40,7 +40,9 @@ bool IsBelow(uint32_t blocks, const InodeRecord& inode) {
   }
   // Directories and what stands in the entry are read whole.
   uint64_t most = udf::kMaxFileSize;
-  if (inode.attr.type == udf::FileType::kDirectory) most = mapped * kSectorSize;
+  if (inode.attr.type == udf::FileType::kDirectory) {
+    most = std::min(mapped * kSectorSize, udf::kMaxDirectorySize);
+  }
   if (inode.inline_data) most = udf::InlineCapacity(inode.attr);
   return inode.parent < blocks && inode.attr.size <= most &&
          std::all_of(inode.aed_blocks.begin(), inode.aed_blocks.end(),

@@ -30,7 +30,7 @@ class VolumeNoteTest : public VolumeTest {
   // "first" is in a generation whose commit took two flushes, as that of every
   // load; "second" in one whose record has a note.
   void SetUp() override {
-    Make(16384);
+    Make(sectors_);
     ASSERT_OK(volume_->Create(volume_->root(), "first", {}));
     ASSERT_OK(volume_->Sync());
     before_ = volume_->record();
@@ -108,6 +108,7 @@ class VolumeNoteTest : public VolumeTest {
     return unused;
   }
 
+  uint64_t sectors_ = 16384;
   VolumeRecord before_, after_;
   InodeNumber second_ = 0;
 };
@@ -206,7 +207,13 @@ DirentRecord NameOf(InodeNumber ino) {
   return name;
 }
 
-class WrongNoteTest : public VolumeNoteTest,
+// More than the largest directory has.
+class WideVolumeNoteTest : public VolumeNoteTest {
+ protected:
+  WideVolumeNoteTest() { sectors_ = 600'000; }
+};
+
+class WrongNoteTest : public WideVolumeNoteTest,
                       public testing::WithParamInterface<WrongNote> {
  protected:
   void Recover() {
@@ -246,6 +253,23 @@ TEST_F(VolumeNoteTest, ANoteThatIsWrittenAgainIsOfUse) {
   Load(before_);
   EXPECT_EQ(volume_->generation(), after_.generation);
   EXPECT_OK(volume_->Lookup(volume_->root(), "second"));
+}
+
+// Its content is read whole: what a catalog says of it is not believed either.
+TEST_F(WideVolumeNoteTest, ADirectoryLargerThanAllIsNotRead) {
+  Result<InodeRecord> root = catalog_->GetInode(kIndex, volume_->root());
+  ASSERT_OK(root);
+  root->attr.size = udf::kMaxDirectorySize + 1;
+  root->extents.front().count = udf::kMaxDirectorySize / kSectorSize + 1;
+  CatalogBatch batch;
+  batch.PutInode(kIndex, volume_->root(), *root);
+  volume_.reset();
+  ASSERT_OK(catalog_->Write(batch, Sync::kNo));
+  Load(after_);
+  const Status made = volume_->Create(volume_->root(), "third", {}).status();
+  const Status status = made.ok() ? volume_->Sync() : made;
+  EXPECT_THAT(status, HasErrc(Errc::kCorruption));
+  EXPECT_THAT(status.ToString(), testing::HasSubstr("at most"));
 }
 
 std::vector<WrongNote> WrongNotes() {
@@ -297,6 +321,15 @@ std::vector<WrongNote> WrongNotes() {
          inode.attr.type = udf::FileType::kDirectory;
          inode.extents = {{0, 300, 1, false}};
          inode.attr.size = kSectorSize + 1;
+         batch->PutInode(kIndex, ino, inode);
+       }},
+      {"DirectoryLargerThanAllDirectories",
+       [](const VolumeRecord&, InodeNumber ino, CatalogBatch* batch) {
+         InodeRecord inode = FileRecord();
+         inode.attr.type = udf::FileType::kDirectory;
+         inode.attr.size = udf::kMaxDirectorySize + 1;
+         inode.extents = {
+             {0, 300, udf::kMaxDirectorySize / kSectorSize + 1, false}};
          batch->PutInode(kIndex, ino, inode);
        }},
       {"InlineFileLargerThanItsEntry",
