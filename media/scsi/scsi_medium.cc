@@ -255,21 +255,50 @@ bool ScsiMedium::IsErased(const Sense& sense) const {
          sense.key == kBlankCheck;
 }
 
-Status ScsiMedium::ReadErased(SectorRange range, ByteSpan out) {
-  std::fill(out.begin(), out.end(), std::byte{0});
-  if (range.count <= sectors_per_block_) return Status::Ok();
+Result<bool> ScsiMedium::IsAllErased(SectorRange range) {
   const SectorRange blocks = BlocksOf(range);
-  const auto passes = [&](uint8_t flags) {
+  // A drive that passes over the bit answers both alike.
+  for (const bool for_blank : {false, true}) {
     const BlockOpcodes& codes = kBlockOpcodes[read_length_];
     Command command;
-    command.cdb =
-        BlockCdb(codes.verify, codes.length, flags, blocks.first, blocks.count);
+    command.cdb = BlockCdb(codes.verify, codes.length,
+                           for_blank ? kBlankVerify : uint8_t{0}, blocks.first,
+                           blocks.count);
     command.timeout = kTransferTimeout;
     Sense sense;
-    return device_->Run("VERIFY", command, Repeat::kOnlyUnchanged, &sense).ok();
-  };
-  // A drive that passes over the bit answers both alike.
-  if (!passes(0) && passes(kBlankVerify)) return Status::Ok();
+    const Result<size_t> done =
+        device_->Run("VERIFY", command, Repeat::kOnlyUnchanged, &sense);
+    if (done.ok()) {
+      if (!for_blank) return false;
+    } else if (IsUnknownCommand(sense) || IsUnknownField(sense)) {
+      if (!for_blank) abilities_->takes_verify = false;
+      return false;
+    } else if (IsErased(sense)) {
+      if (for_blank) return false;
+    } else if (for_blank && sense.valid && !sense.deferred &&
+               (sense.key == kMediumError || sense.key == kMiscompare)) {
+      return false;  // written there, as some may say it
+    } else {
+      return Failed("verify", range, done.error(), sense).error();
+    }
+  }
+  return true;
+}
+
+Status ScsiMedium::ReadErased(SectorRange range, bool uncached, ByteSpan out) {
+  Result<bool> all = range.count <= sectors_per_block_;
+  if (all.ok() && !*all && abilities_->takes_verify) all = IsAllErased(range);
+  // Another command may have been told that this is another medium.
+  const Status usable = CheckUsable("read", /*changes=*/false);
+  if (!all.ok() || !usable.ok()) {
+    if (uncached) MarkUncached(range);
+    return all.ok() ? usable : all.status();
+  }
+  if (*all) {
+    std::fill(out.begin(), out.end(), std::byte{0});
+    return Status::Ok();
+  }
+  if (uncached) MarkUncached(range);
   const uint64_t half =
       range.count / 2 / sectors_per_block_ * sectors_per_block_;
   RETURN_IF_ERROR(ReadPiece(range.first, out.first(half * kSectorSize)));
@@ -291,7 +320,7 @@ Status ScsiMedium::ReadPiece(uint64_t lba, ByteSpan out) {
   if (uncached) {
     const Result<bool> done = TransferUncached(range, out, &sense);
     if (!done.ok()) {
-      if (IsErased(sense)) return ReadErased(range, out);
+      if (IsErased(sense)) return ReadErased(range, uncached, out);
       MarkUncached(range);
       return ReadFailed("read", range, done.error(), sense);
     }
@@ -310,7 +339,7 @@ Status ScsiMedium::ReadPiece(uint64_t lba, ByteSpan out) {
     if (uncached) abilities_->ReadsBackBy(ReadBack::kPlain);
     return status;
   }
-  if (IsErased(sense)) return ReadErased(range, out);
+  if (IsErased(sense)) return ReadErased(range, uncached, out);
   if (uncached) MarkUncached(range);
   return ReadFailed("read", range, status.error(), sense);
 }

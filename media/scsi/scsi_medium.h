@@ -26,7 +26,8 @@
 //
 // Optical memories answer BLANK CHECK where nothing was written since the block
 // was erased: that reads as zeros. A whole transfer of it is recognised by
-// VERIFY with BLKVFY, else it is read in ever smaller parts.
+// VERIFY, which must answer so too, and VERIFY with BLKVFY; else it is read in
+// ever smaller parts. Another error of VERIFY is one of the read.
 //
 // Write-once discs: what was not yet written reads as zeros. Writes follow one
 // another from sector 0, Finalize closes the disc; after a failed write nothing
@@ -122,8 +123,12 @@ class ScsiMedium : public Medium {
   // Whether the READ failed at a block that was not written since it was
   // erased.
   bool IsErased(const Sense& sense) const;
-  // Reads what is partly or wholly erased, which is zeros there.
-  Status ReadErased(SectorRange range, ByteSpan out);
+  // Whether nothing was written in the range since it was erased, as far as
+  // the drive's VERIFY tells.
+  Result<bool> IsAllErased(SectorRange range);
+  // Reads what is partly or wholly erased, which is zeros there; past the cache
+  // if `uncached`.
+  Status ReadErased(SectorRange range, bool uncached, ByteSpan out);
   // What a failed command means for this medium, and its message.
   Status Failed(const char* operation, SectorRange range, const Error& error,
                 const Sense& sense);

@@ -15,6 +15,7 @@
 #include "media/scsi/big_endian.h"
 #include "media/scsi/scsi_drive.h"
 #include "media/scsi/scsi_medium.h"
+#include "tests/support/hooked_transport.h"
 #include "tests/support/scsi_disk.h"
 #include "tests/support/status_matchers.h"
 
@@ -50,9 +51,15 @@ class ScsiMediumTest : public testing::Test {
     disk_ = ScsiDisk(options);
     cartridge_ = std::move(cartridge);
     disk_.Insert(cartridge_);
+    hook_ = nullptr;
+    device_ = std::make_shared<scsi::Device>(
+        std::make_unique<HookedTransport>(disk_.Open(),
+                                          [this](const scsi::Command& command) {
+                                            if (hook_) hook_(command);
+                                          }),
+        Impatient());
     drive_ = std::make_unique<scsi::ScsiDrive>(
-        ElementAddress{256},
-        std::make_shared<scsi::Device>(disk_.Open(), Impatient()),
+        ElementAddress{256}, device_,
         scsi::ScsiDriveOptions{std::chrono::milliseconds(100),
                                [] { return VolumeTag("V00001L1"); },
                                verify_writes});
@@ -80,6 +87,8 @@ class ScsiMediumTest : public testing::Test {
   }
 
   ScsiDisk disk_;
+  ScsiHook hook_;
+  std::shared_ptr<scsi::Device> device_;
   std::shared_ptr<ScsiCartridge> cartridge_;
   std::unique_ptr<scsi::ScsiDrive> drive_;
   std::unique_ptr<Medium> medium_;

@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <functional>
 #include <memory>
 
 #include "tests/media/scsi_medium_fixture.h"
@@ -224,41 +225,142 @@ TEST_F(ScsiMediumTest, ARefusalThatNothingHelpsAgainstIsForgotten) {
   EXPECT_EQ(Sent(kRead10).back().cdb[1], 0x18);
 }
 
-// An erased magneto-optical medium has no data to read, and counts as blank.
-TEST_F(ScsiMediumTest, WhatIsErasedReadsAsZeros) {
-  for (const bool blank_verify : {true, false}) {
-    for (const uint32_t block_size : {512u, 4096u}) {
-      SCOPED_TRACE(testing::Message() << blank_verify << ' ' << block_size);
-      ScsiDiskOptions options;
-      options.device_type = 7;
-      options.takes_blank_verify = blank_verify;
-      const auto cartridge = NewCartridge(block_size);
-      for (uint64_t b = 0; b < cartridge->blocks(); ++b) {
-        cartridge->erased.insert(b);
-        cartridge->data[b * block_size] = std::byte{0xEE};  // never seen
+// An erased magneto-optical medium, which has no data to read.
+class ErasedMediumTest : public ScsiMediumTest {
+ protected:
+  void LoadErased(ScsiDiskOptions options, uint32_t block_size = 512) {
+    options.device_type = 7;
+    Load(options, NewErased(block_size));
+  }
+  static std::shared_ptr<ScsiCartridge> NewErased(uint32_t block_size) {
+    const auto cartridge = NewCartridge(block_size);
+    for (uint64_t b = 0; b < cartridge->blocks(); ++b) {
+      cartridge->erased.insert(b);
+      cartridge->data[b * block_size] = std::byte{0xEE};  // never seen
+    }
+    return cartridge;
+  }
+  // Before the `n`th VERIFY.
+  void Before(size_t n, std::function<void()> happens) {
+    hook_ = [this, n, happens](const scsi::Command& command) {
+      if (command.cdb[0] == kVerify10 && disk_.Count(kVerify10) + 1 == n) {
+        happens();
       }
-      Load(options, cartridge);
-      const size_t before = disk_.Log().size();
-      EXPECT_EQ(ReadBack(0, 512), Filled(512, 0));
-      const size_t asked = disk_.Log().size() - before;
-      EXPECT_TRUE(blank_verify ? asked == 3 : asked > 512 / 2) << asked;
-      // What was written stands among it.
-      ASSERT_OK(medium_->Write(101, Filled(2, 7)));
-      ASSERT_OK(medium_->Flush());
-      for (const bool dropped : {false, true}) {
-        if (dropped) medium_->DropReadCache(0, 512);
-        Bytes data(512 * kSectorSize);
-        ASSERT_OK(medium_->Read(0, data));
-        const auto part = [&](size_t sector, size_t count) {
-          const auto from = data.begin() + sector * kSectorSize;
-          return Bytes(from, from + count * kSectorSize);
-        };
-        EXPECT_EQ(part(0, 101), Filled(101, 0));
-        EXPECT_EQ(part(101, 2), Filled(2, 7));
-        EXPECT_EQ(part(103, 409), Filled(409, 0));
+    };
+  }
+};
+
+// It counts as blank.
+TEST_F(ErasedMediumTest, WhatIsErasedReadsAsZeros) {
+  for (const bool takes_fua : {true}) {
+    for (const bool blank_verify : {true, false}) {
+      for (const uint32_t block_size : {512u, 4096u}) {
+        SCOPED_TRACE(testing::Message()
+                     << takes_fua << ' ' << blank_verify << ' ' << block_size);
+        ScsiDiskOptions options;
+        options.takes_fua = takes_fua;
+        options.takes_blank_verify = blank_verify;
+        LoadErased(options, block_size);
+        const size_t before = disk_.Log().size();
+        EXPECT_EQ(ReadBack(0, 512), Filled(512, 0));
+        const size_t asked = disk_.Log().size() - before;
+        EXPECT_TRUE(blank_verify ? asked == 3 : asked > 512 / 2) << asked;
+        // What was written stands among it.
+        ASSERT_OK(medium_->Write(101, Filled(2, 7)));
+        ASSERT_OK(medium_->Flush());
+        for (const bool dropped : {false, true}) {
+          if (dropped) medium_->DropReadCache(0, 512);
+          Bytes data(512 * kSectorSize);
+          ASSERT_OK(medium_->Read(0, data));
+          const auto part = [&](size_t sector, size_t count) {
+            const auto from = data.begin() + sector * kSectorSize;
+            return Bytes(from, from + count * kSectorSize);
+          };
+          EXPECT_EQ(part(0, 101), Filled(101, 0));
+          EXPECT_EQ(part(101, 2), Filled(2, 7));
+          EXPECT_EQ(part(103, 409), Filled(409, 0));
+        }
       }
     }
   }
+}
+
+TEST_F(ErasedMediumTest, WithoutVerifyItIsReadInParts) {
+  ScsiDiskOptions options;
+  options.unknown = {kVerify10};
+  LoadErased(options);
+  EXPECT_EQ(ReadBack(0, 64), Filled(64, 0));
+  EXPECT_EQ(disk_.Count(kVerify10), 1u);
+}
+
+TEST_F(ErasedMediumTest, AnotherErasedMediumIsNotReadForIt) {
+  for (const size_t verify : {1, 2}) {
+    SCOPED_TRACE(verify);
+    LoadErased({});
+    Before(verify, [&] { disk_.Insert(NewErased(512)); });
+    Bytes data(64 * kSectorSize);
+    EXPECT_THAT(medium_->Read(0, data), HasErrc(Errc::kNoMedium));
+  }
+}
+
+// Another command may have been told of the change.
+TEST_F(ErasedMediumTest, ZerosAreOfTheMediumThatIsKnownToBeThere) {
+  LoadErased({});
+  Before(2, [&] {
+    disk_.Insert(NewErased(512));
+    EXPECT_OK(device_->WaitReady(std::chrono::seconds(1)));
+  });
+  Bytes data(64 * kSectorSize);
+  EXPECT_THAT(medium_->Read(0, data), HasErrc(Errc::kNoMedium));
+}
+
+TEST_F(ErasedMediumTest, ADriveThatDiesCostsOneTimeOut) {
+  for (const size_t verify : {1, 2}) {
+    SCOPED_TRACE(verify);
+    LoadErased({});
+    Before(verify, [&] { disk_.Hang(); });
+    Bytes data(64 * kSectorSize);
+    EXPECT_THAT(medium_->Read(0, data), HasErrc(Errc::kOffline));
+    EXPECT_EQ(disk_.Log().back().cdb[0], kVerify10);
+    EXPECT_EQ(disk_.Count(kVerify10), verify);
+  }
+}
+
+TEST_F(ErasedMediumTest, AnErrorOfTheDriveIsNoErasedBlock) {
+  LoadErased({});
+  disk_.FailNext(kVerify10, 4, 0x44, 0x00);
+  Bytes data(64 * kSectorSize);
+  EXPECT_THAT(medium_->Read(0, data), HasErrc(Errc::kDeviceError));
+  EXPECT_EQ(disk_.Count(kRead10), 1u);
+}
+
+// The parts of what is partly erased, too.
+TEST_F(ErasedMediumTest, ReadingBackComesFromTheMedium) {
+  for (const bool takes_fua : {true}) {
+    SCOPED_TRACE(takes_fua);
+    ScsiDiskOptions options;
+    options.takes_fua = takes_fua;
+    LoadErased(options);
+    ASSERT_OK(medium_->Write(40, Filled(2, 7)));
+    ASSERT_OK(medium_->Flush());
+    cartridge_->unreadable = {41 * 4};
+    Bytes data(64 * kSectorSize);
+    ASSERT_OK(medium_->Read(0, data));  // the drive's cache
+    medium_->DropReadCache(0, 64);
+    EXPECT_THAT(medium_->Read(0, data), HasErrc(Errc::kDeviceError));
+    EXPECT_THAT(medium_->Read(0, data), MessageHas("at sector 41"));
+  }
+}
+
+// A block that was written and is blank has lost what was written.
+TEST_F(ErasedMediumTest, AWriteThatLeavesABlankBlockHasFailed) {
+  ScsiDiskOptions options;
+  options.device_type = 7;
+  options.unknown = {0x2E, 0xAE, 0x8E};  // WRITE AND VERIFY
+  Load(options, NewErased(512), /*verify_writes=*/true);
+  ASSERT_OK(medium_->Write(8, Filled(1, 7)));
+  Before(2, [&] { cartridge_->erased.insert(64); });
+  EXPECT_THAT(medium_->Write(16, Filled(1, 7)), HasErrc(Errc::kDeviceError));
 }
 
 TEST_F(ScsiMediumTest, ADiskThatCallsABlockBlankHasLostIt) {
