@@ -216,22 +216,21 @@ Result<bool> ScsiMedium::TransferUncached(SectorRange range, ByteSpan out,
   return false;
 }
 
-Status ScsiMedium::VerifyOnMedium(SectorRange range) {
+Status ScsiMedium::VerifyOnMedium(SectorRange range, Sense* sense) {
   const BlockOpcodes& codes = kBlockOpcodes[read_length_];
   const SectorRange blocks = BlocksOf(range);
   Command command;
   command.cdb =
       BlockCdb(codes.verify, codes.length, 0, blocks.first, blocks.count);
   command.timeout = kTransferTimeout;
-  Sense sense;
   const Result<size_t> done =
-      device_->Run("VERIFY", command, Repeat::kOnlyUnchanged, &sense);
+      device_->Run("VERIFY", command, Repeat::kOnlyUnchanged, sense);
   if (done.ok()) return Status::Ok();
-  if (IsUnknownCommand(sense) || IsUnknownField(sense)) {
+  if (IsUnknownCommand(*sense) || IsUnknownField(*sense)) {
     abilities_->takes_verify = false;
     return Status::Ok();
   }
-  return ReadFailed("verify", range, done.error(), sense);
+  return ReadFailed("verify", range, done.error(), *sense);
 }
 
 Status ScsiMedium::ReadFailed(const char* operation, SectorRange range,
@@ -326,15 +325,21 @@ Status ScsiMedium::ReadPiece(uint64_t lba, ByteSpan out) {
     }
     if (*done) return Status::Ok();
   }
+  Status verified;
   if (uncached && abilities_->takes_verify) {
-    const Status verified = VerifyOnMedium(range);
-    if (!verified.ok()) {
+    verified = VerifyOnMedium(range, &sense);
+    // Which blocks are erased, the READ tells.
+    if (!verified.ok() && !IsErased(sense)) {
       MarkUncached(range);
       return verified;
     }
   }
   const Status status =
       Transfer(Direction::kRead, range, ReadBack::kPlain, out, {}, &sense);
+  if (status.ok() && !verified.ok()) {  // what is only in the cache
+    MarkUncached(range);
+    return verified;
+  }
   if (status.ok()) {
     if (uncached) abilities_->ReadsBackBy(ReadBack::kPlain);
     return status;

@@ -119,7 +119,7 @@ class ScsiMedium : public Medium {
   // Reads past the cache. False: the device refuses that, nothing was read.
   // An error is that of the command, with its sense.
   Result<bool> TransferUncached(SectorRange range, ByteSpan out, Sense* sense);
-  Status VerifyOnMedium(SectorRange range);
+  Status VerifyOnMedium(SectorRange range, Sense* sense);
   // Whether the READ failed at a block that was not written since it was
   // erased.
   bool IsErased(const Sense& sense) const;

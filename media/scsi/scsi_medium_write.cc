@@ -116,7 +116,7 @@ Status ScsiMedium::WriteChecked(SectorRange range, ConstByteSpan data) {
       Transfer(Direction::kWrite, range, ReadBack::kPlain, {}, data, &sense);
   if (!status.ok()) return Failed("write", range, status.error(), sense);
   if (abilities_->takes_verify) {
-    RETURN_IF_ERROR(VerifyOnMedium(range));
+    RETURN_IF_ERROR(VerifyOnMedium(range, &sense));
     if (abilities_->takes_verify) return status;
   }
   write_check_ = WriteCheck::kReadBack;

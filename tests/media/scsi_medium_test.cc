@@ -252,7 +252,7 @@ class ErasedMediumTest : public ScsiMediumTest {
 
 // It counts as blank.
 TEST_F(ErasedMediumTest, WhatIsErasedReadsAsZeros) {
-  for (const bool takes_fua : {true}) {
+  for (const bool takes_fua : {true, false}) {
     for (const bool blank_verify : {true, false}) {
       for (const uint32_t block_size : {512u, 4096u}) {
         SCOPED_TRACE(testing::Message()
@@ -336,7 +336,7 @@ TEST_F(ErasedMediumTest, AnErrorOfTheDriveIsNoErasedBlock) {
 
 // The parts of what is partly erased, too.
 TEST_F(ErasedMediumTest, ReadingBackComesFromTheMedium) {
-  for (const bool takes_fua : {true}) {
+  for (const bool takes_fua : {true, false}) {
     SCOPED_TRACE(takes_fua);
     ScsiDiskOptions options;
     options.takes_fua = takes_fua;
