@@ -400,8 +400,14 @@ Status Volume::Impl::BuildEntry(const FrozenInode& inode,
                                   "data",
                                   inode.ino));
       }
+      if (entry.inline_data->size() != entry.attr.size) {
+        return Status(
+            Errc::kCorruption,
+            fmt::format("the catalog says that the file entry at block {} "
+                        "holds {} bytes, it holds {}",
+                        inode.ino, entry.attr.size, entry.inline_data->size()));
+      }
     }
-    entry.inline_data->resize(entry.attr.size);
   } else {
     entry.extents = inode.rec.extents;
   }

@@ -238,14 +238,16 @@ Status Volume::Impl::LoadInline(LiveInode* inode) {
                               Name(), inode->ino));
   }
   MutexLock lock(&mu_);
-  if (inode->rec.attr.size > kSectorSize) {
-    return Status(Errc::kCorruption,
-                  fmt::format("{}: the catalog says that the file entry at "
-                              "block {} holds {} bytes",
-                              record_.id, inode->ino, inode->rec.attr.size));
+  // What has changed the size since has loaded the content before.
+  if (inode->rec.attr.size != entry.inline_data->size()) {
+    return Status(
+        Errc::kCorruption,
+        fmt::format("{}: the catalog says that the file entry at block {} "
+                    "holds {} bytes, it holds {}",
+                    record_.id, inode->ino, inode->rec.attr.size,
+                    entry.inline_data->size()));
   }
   inode->inline_data = std::move(*entry.inline_data);
-  inode->inline_data->resize(inode->rec.attr.size);
   return Status::Ok();
 }
 

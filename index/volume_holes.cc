@@ -74,6 +74,8 @@ Status Volume::Impl::Truncate(LiveInode* inode, uint64_t size) {
     MutexLock lock(&mu_);
     if (size == 0) inode->inline_data = Bytes();
     inode->inline_data->resize(size);
+    // A generation that begins now has both.
+    inode->rec.attr.size = size;
   } else {
     if (is_inline) RETURN_IF_ERROR(ConvertInline(inode));
     if (size < old_size) {

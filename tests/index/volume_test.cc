@@ -64,6 +64,46 @@ INSTANTIATE_TEST_SUITE_P(Seeds, VolumeFuzzTest,
                          testing::Combine(testing::Range<uint64_t>(1, 21),
                                           testing::Values(1, 16, 32)));
 
+// Zeros nobody wrote would be read, or an end would be lost, with the next
+// commit for ever.
+TEST_F(VolumeTest, AnInlineFileOfAnotherSizeThanTheCatalogSaysIsCorruption) {
+  const std::string text = "ten bytes.";
+  for (const uint64_t size : {1500, 5, 1 << 20}) {
+    SCOPED_TRACE(size);
+    Make(8192);
+    const InodeNumber ino = MakeFile("file", text).ino;
+    ASSERT_OK(volume_->Detach());
+    Result<InodeRecord> inode = catalog_->GetInode(1, ino);
+    ASSERT_OK(inode);
+    ASSERT_TRUE(inode->inline_data);
+    inode->attr.size = size;
+    CatalogBatch batch;
+    batch.PutInode(1, ino, *inode);
+    ASSERT_OK(catalog_->Write(batch, Sync::kNo));
+    ASSERT_OK(volume_->Attach(medium_.get()));
+    Bytes out(4);
+    EXPECT_THAT(volume_->Read(ino, 0, out), HasErrc(Errc::kCorruption));
+    EXPECT_THAT(volume_->Write(ino, 2, AsBytes("x")),
+                HasErrc(Errc::kCorruption));
+    AttrChange change;
+    change.size = 3;
+    EXPECT_THAT(volume_->SetAttr(ino, change), HasErrc(Errc::kCorruption));
+    // The commit takes the content from the entry as well.
+    change = {};
+    change.mode = 0600;
+    ASSERT_OK(volume_->SetAttr(ino, change));
+    EXPECT_THAT(volume_->Sync(), HasErrc(Errc::kCorruption));
+    // And what is there stays.
+    volume_.reset();
+    const auto reader = udf::Reader::Open(medium_.get());
+    ASSERT_OK(reader);
+    const Result<udf::FileEntry> entry = (*reader)->ReadEntry(ino);
+    ASSERT_OK(entry);
+    const ConstByteSpan want = AsBytes(text);
+    EXPECT_EQ(entry->inline_data, Bytes(want.begin(), want.end()));
+  }
+}
+
 TEST_F(VolumeTest, SyncMakesAGenerationAndDetachClosesTheVolume) {
   Make(8192);
   const Generation before = volume_->generation();
