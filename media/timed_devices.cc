@@ -79,4 +79,11 @@ Status TimedMedium::Write(uint64_t lba, ConstByteSpan data) {
   return status;
 }
 
+Status TimedMedium::WriteStream(uint64_t lba, ConstByteSpan data) {
+  const DeviceClock::Duration end = Book(lba, data.size(), /*write=*/true);
+  Status status = base_->WriteStream(lba, data);
+  clock_->SleepUntil(end);
+  return status;
+}
+
 }  // namespace vellum

@@ -74,6 +74,7 @@ class TimedMedium : public Medium {
   MediumInfo Info() const override { return base_->Info(); }
   Status Read(uint64_t lba, ByteSpan out) override;
   Status Write(uint64_t lba, ConstByteSpan data) override;
+  Status WriteStream(uint64_t lba, ConstByteSpan data) override;
   Status Flush() override { return base_->Flush(); }
   Status Discard(uint64_t lba, uint64_t count) override {
     return base_->Discard(lba, count);

@@ -4,7 +4,9 @@
 
 #include <memory>
 #include <string>
+#include <utility>
 
+#include "media/borrowed_medium.h"
 #include "media/device_clock.h"
 #include "media/library_config.h"
 #include "media/timed_devices.h"
@@ -86,6 +88,26 @@ TEST_F(TimedMediumTest, H7_ADriveReadsOnWhileNobodyAsks) {
   EXPECT_EQ(Read(10, 10), milliseconds(0));  // was read meanwhile
   clock_->Advance(milliseconds(1000));
   EXPECT_EQ(Read(20, 30), milliseconds(10));  // no more than the buffer holds
+}
+
+// The medium may have a faster way for them; the model's time they take.
+TEST_F(TimedMediumTest, H7_StreamsTakeTheirTimeAndStayStreams) {
+  struct Streaming : BorrowedMedium {
+    using BorrowedMedium::BorrowedMedium;
+    Status WriteStream(uint64_t lba, ConstByteSpan data) override {
+      ++streams;
+      return StreamBelow(lba, data);
+    }
+    int streams = 0;
+  };
+  MemoryMedium memory(kSectors);
+  auto streaming = std::make_unique<Streaming>(&memory);
+  const Streaming& below = *streaming;
+  const auto clock = std::make_shared<SimulatedClock>();
+  TimedMedium medium(std::move(streaming), Model(), clock);
+  ASSERT_OK(medium.WriteStream(0, Bytes(50 * kSectorSize)));
+  EXPECT_EQ(below.streams, 1);
+  EXPECT_EQ(clock->Now(), milliseconds(100));
 }
 
 TEST(TimedDevicesTest, H7_MovesLoadsAndUnloadsTakeTheirTime) {
