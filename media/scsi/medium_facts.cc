@@ -239,8 +239,9 @@ Result<MediumFacts> ReadMediumFacts(Device& device, const Inquiry& inquiry) {
   MediumFacts facts;
   uint64_t blocks = 0;
   const bool optical = inquiry.device_type == kMultimedia;
+  facts.removable = inquiry.removable || inquiry.device_type != kDisk;
   facts.queues_reads = inquiry.queues;
-  facts.queues_writes = inquiry.queues && inquiry.device_type == kDisk;
+  facts.queues_writes = inquiry.queues && !facts.removable;
   if (optical) {
     RETURN_IF_ERROR(ReadOptical(device, &facts, &blocks));
   } else {

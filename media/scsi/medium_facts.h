@@ -27,12 +27,15 @@ struct MediumFacts {
   // Blocks that were not written since the medium was erased answer BLANK CHECK
   // to a READ, as on optical memories: they count as zeros.
   bool has_erased_blocks = false;
+  // Another one may be put in its place.
+  bool removable = false;
   // Most bytes of one transfer, as device and transport say; whole sectors.
   size_t max_transfer = 0;
   // Two commands in flight keep the device busy. It says whether it takes them
   // (CMDQUE, SPC-4 6.4.2): drives behind ATAPI have that byte reserved and get
-  // one at a time. Discs and optical memories are written in order, for a step
-  // back costs them a turn, and what is written once has no other order.
+  // one at a time, and so do writes of what can be taken out (scsi_medium.h).
+  // Discs and optical memories are written in order, for a step back costs them
+  // a turn, and what is written once has no other order.
   bool queues_reads = false;
   bool queues_writes = false;
 };

@@ -255,6 +255,7 @@ bool ScsiMedium::IsErased(const Sense& sense) const {
 }
 
 Result<bool> ScsiMedium::IsAllErased(SectorRange range) {
+  const CommandTurn turn(SharedTurns(), /*alone=*/false);
   const SectorRange blocks = BlocksOf(range);
   // A drive that passes over the bit answers both alike.
   for (const bool for_blank : {false, true}) {
@@ -315,15 +316,22 @@ Status ScsiMedium::ReadPiece(uint64_t lba, ByteSpan out) {
   }
   RETURN_IF_ERROR(CheckUsable("read", /*changes=*/false));
   const bool uncached = TakeUncached(range);
+  ASSIGN_OR_RETURN(const bool has_erased, ReadBlocks(range, uncached, out));
+  return has_erased ? ReadErased(range, uncached, out) : Status::Ok();
+}
+
+Result<bool> ScsiMedium::ReadBlocks(SectorRange range, bool uncached,
+                                    ByteSpan out) {
+  const CommandTurn turn(SharedTurns(), /*alone=*/false);
   Sense sense;
   if (uncached) {
     const Result<bool> done = TransferUncached(range, out, &sense);
     if (!done.ok()) {
-      if (IsErased(sense)) return ReadErased(range, uncached, out);
+      if (IsErased(sense)) return true;
       MarkUncached(range);
-      return ReadFailed("read", range, done.error(), sense);
+      return ReadFailed("read", range, done.error(), sense).error();
     }
-    if (*done) return Status::Ok();
+    if (*done) return false;
   }
   Status verified;
   if (uncached && abilities_->takes_verify) {
@@ -331,22 +339,19 @@ Status ScsiMedium::ReadPiece(uint64_t lba, ByteSpan out) {
     // Which blocks are erased, the READ tells.
     if (!verified.ok() && !IsErased(sense)) {
       MarkUncached(range);
-      return verified;
+      return verified.error();
     }
   }
   const Status status =
       Transfer(Direction::kRead, range, ReadBack::kPlain, out, {}, &sense);
-  if (status.ok() && !verified.ok()) {  // what is only in the cache
-    MarkUncached(range);
-    return verified;
-  }
-  if (status.ok()) {
+  if (status.ok() && verified.ok()) {
     if (uncached) abilities_->ReadsBackBy(ReadBack::kPlain);
-    return status;
+    return false;
   }
-  if (IsErased(sense)) return ReadErased(range, uncached, out);
+  if (!status.ok() && IsErased(sense)) return true;
   if (uncached) MarkUncached(range);
-  return ReadFailed("read", range, status.error(), sense);
+  if (status.ok()) return verified.error();  // what is only in the cache
+  return ReadFailed("read", range, status.error(), sense).error();
 }
 
 Status ScsiMedium::Read(uint64_t lba, ByteSpan out) {
@@ -438,6 +443,7 @@ Status ScsiMedium::Finalize() {
 }
 
 Status ScsiMedium::Flush() {
+  const CommandTurn turn(SharedTurns(), /*alone=*/false);
   RETURN_IF_ERROR(CheckUsable("flush", /*changes=*/true));
   if (flush_failed_) {
     return Status(Errc::kDeviceError,

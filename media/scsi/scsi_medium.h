@@ -6,7 +6,10 @@
 // allow, at most 1 MiB, and ends at a multiple of the medium's write unit. A
 // call that needs several keeps two in flight where the device says that it
 // queues commands; discs and optical memories are written one command after the
-// other all the same (medium_facts.h).
+// other all the same (medium_facts.h). Of a medium that can be taken out every
+// write is alone with the device, whoever else reads or writes: only one of two
+// commands is told of a change, and the other one would write to another
+// medium.
 //
 // Reading back: after DropReadCache the next read of a sector has FUA set, so
 // that it comes from the medium, and DPO, but for discs (type 5), whose drives
@@ -54,6 +57,7 @@
 #include "media/error.h"
 #include "media/medium.h"
 #include "media/mutex.h"
+#include "media/scsi/command_turns.h"
 #include "media/scsi/device.h"
 #include "media/scsi/drive_abilities.h"
 #include "media/scsi/medium_facts.h"
@@ -114,6 +118,10 @@ class ScsiMedium : public Medium {
   // device `queues`; the first error.
   Status ForEachPiece(SectorRange range, bool queues, const Piece& piece);
   Status ReadPiece(uint64_t lba, ByteSpan out);
+  // True: the READ met an erased block. REQUIRES: whole blocks.
+  Result<bool> ReadBlocks(SectorRange range, bool uncached, ByteSpan out);
+  // Of a removable medium; null for others.
+  CommandTurns* SharedTurns() { return facts_.removable ? &turns_ : nullptr; }
   Status Transfer(Direction direction, SectorRange range, ReadBack form,
                   ByteSpan in, ConstByteSpan out, Sense* sense);
   // Reads past the cache. False: the device refuses that, nothing was read.
@@ -188,13 +196,13 @@ class ScsiMedium : public Medium {
   std::atomic<size_t> write_length_{0};
   std::atomic<WriteCheck> write_check_{WriteCheck::kCompared};
 
+  // Of a removable medium: writes alone. Of another one with blocks of several
+  // sectors: writes of parts of them alone among the writes.
+  CommandTurns turns_;
+
   mutable Mutex mu_;                   // a leaf
   uint64_t next_ GUARDED_BY(mu_) = 0;  // of a blank disc: where writing goes on
   bool writing_ GUARDED_BY(mu_) = false;
-  // Of a medium with blocks of several sectors.
-  CondVar writers_done_;
-  size_t writers_ GUARDED_BY(mu_) = 0;
-  bool part_writer_ GUARDED_BY(mu_) = false;
   // Sectors to be read from the medium itself: first -> end, apart.
   std::map<uint64_t, uint64_t> uncached_ GUARDED_BY(mu_);
 };

@@ -40,25 +40,15 @@ Status ScsiMedium::WritePieces(uint64_t lba, ConstByteSpan data) {
 }
 
 Status ScsiMedium::WritePiece(uint64_t lba, ConstByteSpan data) {
-  RETURN_IF_ERROR(CheckUsable("write", /*changes=*/true));
   const SectorRange range{lba, data.size() / kSectorSize};
   const SectorRange whole = WholeBlocks(range);
-  if (sectors_per_block_ == 1) return WriteBlocks(range, data);
   // While a block is read to be changed in part, nobody writes the rest of it.
-  const bool alone = whole != range;
-  {
-    MutexLock lock(&mu_);
-    while (part_writer_ || (alone && writers_ > 0)) writers_done_.Wait(&mu_);
-    part_writer_ = alone;
-    ++writers_;
-  }
-  const Status status =
-      alone ? WriteParts(range, whole, data) : WriteBlocks(range, data);
-  MutexLock lock(&mu_);
-  part_writer_ = false;
-  --writers_;
-  writers_done_.NotifyAll();
-  return status;
+  const bool part = whole != range;
+  const bool takes_turns = facts_.removable || sectors_per_block_ > 1;
+  const CommandTurn turn(takes_turns ? &turns_ : nullptr,
+                         facts_.removable || part);
+  RETURN_IF_ERROR(CheckUsable("write", /*changes=*/true));
+  return part ? WriteParts(range, whole, data) : WriteBlocks(range, data);
 }
 
 Status ScsiMedium::WriteParts(SectorRange range, SectorRange whole,
@@ -196,14 +186,18 @@ Status ScsiMedium::AskForWriteSame() {
 }
 
 Result<uint64_t> ScsiMedium::Fill(SectorRange range) {
-  RETURN_IF_ERROR(CheckUsable("discard", /*changes=*/true));
-  const Status asked = AskForWriteSame();
-  if (!asked.ok()) {
-    return Failed("discard", range, asked.error(), Sense()).error();
+  {
+    const CommandTurn turn(SharedTurns(), /*alone=*/false);
+    RETURN_IF_ERROR(CheckUsable("discard", /*changes=*/true));
+    const Status asked = AskForWriteSame();
+    if (!asked.ok()) {
+      return Failed("discard", range, asked.error(), Sense()).error();
+    }
   }
   uint64_t at = range.first;
   for (uint64_t most = FillSectors(); at < range.end() && most > 0;
        most = FillSectors()) {
+    const CommandTurn turn(SharedTurns(), /*alone=*/true);
     RETURN_IF_ERROR(CheckUsable("discard", /*changes=*/true));
     const SectorRange part{at, std::min(range.end() - at, most)};
     ASSIGN_OR_RETURN(const uint64_t filled, FillPart(part));

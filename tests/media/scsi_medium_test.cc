@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <functional>
 #include <memory>
+#include <thread>
 
 #include "tests/media/scsi_medium_fixture.h"
 
@@ -397,6 +398,56 @@ TEST_F(ScsiMediumTest, AnotherMediumIsNeverWritten) {
   EXPECT_EQ(disk_.Count(kSynchronize), 0u);
   disk_.Remove();  // with what it had in its cache
   EXPECT_EQ(other->data, NewCartridge(512)->data);
+}
+
+// One of two commands is told of the change: it must be the only one.
+TEST_F(ScsiMediumTest, NoPieceOfAWriteGoesToAnotherMedium) {
+  ScsiDiskOptions options;
+  options.transport_limit = 65536;
+  Load(options);
+  const auto other = NewCartridge(512);
+  disk_.AwaitOverlap(2);
+  disk_.SwapDuring(kWrite10, other);
+  EXPECT_THAT(medium_->Write(0, Filled(256, 2)), HasErrc(Errc::kNoMedium));
+  EXPECT_EQ(disk_.Count(kWrite10), 1u);
+  disk_.Remove();
+  EXPECT_EQ(other->data, NewCartridge(512)->data);
+}
+
+TEST_F(ScsiMediumTest, NoWriteBesideAReadOrAnotherWriteGoesToAnotherMedium) {
+  for (const bool reads : {true, false}) {
+    SCOPED_TRACE(reads);
+    Load();
+    const auto other = NewCartridge(512);
+    disk_.AwaitOverlap(2);
+    disk_.SwapDuring(reads ? kRead10 : kWrite10, other);
+    Bytes data(kSectorSize);
+    Status first;
+    {
+      const std::jthread thread([&] {
+        first =
+            reads ? medium_->Read(0, data) : medium_->Write(0, Filled(1, 2));
+      });
+      while (disk_.Count(kRead10) + disk_.Count(kWrite10) == 0) {
+        std::this_thread::yield();
+      }
+      EXPECT_THAT(medium_->Write(1, Filled(1, 2)), HasErrc(Errc::kNoMedium));
+    }
+    EXPECT_THAT(first, HasErrc(Errc::kNoMedium));
+    disk_.Remove();
+    EXPECT_EQ(other->data, NewCartridge(512)->data);
+  }
+}
+
+TEST_F(ScsiMediumTest, WhatCannotBeTakenOutIsWrittenByTwoCommands) {
+  ScsiDiskOptions options;
+  options.transport_limit = 65536;
+  options.removable = false;
+  Load(options);
+  disk_.AwaitOverlap(2);
+  ASSERT_OK(medium_->Write(0, Filled(256, 3)));
+  EXPECT_EQ(disk_.most_at_once(), 2);
+  EXPECT_EQ(ReadBack(0, 256), Filled(256, 3));
 }
 
 TEST_F(ScsiMediumTest, AnotherMediumIsNotReadForTheOldOne) {

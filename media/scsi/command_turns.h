@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: Apache-2.0
+// Who may send commands to a device: several at a time, or one alone.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "media/mutex.h"
+
+namespace vellum::scsi {
+
+// Turns are given in the order in which they are asked for: nobody is passed
+// over for ever. Thread-safety: all methods may be called concurrently; who has
+// a turn asks for no other.
+class CommandTurns {
+ public:
+  // Waits for the turn: beside others that share, or alone.
+  void Take(bool alone);
+  void End();
+
+ private:
+  Mutex mu_;  // a leaf
+  CondVar changed_;
+  uint64_t asked_ GUARDED_BY(mu_) = 0;
+  uint64_t given_ GUARDED_BY(mu_) = 0;
+  size_t having_ GUARDED_BY(mu_) = 0;
+  bool alone_ GUARDED_BY(mu_) = false;
+};
+
+// A turn for as long as it lives; none where `turns` is null.
+class CommandTurn {
+ public:
+  CommandTurn(CommandTurns* turns, bool alone) : turns_(turns) {
+    if (turns_ != nullptr) turns_->Take(alone);
+  }
+  ~CommandTurn() {
+    if (turns_ != nullptr) turns_->End();
+  }
+  CommandTurn(const CommandTurn&) = delete;
+  CommandTurn& operator=(const CommandTurn&) = delete;
+
+ private:
+  CommandTurns* const turns_;
+};
+
+}  // namespace vellum::scsi
