@@ -80,14 +80,18 @@ class Jobs {
   // up by what is refused. With kFiles the target may be "VOLUME[:PATH]" of a
   // PRIMARY: kInvalidArgument (onto itself, a path on a backup), kNotFound (a
   // path that is not on the source), kReadOnly.
-  Result<JobId> Submit(const CopyRequest& request);
+  // A volume that its medium did not hold is looked for there first (here,
+  // in SubmitRestore and SubmitCompare): that waits for a drive; kInterrupted
+  // when `stop` is requested.
+  Result<JobId> Submit(const CopyRequest& request, std::stop_token stop = {});
   // Queues a restore of the whole primary from a backup of it (empty: the
   // newest complete one in the library): what is on the primary is lost (A6).
   // kNotFound, kInvalidArgument (no primary; a backup of another volume, or one
   // that is not complete), kNoMedium, kBusy (files are open, or somebody has
   // one of the two), kNoSpace (staging space).
   Result<JobId> SubmitRestore(const std::string& primary,
-                              const std::string& backup);
+                              const std::string& backup,
+                              std::stop_token stop = {});
   // Queues a restore of files: from a backup (empty: the one of the primary
   // that was copied last) to the primary, which stays in use. Errors of Submit
   // with kFiles, and kExists: files would be replaced, and files.replace is
@@ -101,7 +105,8 @@ class Jobs {
   // backup's generation are counted, not compared. They are noted as damage of
   // a backup only where they can be nothing else: of a primary and its own
   // backup, of the same generation or with the changes since known.
-  Result<JobId> SubmitCompare(const std::string& a, const std::string& b);
+  Result<JobId> SubmitCompare(const std::string& a, const std::string& b,
+                              std::stop_token stop = {});
 
   // From now on, for jobs that run as well as for later ones (a hook that runs
   // goes on as it was).

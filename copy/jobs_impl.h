@@ -61,10 +61,12 @@ struct Jobs::Impl {
   Status TakeUp();
   void StartThreads();
   // Before a job is refused for what the element status says of a medium, the
-  // status is read anew: the medium may be well again.
-  void LookAtProblems();
-  // The same for a volume that its medium did not hold: waits for a look.
-  void LookForVolume(const std::string& id);
+  // status is read anew: the medium may be well again. Fails with kInterrupted
+  // only: otherwise what is known counts.
+  Status LookAtProblems(std::stop_token stop);
+  // The same for a volume that its medium did not hold: waits for a drive, and
+  // looks.
+  Status LookForVolume(const std::string& id, std::stop_token stop);
   // Checks the copy and gives it its number.
   Result<JobRecord> Admit(const CopyRequest& request);
   Result<JobId> Queue(JobRecord record);

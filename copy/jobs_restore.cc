@@ -140,10 +140,11 @@ Result<JobRecord> Jobs::Impl::AdmitRestore(const std::string& primary,
 }
 
 Result<JobId> Jobs::SubmitRestore(const std::string& primary,
-                                  const std::string& backup) {
-  impl_->LookAtProblems();
-  impl_->LookForVolume(primary);
-  if (!backup.empty()) impl_->LookForVolume(backup);
+                                  const std::string& backup,
+                                  std::stop_token stop) {
+  RETURN_IF_ERROR(impl_->LookAtProblems(stop));
+  RETURN_IF_ERROR(impl_->LookForVolume(primary, stop));
+  if (!backup.empty()) RETURN_IF_ERROR(impl_->LookForVolume(backup, stop));
   ASSIGN_OR_RETURN(JobRecord record, impl_->AdmitRestore(primary, backup));
   return impl_->Queue(std::move(record));
 }

@@ -37,27 +37,30 @@ Status CheckOptions(const CopyRequest& request) {
 // --- Submit
 // -----------------------------------------------------------------------
 
-void Jobs::Impl::LookAtProblems() {
+Status Jobs::Impl::LookAtProblems(std::stop_token stop) {
   const std::vector<MediumPlace> media = archive.library->Media();
   if (std::all_of(media.begin(), media.end(), [](const MediumPlace& place) {
         return place.problem.empty();
       })) {
-    return;
+    return Status::Ok();
   }
-  const Status read = archive.library->RefreshElements();
-  // Then what is known counts.
+  const Status read = archive.library->RefreshElements(std::move(stop));
+  if (read.Is(Errc::kInterrupted)) return read;
   if (!read.ok()) spdlog::warn("before a job: {}", read.ToString());
+  return Status::Ok();
 }
 
-void Jobs::Impl::LookForVolume(const std::string& id) {
+Status Jobs::Impl::LookForVolume(const std::string& id, std::stop_token stop) {
   const auto volume = archive.volumes->Find(id);
   if (volume == nullptr || DisplacedFrom(volume->record().medium).empty()) {
-    return;
+    return Status::Ok();
   }
-  const auto found = archive.volumes->Use(volume);
+  const auto found = archive.volumes->Use(volume, std::move(stop));
+  if (found.status().Is(Errc::kInterrupted)) return found.status();
   if (!found.ok()) {
     spdlog::info("before a job: {}", found.status().ToString());
   }
+  return Status::Ok();
 }
 
 Status Jobs::Impl::CheckSource(const std::string& id,
@@ -157,22 +160,23 @@ Result<JobRecord> Jobs::Impl::Admit(const CopyRequest& request) {
   return record;
 }
 
-Result<JobId> Jobs::Submit(const CopyRequest& request) {
-  impl_->LookAtProblems();
-  impl_->LookForVolume(request.source);
+Result<JobId> Jobs::Submit(const CopyRequest& request, std::stop_token stop) {
+  RETURN_IF_ERROR(impl_->LookAtProblems(stop));
+  RETURN_IF_ERROR(impl_->LookForVolume(request.source, stop));
   ASSIGN_OR_RETURN(JobRecord record, request.mode == CopyMode::kFiles
                                          ? impl_->AdmitFiles(request)
                                          : impl_->Admit(request));
   return impl_->Queue(std::move(record));
 }
 
-Result<JobId> Jobs::SubmitCompare(const std::string& a, const std::string& b) {
+Result<JobId> Jobs::SubmitCompare(const std::string& a, const std::string& b,
+                                  std::stop_token stop) {
   if (a == b) {
     return Error{Errc::kInvalidArgument, "compares a volume with itself: " + a};
   }
-  impl_->LookAtProblems();
-  impl_->LookForVolume(a);
-  impl_->LookForVolume(b);
+  RETURN_IF_ERROR(impl_->LookAtProblems(stop));
+  RETURN_IF_ERROR(impl_->LookForVolume(a, stop));
+  RETURN_IF_ERROR(impl_->LookForVolume(b, stop));
   VolumeRecord ignored;
   RETURN_IF_ERROR(impl_->CheckSource(a, &ignored));
   RETURN_IF_ERROR(impl_->CheckSource(b, &ignored));

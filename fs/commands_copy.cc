@@ -36,8 +36,9 @@ Status CheckTarget(const Service& service, const std::string& target) {
   return Status::Ok();
 }
 
-Result<Json> Copy(Service& service, const CommandLine& line, std::stop_token) {
-  if (IsAboutFiles(line)) return CopyFiles(service, line);
+Result<Json> Copy(Service& service, const CommandLine& line,
+                  std::stop_token stop) {
+  if (IsAboutFiles(line)) return CopyFiles(service, line, stop);
   CopyRequest request;
   OptionReader options(line);
   options.Args(1, 1,
@@ -73,17 +74,17 @@ Result<Json> Copy(Service& service, const CommandLine& line, std::stop_token) {
   }
   RETURN_IF_ERROR(CheckTarget(service, request.target));
   request.source = line.args[0];
-  ASSIGN_OR_RETURN(const JobId job, service.jobs().Submit(request));
+  ASSIGN_OR_RETURN(const JobId job, service.jobs().Submit(request, stop));
   return Json{{"job", job}};
 }
 
 Result<Json> Compare(Service& service, const CommandLine& line,
-                     std::stop_token) {
+                     std::stop_token stop) {
   OptionReader options(line);
   options.Args(2, 2, "compare A B");
   RETURN_IF_ERROR(options.Finish());
-  ASSIGN_OR_RETURN(const JobId job,
-                   service.jobs().SubmitCompare(line.args[0], line.args[1]));
+  ASSIGN_OR_RETURN(const JobId job, service.jobs().SubmitCompare(
+                                        line.args[0], line.args[1], stop));
   return Json{{"job", job}};
 }
 
@@ -118,7 +119,7 @@ Result<Json> Convert(Service& service, const CommandLine& line,
 // As `copy`, but with the words of a backup (A1): the first one with track=yes
 // is a full copy, later ones write what changed.
 Result<Json> Backup(Service& service, const CommandLine& line,
-                    std::stop_token) {
+                    std::stop_token stop) {
   CopyRequest request;
   OptionReader options(line);
   options.Args(1, 1,
@@ -141,12 +142,12 @@ Result<Json> Backup(Service& service, const CommandLine& line,
   request.track = track ? TrackWish::kYes : TrackWish::kNo;
   RETURN_IF_ERROR(CheckTarget(service, request.target));
   request.source = line.args[0];
-  ASSIGN_OR_RETURN(const JobId job, service.jobs().Submit(request));
+  ASSIGN_OR_RETURN(const JobId job, service.jobs().Submit(request, stop));
   return Json{{"job", job}};
 }
 
 Result<Json> Restore(Service& service, const CommandLine& line,
-                     std::stop_token) {
+                     std::stop_token stop) {
   if (IsAboutFiles(line)) return RestoreFiles(service, line);
   OptionReader options(line);
   options.Args(1, 1, "restore VOL [from=BACKUP] confirm=yes");
@@ -160,7 +161,7 @@ Result<Json> Restore(Service& service, const CommandLine& line,
         line.args[0]));
   }
   ASSIGN_OR_RETURN(const JobId job,
-                   service.jobs().SubmitRestore(line.args[0], from));
+                   service.jobs().SubmitRestore(line.args[0], from, stop));
   const Result<JobRecord> record = service.jobs().Get(job);
   return Json{{"job", job},
               {"from", record.ok() ? Json(record->request.target) : Json()}};

@@ -54,7 +54,8 @@ bool IsAboutFiles(const CommandLine& line) {
   return mode != line.options.end() && mode->second == "files";
 }
 
-Result<Json> CopyFiles(Service& service, const CommandLine& line) {
+Result<Json> CopyFiles(Service& service, const CommandLine& line,
+                       std::stop_token stop) {
   CopyRequest request;
   OptionReader options(line);
   options.Args(1, kMostWords,
@@ -70,7 +71,8 @@ Result<Json> CopyFiles(Service& service, const CommandLine& line) {
   request.wait_mounted = options.Choice("if-mounted", {"wait", "fail"}, 0) == 0;
   RETURN_IF_ERROR(options.Finish());
   request.source = line.args[0];
-  ASSIGN_OR_RETURN(const JobId job, service.jobs().Submit(request));
+  ASSIGN_OR_RETURN(const JobId job,
+                   service.jobs().Submit(request, std::move(stop)));
   return Json{{"job", job}};
 }
 

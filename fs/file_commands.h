@@ -3,6 +3,7 @@
 // a backup has that its primary has lost. Private to fs/commands*.cc.
 #pragma once
 
+#include <stop_token>
 #include <string>
 
 #include "fs/command_line.h"
@@ -16,7 +17,8 @@ class Service;
 // Does the command say mode=files?
 bool IsAboutFiles(const CommandLine& line);
 
-Result<Json> CopyFiles(Service& service, const CommandLine& line);
+Result<Json> CopyFiles(Service& service, const CommandLine& line,
+                       std::stop_token stop);
 Result<Json> RestoreFiles(Service& service, const CommandLine& line);
 
 // Files of the backup that are not on its primary any more (I11). kNotFound:

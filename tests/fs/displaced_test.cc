@@ -158,10 +158,78 @@ TEST_F(ReturnedTest, O16_ACopyFindsIt) {
   ExpectBack();
 }
 
+// While all drives are busy there is no looking: who asked may give up.
+TEST_F(ReturnedTest, O16_WhatLooksForItCanBeStopped) {
+  MakeVolume("V00002", "VOL-B");
+  PutBack();
+  std::vector<LeaseRequest> requests;
+  for (const char* medium : {"V00003", "V00004"}) {
+    LeaseRequest request;
+    request.medium = medium;
+    request.mode = LeaseMode::kExclusive;
+    request.owner = "somebody";
+    requests.push_back(std::move(request));
+  }
+  ASSERT_OK_AND_ASSIGN(std::vector<MediumLease> drives,
+                       service_->library().AcquireAndWait(std::move(requests)));
+  for (const std::string command :
+       {"copy VOL-A to=V00003", "copy VOL-A VOL-A mode=files to=VOL-B",
+        "backup VOL-A to=V00003", "compare VOL-A VOL-B", "compare VOL-B VOL-A",
+        "restore VOL-A confirm=yes"}) {
+    SCOPED_TRACE(command);
+    std::stop_source stop;
+    auto answer = std::async(std::launch::async, [&] {
+      return service_->Execute(command, stop.get_token());
+    });
+    const auto volume = service_->volumes().Find("VOL-A");
+    while (service_->volumes().parked(*volume) == 0 &&
+           answer.wait_for(std::chrono::milliseconds(1)) !=
+               std::future_status::ready) {
+    }
+    stop.request_stop();
+    // Or it never ends.
+    if (answer.wait_for(std::chrono::seconds(30)) !=
+        std::future_status::ready) {
+      drives.clear();
+    }
+    EXPECT_THAT(answer.get(), HasErrc(Errc::kInterrupted));
+    ASSERT_FALSE(drives.empty()) << "it cannot be stopped";
+  }
+  EXPECT_TRUE(service_->jobs().List().empty());
+  // It waits for a drive, and then it looks.
+  auto answer = std::async(std::launch::async, [&] {
+    return service_->Execute("copy VOL-A to=V00003");
+  });
+  drives.clear();
+  ASSERT_OK_AND_ASSIGN(const Json queued, answer.get());
+  ASSERT_OK(service_->jobs().Wait(queued["job"]));
+  ExpectBack();
+}
+
 TEST_F(ReturnedTest, O16_AnInventoryOfWhatIsNotKnownFindsIt) {
   PutBack();
   Run("inventory");
   ExpectBack();
+}
+
+// A use does not look where another volume is known to be.
+TEST_F(ReturnedTest, O16_AnInventoryOfAllFindsItWhereAnotherOneWasTakenIn) {
+  MakeVolume("V00002", "VOL-B");
+  Stop();
+  fs::rename(Image("V00002"), Image("V00001"));
+  WriteImage("V00002", '\0');
+  Start();
+  Run("inventory");
+  EXPECT_EQ(service_->volumes().Find("VOL-B")->record().medium, "V00001");
+  Stop();
+  fs::rename(Image("V00001"), Image("V00002"));
+  fs::rename(directory() + "/kept", Image("V00001"));
+  Start();
+  EXPECT_THAT(Use("VOL-A"), HasErrc(Errc::kNoMedium));
+  Run("inventory all=yes");
+  ExpectBack();
+  EXPECT_OK(HasItsFile("VOL-A"));
+  EXPECT_OK(HasItsFile("VOL-B"));
 }
 
 TEST_F(ReturnedTest, O16_ItIsNotTakenForWhatWasWrittenThereSince) {
