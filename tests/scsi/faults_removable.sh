@@ -65,3 +65,49 @@ check "mount" vellum mount "$lib" "$mnt"
 check "all is there" cmp "$work/data" "$mnt/ORIGINAL/data"
 check "fsck" vellum fsck ORIGINAL --data
 check "unmount" vellum unmount "$mnt"
+
+section "the same disk as the dock of a manual library, a block device"
+check "tear out" ask_host tear-out
+modprobe sd_mod
+blocks=/sys/class/scsi_generic/${VELLUM_SCSI_REMOVABLE#/dev/}/device/block
+until dock=/dev/$(ls "$blocks" 2>/dev/null) && [[ -b $dock ]]; do
+  sleep 0.05
+done
+check "init" vellum init "$work/shelf" --manual --dock "$dock" --slots 2 \
+  --media 2
+check "mount" vellum mount "$work/shelf" "$mnt"
+# requested TAG: until it is asked for, by a request whose number is printed.
+requested() {
+  until vellum requests --json | python3 -c '
+import json, sys
+rows = [r for r in json.load(sys.stdin) if r["medium"] == sys.argv[1]]
+print(rows[0]["request"]) if rows else sys.exit(1)' "$1" 2>/dev/null; do
+    sleep 0.1
+  done
+}
+vellum format V00001 --name SHELVED >"$work/said" 2>&1 &
+asked=$!
+request=$(requested V00001)
+check "insert" ask_host insert 2
+until vellum confirm "$request" >"$work/confirmed" 2>&1; do
+  grep -q 'no medium\|empty' "$work/confirmed" || fail "$(cat "$work/confirmed")"
+  sleep 0.1
+done
+wait "$asked" || fail "format: $(cat "$work/said")"
+check "cp" cp "$work/data" "$mnt/SHELVED/data"
+check "unmount" vellum unmount "$mnt"  # so that nothing is cached
+check "mount" vellum mount "$work/shelf" "$mnt"
+check "it is known by its label" cmp "$work/data" "$mnt/SHELVED/data"
+check "unmount" vellum unmount "$mnt"
+check "mount" vellum mount "$work/shelf" "$mnt"
+check "tear out" ask_host tear-out
+check "insert another one" ask_host insert 1
+cmp "$work/data" "$mnt/SHELVED/data" >"$work/said" 2>&1 &
+asked=$!
+requested V00001 >"$work/number"
+check "tear out" ask_host tear-out
+check "insert" ask_host insert 2
+wait "$asked" || fail "not all is there: $(cat "$work/said")"
+check "nothing written" ask_host is-zero 1
+check "fsck" vellum fsck SHELVED --data
+check "unmount" vellum unmount "$mnt"
