@@ -65,10 +65,15 @@ Status ScsiDrive::AwaitMedium() {
     test.cdb = {0, 0, 0, 0, 0, 0};
     test.timeout = kTestTimeout;
     Sense sense;
-    const Status status =
+    Status status =
         device_->Run("TEST UNIT READY", test, Repeat::kIdempotent, &sense)
             .status();
-    if (!status.Is(Errc::kNoMedium)) return device_->WaitReady(options_.ready);
+    if (!status.Is(Errc::kNoMedium)) {
+      status = device_->WaitReady(options_.ready);
+      // Some see the medium, and once more do not.
+      if (!status.Is(Errc::kNoMedium)) return status;
+      sense = Sense();
+    }
     if (sense.ascq == kTrayOpen && !drawn_in) {
       drawn_in = true;
       Command load;

@@ -5,10 +5,13 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <array>
 #include <chrono>
 #include <memory>
 #include <string>
+#include <vector>
 
+#include "tests/support/hooked_transport.h"
 #include "tests/support/scsi_disk.h"
 #include "tests/support/status_matchers.h"
 #include "tests/support/swapped_transport.h"
@@ -96,6 +99,28 @@ TEST_F(ScsiDriveTest, AMediumThatTheDriveHasNotSeenYetIsWaitedFor) {
   disk_.Insert(std::make_shared<ScsiCartridge>(2048, 4096));
   ASSERT_OK(drive_->Open());
   EXPECT_EQ(disk_.Count(0x1B), 0u);
+}
+
+TEST_F(ScsiDriveTest, ADriveThatChangesItsMindIsWaitedFor) {
+  Make();
+  const std::vector<std::array<uint8_t, 3>> answers = {
+      {2, 0x3A, 0}, {6, 0x28, 0}, {6, 0x28, 0}, {2, 0x3A, 0}, {2, 0x04, 1},
+      {2, 0x3A, 0}, {6, 0x28, 0}, {6, 0x28, 0}, {2, 0x04, 1}, {2, 0x3A, 0}};
+  size_t next = 0;
+  scsi::ScsiDrive drive(
+      ElementAddress{257},
+      std::make_shared<scsi::Device>(std::make_unique<HookedTransport>(
+          disk_.Open(),
+          [&](const scsi::Command& command) {
+            if (command.cdb[0] != 0x00 || next == answers.size()) return;
+            const auto& sense = answers[next++];
+            disk_.FailNext(0x00, sense[0], sense[1], sense[2]);
+          })),
+      {});
+  disk_.Insert(std::make_shared<ScsiCartridge>(2048, 4096),
+               /*attention=*/false);
+  EXPECT_OK(drive.Open());
+  EXPECT_EQ(next, answers.size());
 }
 
 TEST_F(ScsiDriveTest, ATrayThatIsOpenIsDrawnInOnce) {
