@@ -8,6 +8,7 @@
 #include "index/volumes_impl.h"
 #include "media/udf/control.h"
 #include "media/udf/format.h"
+#include "media/udf/slot_error.h"
 
 namespace vellum {
 namespace {
@@ -107,8 +108,7 @@ Result<bool> Volumes::Impl::TakeBack(const SlotPtr& slot) {
   if (former.empty()) return true;
   Medium& medium = slot->lease.medium();
   const auto control = udf::ReadControlSlot(medium);
-  if (!control.ok() && (control.error().code == Errc::kDeviceError ||
-                        control.error().code == Errc::kNoMedium)) {
+  if (!control.ok() && !udf::SaysNoSlot(control.error().code)) {
     return control.status().WithContext("medium " + former);
   }
   if (!control.ok() || control->medium_uuid != record.medium_uuid ||

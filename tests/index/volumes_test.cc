@@ -6,8 +6,11 @@
 
 #include <atomic>
 #include <future>
+#include <memory>
 #include <stop_token>
+#include <utility>
 
+#include "media/fault_medium.h"
 #include "tests/index/volumes_fixture.h"
 
 namespace vellum {
@@ -514,6 +517,60 @@ TEST_F(SlowVolumesTest, X5_NoTurnIsLongerThanTheOptionSays) {
   options.max_turn_ms = 60;
   StartSlow(options);
   EXPECT_LT(UsesBeforeOther(), 10);
+}
+
+// Its media fail as the plan says.
+class FailingDrive : public Drive {
+ public:
+  FailingDrive(std::unique_ptr<Drive> base, std::shared_ptr<FaultPlan> plan)
+      : base_(std::move(base)), plan_(std::move(plan)) {}
+
+  ElementAddress Address() const override { return base_->Address(); }
+  Result<DriveIdentity> Identify() override { return base_->Identify(); }
+  Result<std::unique_ptr<Medium>> Open() override {
+    ASSIGN_OR_RETURN(std::unique_ptr<Medium> medium, base_->Open());
+    return std::unique_ptr<Medium>(
+        std::make_unique<FaultMedium>(std::move(medium), plan_));
+  }
+  Status Close() override { return base_->Close(); }
+
+ private:
+  const std::unique_ptr<Drive> base_;
+  const std::shared_ptr<FaultPlan> plan_;
+};
+
+// What could not be read may well be there.
+TEST_F(VolumesTest, O16_AMediumThatIsNotReadIsNotCalledAnother) {
+  Start(1, 1);
+  MakeVolume("V00001", "ALPHA");
+  {
+    const auto volume = volumes_->Find("ALPHA");
+    ASSERT_OK_AND_ASSIGN(const Volumes::Exclusion exclusion,
+                         volumes_->Exclude(volume));
+    ASSERT_OK(volumes_->Displace(volume));
+  }
+  Stop();
+  const auto plan = std::make_shared<FaultPlan>();
+  ASSERT_OK_AND_ASSIGN(LibraryDevices devices, OpenVirtualLibrary(config_));
+  for (auto& drive : devices.drives) {
+    drive = std::make_unique<FailingDrive>(std::move(drive), plan);
+  }
+  ASSERT_OK_AND_ASSIGN(library_, Library::Open(std::move(devices.changer),
+                                               std::move(devices.drives)));
+  ASSERT_OK_AND_ASSIGN(
+      volumes_, Volumes::Open(catalog_.get(), library_.get(), QuickOptions()));
+  const auto volume = volumes_->Find("ALPHA");
+  for (const Errc code :
+       {Errc::kNotReady, Errc::kTimedOut, Errc::kAborted, Errc::kDeviceError}) {
+    SCOPED_TRACE(ErrcName(code));
+    plan->FailRange(FaultPlan::Op::kRead, {0, (16u << 20) / kSectorSize}, code);
+    const auto use = volumes_->Use(volume);
+    EXPECT_THAT(use, HasErrc(code));
+    EXPECT_THAT(use, MessageHas("medium V00001: control slot"));
+    plan->Clear();
+  }
+  EXPECT_OK(volumes_->Use(volume));
+  EXPECT_EQ(volume->record().medium, "V00001");
 }
 
 }  // namespace
