@@ -119,7 +119,10 @@ class Jobs {
   std::vector<JobRecord> List() const;
   // The job ends as kCancelled soon; kNotFound; kBusy when it has ended.
   Status Cancel(JobId id);
-  // Waits for the end, and until that is stored.
+  // Waits for the end, and until that is stored. Where it cannot be stored the
+  // answer is the end all the same, and its message says so: this process goes
+  // by it, the next start finds the job as it was stored before, and takes it
+  // up again.
   Result<JobRecord> Wait(JobId id, std::stop_token stop = {}) const;
   // Stops the threads; running jobs keep their state for the next start.
   void Shutdown();

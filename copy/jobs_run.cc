@@ -200,6 +200,13 @@ void Jobs::Impl::EndJob(const JobPtr& job, JobState state, Errc error,
   if (!stored.ok()) {
     spdlog::error("job {}: its end cannot be stored: {}", job->id(),
                   stored.ToString());
+    job->Update([&stored](JobRecord* record) {
+      if (!record->message.empty()) record->message += "; ";
+      record->message += fmt::format(
+          "its end cannot be stored, the next start takes it up "
+          "again: {}",
+          stored.error().message);
+    });
   }
   if (options.on_transition) {
     options.on_transition(job->Record()).IgnoreError("the job has ended");

@@ -138,6 +138,43 @@ TEST_P(JobPowerTest, X2_PowerGoesAtEveryOperation) {
 INSTANTIATE_TEST_SUITE_P(All, JobPowerTest, testing::ValuesIn(FaultScenarios()),
                          TestName);
 
+// Who waits is told; the next start knows nothing of the end.
+TEST(JobEndTest, AnEndThatCannotBeStoredIsSaidAndTakenUpAgain) {
+  FaultLabOptions options;
+  options.drives = 2;
+  FaultLab lab(options);
+  bool breaks = true;
+  lab.OnTransition([&](const JobRecord& job) {
+    if (breaks && job.state == JobState::kReturning) {
+      lab.catalog_disk().SetFault(FaultyFileSystem::Fault::kFailedSync);
+    }
+    return Status::Ok();
+  });
+  ASSERT_OK(lab.Open());
+  FormatRequest format;
+  format.medium = "V00001";
+  format.volume_id = "PRIM";
+  ASSERT_OK(Format(lab.archive(), format));
+  ASSERT_OK(lab.Put("PRIM", "/file", "content"));
+  CopyRequest request;
+  request.source = "PRIM";
+  request.mode = CopyMode::kStreaming;
+  request.target = "V00002";
+  ASSERT_OK_AND_ASSIGN(const JobId id, lab.jobs().Submit(request));
+  ASSERT_OK_AND_ASSIGN(const JobRecord ended, lab.jobs().Wait(id));
+  EXPECT_TRUE(JobEnded(ended.state));
+  EXPECT_THAT(ended.message, testing::HasSubstr("its end cannot be stored"));
+  breaks = false;
+  lab.Close();
+  ASSERT_OK(lab.Open());
+  ASSERT_OK_AND_ASSIGN(const JobRecord again, lab.jobs().Wait(id));
+  EXPECT_EQ(again.state, JobState::kDone) << again.message;
+  EXPECT_EQ(again.message.find("stored"), std::string::npos);
+  EXPECT_EQ(lab.FindLeaks(), "");
+  lab.Close();
+  EXPECT_EQ(lab.CompareSectors("V00001", "V00002"), "");
+}
+
 TEST(LibraryCatalogTest, WhatToDoAboutItsDiskIsSaidAtTheStart) {
   const TempDir dir;
   const auto disk = std::make_shared<FaultyFileSystem>();
