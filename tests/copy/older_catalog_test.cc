@@ -4,6 +4,7 @@
 // restored then is what the media hold.
 #include <gtest/gtest.h>
 
+#include <filesystem>
 #include <string>
 
 #include "tests/copy/fault_lab.h"
@@ -64,11 +65,14 @@ class OlderCatalogTest : public testing::Test {
     EXPECT_EQ(want_["V00002"].count("/d/second"), 1u);
   }
   // What the volume says of itself, without its medium where that is possible.
-  std::string TextOf(const std::string& volume, const std::string& name) {
+  std::string TextOf(const std::string& volume, const std::string& path) {
     const auto use = lab_.volumes().Use(lab_.volumes().Find(volume));
     EXPECT_OK(use);
     if (!use.ok()) return "";
-    const Result<Attr> attr = (*use)->Lookup((*use)->root(), name);
+    Result<Attr> attr = (*use)->GetAttr((*use)->root());
+    for (const auto& part : std::filesystem::path(path)) {
+      if (attr.ok()) attr = (*use)->Lookup(attr->ino, part.string());
+    }
     if (!attr.ok()) return attr.error().message;
     std::string text(attr->attr.size, '\0');
     EXPECT_OK(
@@ -115,6 +119,9 @@ TEST_F(OlderCatalogTest, X8_OfAnOlderDayWithoutAReindex) {
   lab_.GoToStartOfCatalog();
   ASSERT_OK(lab_.Open());
   EXPECT_EQ(TextOf("PRIM", "file"), "two");
+  // So is SECOND, by the name that the catalog has for its medium.
+  EXPECT_EQ(TextOf("V00002", "file"), "one");
+  EXPECT_EQ(TextOf("V00002", "d/second"), "goes on");
   // Nobody takes it for the backup that it was.
   EXPECT_FALSE(Copy("PRIM", CopyMode::kIncremental, "V00002").ok());
   EXPECT_OK(Copy("PRIM", CopyMode::kIncremental, "V00004"));
