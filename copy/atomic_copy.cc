@@ -77,7 +77,8 @@ Status AtomicCopy::Write() {
   RETURN_IF_ERROR(PumpRegions(
       source_->regions, backup_.geometry.sectors, hooks_.stop,
       [this](RegionChunk* chunk) { return source_->Fill(chunk); },
-      [this](RegionChunk& chunk) { return Consume(chunk); }));
+      [this](RegionChunk& chunk) { return Consume(chunk); },
+      options_.chunk_regions));
   RETURN_IF_ERROR(source_->check_whole());
   if (lvid_region_.empty()) {
     return Status(Errc::kInternal,
@@ -261,7 +262,8 @@ Status AtomicCopy::Verify() {
         }
         hooks_.counters->regions_done += chunk.regions;
         return Status::Ok();
-      });
+      },
+      options_.chunk_regions);
 }
 
 Status AtomicCopy::ComparePiece(const Piece& piece, ConstByteSpan data) {

@@ -25,6 +25,7 @@
 #include "copy/backup_medium.h"
 #include "copy/copy_hooks.h"
 #include "copy/copy_source.h"
+#include "copy/region_pump.h"
 #include "copy/sector_map.h"
 #include "media/error.h"
 #include "media/medium.h"
@@ -35,6 +36,7 @@ namespace vellum {
 struct AtomicCopyOptions {
   bool verify = true;
   uint64_t max_image_bytes = 128ull << 20;
+  uint64_t chunk_regions = kChunkMaxRegions;  // that are moved at once
 };
 
 class AtomicCopy {

@@ -208,7 +208,8 @@ Status CopyRunner::StageIn() {
           RETURN_IF_ERROR(image_->Append(chunk));
           counters.regions_done += chunk.regions;
           return Status::Ok();
-        }));
+        },
+        steps_->context().options->chunk_regions));
     RETURN_IF_ERROR(source.check_whole());
     RETURN_IF_ERROR(image_->Finish());
     ASSIGN_OR_RETURN(

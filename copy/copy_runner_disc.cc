@@ -84,7 +84,8 @@ Result<bool> CopyRunner::CompareDisc(const LoadedTarget& disc,
       [&](RegionChunk& chunk) {
         different = compare(chunk);
         return different;
-      });
+      },
+      steps_->context().options->chunk_regions);
   RETURN_IF_ERROR(different);
   if (!unread.ok()) return CannotCompare(disc, unread.error());
   RETURN_IF_ERROR(pumped);

@@ -105,6 +105,7 @@ Result<CopyRunner::Again> CopyRunner::CopyFull(
   FullCopyOptions options;
   options.volume_id = target->volume_id;
   options.verify = request_.verify;
+  options.chunk_regions = steps_->context().options->chunk_regions;
   options.wipe = request_.wipe;
   FullCopy copy(&target->target(), target->content, &source, options,
                 steps_->hooks());
@@ -131,6 +132,7 @@ Result<CopyRunner::Again> CopyRunner::CopyOnce(
   WriteOnceCopyOptions options;
   options.volume_id = target->volume_id;
   options.verify = request_.verify;
+  options.chunk_regions = steps_->context().options->chunk_regions;
   WriteOnceCopy copy(&target->target(), target->content, &source, options,
                      steps_->hooks());
   SetMethod(false, source.identity);
@@ -184,6 +186,7 @@ Result<CopyRunner::Again> CopyRunner::CopyAtomic(
   const uint32_t record_crc = opened.record_crc;
   AtomicCopyOptions options;
   options.verify = request_.verify;
+  options.chunk_regions = steps_->context().options->chunk_regions;
   AtomicCopy copy(&target->target(), std::move(opened), &source, options,
                   steps_->hooks());
   SetMethod(incremental, source.identity);

@@ -163,7 +163,8 @@ Status FullCopy::Write() {
   RETURN_IF_ERROR(PumpRegions(
       source_->regions, source_->map->geometry().sectors, hooks_.stop,
       [this](RegionChunk* chunk) { return source_->Fill(chunk); },
-      [this](RegionChunk& chunk) { return Consume(chunk); }));
+      [this](RegionChunk& chunk) { return Consume(chunk); },
+      options_.chunk_regions));
   RETURN_IF_ERROR(source_->check_whole());
   return target_->Flush();
 }
@@ -220,7 +221,8 @@ Status FullCopy::Verify() {
   return PumpRegions(
       source_->regions, source_->map->geometry().sectors, hooks_.stop,
       [this](RegionChunk* chunk) { return ReadBack(chunk); },
-      [this](RegionChunk& chunk) { return Compare(chunk); });
+      [this](RegionChunk& chunk) { return Compare(chunk); },
+      options_.chunk_regions);
 }
 
 Status FullCopy::ReadBack(RegionChunk* chunk) {

@@ -21,6 +21,7 @@
 #include "copy/backup_medium.h"
 #include "copy/copy_hooks.h"
 #include "copy/copy_source.h"
+#include "copy/region_pump.h"
 #include "media/error.h"
 #include "media/medium.h"
 
@@ -29,7 +30,8 @@ namespace vellum {
 struct FullCopyOptions {
   std::string volume_id;  // of the backup
   bool verify = true;
-  bool wipe = true;  // discard what another owner left
+  bool wipe = true;                           // discard what another owner left
+  uint64_t chunk_regions = kChunkMaxRegions;  // that are moved at once
 };
 
 class FullCopy {

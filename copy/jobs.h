@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "copy/job.h"
+#include "copy/region_pump.h"
 #include "index/catalog.h"
 #include "index/volumes.h"
 #include "media/error.h"
@@ -46,6 +47,8 @@ struct JobsOptions {
   uint32_t ended_kept = 1000;  // records of ended jobs; at least 1
   // Of files that are copied one by one: what is written between two commits.
   uint64_t file_batch_bytes = 64ull << 20;
+  // Of copies of volumes: regions (64 KiB) that are moved at once; at least 1.
+  uint64_t chunk_regions = kChunkMaxRegions;
   LiveNumber generations = 1;    // complete backups of a volume that are kept
   LiveNumber tracked_pairs = 0;  // at most; 0: no limit
   HookCommands hooks;            // programs of the operator's

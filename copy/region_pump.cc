@@ -84,9 +84,10 @@ class ChunkQueue {
 };
 
 Status ReadAll(const std::vector<RegionSet::Run>& runs, uint64_t volume_sectors,
-               const std::stop_token& stop,
+               uint64_t chunk_regions, const std::stop_token& stop,
                const std::function<Status(RegionChunk*)>& read,
                ChunkQueue* queue) {
+  VELLUM_CHECK(chunk_regions > 0);
   uint64_t index = 0;
   for (const RegionSet::Run& run : runs) {
     for (uint64_t done = 0; done < run.count;) {
@@ -94,7 +95,7 @@ Status ReadAll(const std::vector<RegionSet::Run>& runs, uint64_t volume_sectors,
       std::unique_ptr<RegionChunk> chunk = queue->TakeEmpty();
       if (chunk == nullptr) return Status::Ok();  // the writer's error counts
       chunk->first_region = run.first + done;
-      chunk->regions = std::min(kChunkMaxRegions, run.count - done);
+      chunk->regions = std::min(chunk_regions, run.count - done);
       chunk->index = index;
       chunk->hashes.clear();
       const uint64_t begin = chunk->first_region * kRegionSectors;
@@ -153,13 +154,14 @@ void HashChunk(RegionChunk* chunk) {
 Status PumpRegions(const RegionSet& regions, uint64_t volume_sectors,
                    std::stop_token stop,
                    const std::function<Status(RegionChunk*)>& read,
-                   const std::function<Status(RegionChunk&)>& consume) {
+                   const std::function<Status(RegionChunk&)>& consume,
+                   uint64_t chunk_regions) {
   const std::vector<RegionSet::Run> runs = regions.Runs();
   ChunkQueue queue;
   std::jthread reader([&] {
     Status status;
     try {
-      status = ReadAll(runs, volume_sectors, stop, read, &queue);
+      status = ReadAll(runs, volume_sectors, chunk_regions, stop, read, &queue);
     } catch (const std::exception& e) {
       status = Status(Errc::kInternal, e.what());
     }

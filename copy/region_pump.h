@@ -15,7 +15,7 @@
 
 namespace vellum {
 
-// Consecutive regions, at most kChunkMaxRegions.
+// Consecutive regions.
 struct RegionChunk {
   uint64_t first_region = 0;
   uint64_t regions = 0;
@@ -28,18 +28,21 @@ struct RegionChunk {
   ByteSpan Region(uint64_t i);
   ConstByteSpan Region(uint64_t i) const;
 };
-inline constexpr uint64_t kChunkMaxRegions = 64;  // 4 MiB
+// That are moved at once, where nothing else is said: 4 MiB.
+inline constexpr uint64_t kChunkMaxRegions = 64;
 
 // XXH3-64. Hashes every region of the chunk.
 uint64_t HashRegion(ConstByteSpan data);
 void HashChunk(RegionChunk* chunk);
 
-// Cuts `regions` into chunks; `read` fills each one's data in a thread of its
-// own, `consume` gets them in order in the calling thread. Memory: 16 MiB. Ends
-// with the first error of either, or kAborted when `stop` was requested.
+// Cuts `regions` into chunks of at most `chunk_regions`, which is not 0; `read`
+// fills each one's data in a thread of its own, `consume` gets them in order in
+// the calling thread. Memory: four chunks. Ends with the first error of either,
+// or kAborted when `stop` was requested.
 Status PumpRegions(const RegionSet& regions, uint64_t volume_sectors,
                    std::stop_token stop,
                    const std::function<Status(RegionChunk*)>& read,
-                   const std::function<Status(RegionChunk&)>& consume);
+                   const std::function<Status(RegionChunk&)>& consume,
+                   uint64_t chunk_regions = kChunkMaxRegions);
 
 }  // namespace vellum

@@ -81,7 +81,8 @@ Status RestoreRunner::StageIn() {
           RETURN_IF_ERROR(image_->Append(chunk));
           counters.regions_done += chunk.regions;
           return Status::Ok();
-        }));
+        },
+        steps_->context().options->chunk_regions));
     RETURN_IF_ERROR(source.check_whole());
     RETURN_IF_ERROR(image_->Finish());
     image_->BeginSettle();
@@ -150,6 +151,7 @@ Status RestoreRunner::WriteTo(Target* target, const CopySource& source) {
   });
   FullCopyOptions options;
   options.volume_id = primary_record_.id;
+  options.chunk_regions = steps_->context().options->chunk_regions;
   FullCopy copy(&target->medium(), content, &source, options, steps_->hooks());
   RETURN_IF_ERROR(copy.CheckTarget());
   if (image_ != nullptr) RETURN_IF_ERROR(steps_->Enter(JobState::kWriting));

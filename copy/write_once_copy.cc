@@ -165,7 +165,8 @@ Status WriteOnceCopy::Write() {
   RETURN_IF_ERROR(PumpRegions(
       AllRegions(), source_->map->geometry().sectors, hooks_.stop,
       [this](RegionChunk* chunk) { return Fill(chunk); },
-      [this](RegionChunk& chunk) { return Consume(chunk); }));
+      [this](RegionChunk& chunk) { return Consume(chunk); },
+      options_.chunk_regions));
   RETURN_IF_ERROR(source_->check_whole());
   return target_->Flush();
 }
@@ -212,7 +213,8 @@ Status WriteOnceCopy::CompareRegions(const RegionSet& regions,
   return PumpRegions(
       regions, source_->map->geometry().sectors, stop,
       [this](RegionChunk* chunk) { return ReadBack(chunk); },
-      [this](RegionChunk& chunk) { return Compare(chunk); });
+      [this](RegionChunk& chunk) { return Compare(chunk); },
+      options_.chunk_regions);
 }
 
 Status WriteOnceCopy::ReadBack(RegionChunk* chunk) {

@@ -22,6 +22,7 @@
 #include "copy/backup_medium.h"
 #include "copy/copy_hooks.h"
 #include "copy/copy_source.h"
+#include "copy/region_pump.h"
 #include "media/error.h"
 #include "media/medium.h"
 
@@ -30,6 +31,7 @@ namespace vellum {
 struct WriteOnceCopyOptions {
   std::string volume_id;  // of the backup
   bool verify = true;
+  uint64_t chunk_regions = kChunkMaxRegions;  // that are moved at once
 };
 
 class WriteOnceCopy {

@@ -5,6 +5,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <memory>
 #include <string>
 #include <utility>
@@ -15,12 +16,29 @@
 #include "copy/full_copy.h"
 #include "index/snapshot.h"
 #include "index/volume.h"
+#include "media/borrowed_medium.h"
 #include "tests/index/volume_fixture.h"
 #include "tests/index/volume_model.h"
 #include "tests/support/memory_medium.h"
 #include "tests/support/status_matchers.h"
 
 namespace vellum {
+
+// Knows how much was moved at once, at most.
+struct PieceMedium : BorrowedMedium {
+  using BorrowedMedium::BorrowedMedium;
+  Status Read(uint64_t lba, ByteSpan out) override {
+    most_read = std::max(most_read, out.size());
+    return BorrowedMedium::Read(lba, out);
+  }
+  Status Write(uint64_t lba, ConstByteSpan data) override {
+    most_written = std::max(most_written, data.size());
+    return BorrowedMedium::Write(lba, data);
+  }
+  void Forget() { most_read = most_written = 0; }
+  size_t most_read = 0;
+  size_t most_written = 0;
+};
 
 class EngineTest : public testing::Test {
  protected:

@@ -168,6 +168,42 @@ class CachedMedium : public BorrowedMedium {
   std::set<uint64_t> cached_;
 };
 
+TEST_F(EngineTest, NoMoreIsMovedAtOnceThanTheOptionsSay) {
+  Make(8192, 7);
+  Change(100);
+  const Pinned pinned = Pin(nullptr, true);
+  auto target = Target(8192);
+  PieceMedium medium(target.get());
+  ASSERT_OK_AND_ASSIGN(TargetContent found, ProbeTarget(medium));
+  FullCopyOptions options;
+  options.volume_id = "BACKUP";
+  options.chunk_regions = 2;
+  FullCopy copy(&medium, std::move(found), &pinned.source, options, Hooks());
+  ASSERT_OK(copy.Begin());
+  medium.Forget();
+  ASSERT_OK(copy.Write());
+  EXPECT_EQ(medium.most_written, 2 * kRegionSize);
+  ASSERT_OK(copy.Verify());
+  EXPECT_EQ(medium.most_read, 2 * kRegionSize);
+  ASSERT_OK(copy.Commit({}));
+  ExpectBackup(target.get(), pinned);
+
+  ASSERT_OK_AND_ASSIGN(const udf::ControlSlot slot,
+                       udf::ReadControlSlot(medium));
+  ASSERT_OK_AND_ASSIGN(OpenedBackup opened, OpenBackup(medium, slot));
+  const Pinned later = PinAfter(200, pinned.generation());
+  AtomicCopyOptions atomic_options;
+  atomic_options.chunk_regions = 2;
+  AtomicCopy atomic(&medium, std::move(opened), &later.source, atomic_options,
+                    Hooks());
+  ASSERT_OK(atomic.Write());
+  medium.Forget();
+  ASSERT_OK(atomic.Verify());
+  EXPECT_EQ(medium.most_read, 2 * kRegionSize);
+  ASSERT_OK(atomic.Commit({}));
+  ExpectBackup(target.get(), later);
+}
+
 TEST_F(EngineTest, O10_VerifyReadsEachSectorFromTheMediumOnce) {
   Make(8192, 7);
   Change(100);

@@ -120,6 +120,8 @@ FaultLab::FaultLab(const FaultLabOptions& options) : options_(options) {
   job_options_.spool_directory = SpoolPath();
   // Copies by file commit more than once.
   job_options_.file_batch_bytes = 64 << 10;
+  // 256 KiB, so that cuts fall inside copies of such small media.
+  job_options_.chunk_regions = 4;
 }
 
 FaultLab::~FaultLab() { Close(); }

@@ -60,6 +60,24 @@ TEST_F(WriteOnceCopyTest, H2_BackupIsCompleteByWhatWasWrittenOnce) {
   EXPECT_THAT(log[0].text, testing::HasSubstr("\"job\":7"));
 }
 
+TEST_F(WriteOnceCopyTest, NoMoreIsMovedAtOnceThanTheOptionsSay) {
+  const Pinned pinned = MakePrimary(8192);
+  const auto target = Load();
+  PieceMedium medium(target.get());
+  ASSERT_OK_AND_ASSIGN(TargetContent found, ProbeTarget(medium));
+  WriteOnceCopyOptions options;
+  options.volume_id = "BACKUP";
+  options.chunk_regions = 2;
+  WriteOnceCopy copy(&medium, std::move(found), &pinned.source, options,
+                     Hooks());
+  ASSERT_OK(copy.Prepare({}));
+  medium.Forget();
+  ASSERT_OK(copy.Write());
+  EXPECT_EQ(medium.most_written, 2 * kRegionSize);
+  ASSERT_OK(copy.Verify());
+  EXPECT_EQ(medium.most_read, 2 * kRegionSize);
+}
+
 TEST_F(WriteOnceCopyTest, H2_ASecondCopyIsRefusedBeforeItStarts) {
   const Pinned pinned = MakePrimary(8192);
   ASSERT_OK(Run(Load().get(), pinned.source));
