@@ -14,8 +14,6 @@ namespace {
 using testing::ElementsAre;
 using testing::Not;
 
-constexpr uint8_t kReadStatus = 0xB8;
-
 TEST_F(ScsiChangerTest, MovesWithTheRobotOfTheMap) {
   Open();
   ASSERT_OK(changer_->MoveMedium(A(1024), A(257)));
