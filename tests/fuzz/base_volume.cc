@@ -8,22 +8,11 @@
 #include "media/udf/bytes.h"
 #include "media/udf/format.h"
 #include "media/udf/reader.h"
+#include "tests/fuzz/checked.h"
 #include "tests/index/volume_fixture.h"
 
 namespace vellum::fuzz {
 namespace {
-
-void Check(const Status& status) {
-  if (status.ok()) return;
-  std::fprintf(stderr, "base volume: %s\n", status.ToString().c_str());
-  std::abort();
-}
-
-template <typename T>
-T Value(Result<T> result) {
-  Check(result.status());
-  return std::move(*result);
-}
 
 InodeNumber Make(Volume* volume, InodeNumber dir, const std::string& name,
                  udf::FileType type, const std::string& content = "") {

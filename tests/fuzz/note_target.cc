@@ -11,6 +11,7 @@
 #include "media/udf/bytes.h"
 #include "media/udf/format.h"
 #include "media/udf/journal.h"
+#include "tests/fuzz/checked.h"
 #include "tests/fuzz/input.h"
 #include "tests/fuzz/targets.h"
 #include "tests/fuzz/use_volume.h"
@@ -18,12 +19,6 @@
 
 namespace vellum::fuzz {
 namespace {
-
-void Check(const Status& status) {
-  if (status.ok()) return;
-  std::fprintf(stderr, "note target: %s\n", status.ToString().c_str());
-  std::abort();
-}
 
 // What a catalog knows of one volume.
 struct Known {
@@ -81,7 +76,7 @@ struct NotedVolume {
   udf::ScanResult scan;
 };
 
-NotedVolume Build() {
+NotedVolume BuildNoted() {
   NotedVolume base;
   MemoryMedium medium(udf::kMinVolumeSectors);
   udf::FormatOptions format;
@@ -129,7 +124,7 @@ NotedVolume Build() {
 }
 
 const NotedVolume& NotedBase() {
-  static const NotedVolume kBase = Build();
+  static const NotedVolume kBase = BuildNoted();
   return kBase;
 }
 
