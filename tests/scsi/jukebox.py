@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A SCSI jukebox made by tgtd: a changer, drives, slots, media that are files.
 
-usage: jukebox.py [--kind disk|cd] [--block-size N] -- COMMAND...
+usage: jukebox.py [--kind disk|cd|both] [--block-size N] [--media N] -- COMMAND...
 
 Runs COMMAND with a jukebox on a free port of 127.0.0.1 and the variables set
 that devices.h reads. Exit status is COMMAND's. The jukebox is private: folder,
@@ -22,6 +22,7 @@ import time
 TRANSPORT, STORAGE, IMPORT_EXPORT, DRIVE = 1, 2, 3, 4  # element types, SMC-3
 FIRST = {TRANSPORT: 1, DRIVE: 256, IMPORT_EXPORT: 768, STORAGE: 1024}
 CHANGER_LUN, FIRST_DRIVE_LUN = 1, 2
+FREE_SLOTS = 2
 START_SECONDS = 20
 PORT_TRIES = 20
 
@@ -43,27 +44,29 @@ def free_port():
 class Jukebox:
     """Thread-safety: one caller at a time. `folder` is the caller's and empty.
 
-    kind: "disk" (type 0, with `block_size`) or "cd" (type 5). Elements: the
-    transport 1, drives from 256, one import/export slot 768, slots from 1024.
-    The first `media` slots hold D00000L1, D00001L1, … (C00000L1, … of kind cd):
-    the file media/TAG in the folder is what is on the medium. Of kind cd, the
-    file is empty (a blank DVD+R) from the third medium on.
+    kind: "disk" (type 0, with `block_size`), "cd" (type 5), or "both", which
+    come in turn, drives and media. Elements: the transport 1, drives from 256,
+    one import/export slot 768, slots from 1024. The first `media` slots hold
+    D00000L1, D00001L1, … (C00000L1, … for cd drives): the file media/TAG in the
+    folder is what is on the medium. Of discs the file is empty (a blank DVD+R)
+    from the third medium on.
     """
 
-    def __init__(self, folder, kind="disk", block_size=2048, slots=8, media=6,
+    def __init__(self, folder, kind="disk", block_size=2048, media=6,
                  media_mb=16, drives=2):
-        self.folder, self.kind, self.block_size = folder, kind, block_size
-        self.slots, self.drives = slots, drives
+        self.folder, self.block_size = folder, block_size
+        self.kinds = ["disk", "cd"] if kind == "both" else [kind]
+        self.slots, self.drives = media + FREE_SLOTS, drives
         self.name = f"iqn.2026-01.vellum.test:{kind}"
         self.media = os.path.join(folder, "media")
         self.port = 0
         self.daemon = None
         os.mkdir(self.media)
-        letter = kind[0].upper()
         # A bar code has 10 characters at most: tgtd keeps 11 bytes.
-        self.tags = [f"{letter}{n:05}L1" for n in range(media)]
+        self.tags = [f"{self._kind(n)[0].upper()}{n:05}L1"
+                     for n in range(media)]
         for number, tag in enumerate(self.tags):
-            blank = kind == "cd" and number >= 2
+            blank = self._kind(number) == "cd" and number >= 2
             with open(self.image(tag), "wb") as file:
                 file.truncate(0 if blank else media_mb << 20)
         with open(os.path.join(folder, "changer"), "wb") as file:
@@ -75,6 +78,9 @@ class Jukebox:
 
     def __exit__(self, *unused):
         self.kill()
+
+    def _kind(self, number):
+        return self.kinds[number % len(self.kinds)]
 
     def image(self, tag):
         return os.path.join(self.media, tag)
@@ -188,8 +194,8 @@ class Jukebox:
         self._unit(CHANGER_LUN, "vendor_id=VELLUM,product_id=JUKEBOX,"
                    "product_rev=0001,scsi_sn=JB0001,removable=1")
         for number in range(self.drives):
-            more = ["-Y", self.kind]
-            if self.kind == "disk":
+            more = ["-Y", self._kind(number)]
+            if self._kind(number) == "disk":
                 more += ["--blocksize", str(self.block_size)]
             lun = FIRST_DRIVE_LUN + number
             self._unit(lun, op="new", more=more)
@@ -217,13 +223,15 @@ class Jukebox:
 
 def main():
     parser = argparse.ArgumentParser()
-    parser.add_argument("--kind", choices=["disk", "cd"], default="disk")
+    parser.add_argument("--kind", choices=["disk", "cd", "both"], default="disk")
     parser.add_argument("--block-size", type=int, default=2048)
+    parser.add_argument("--media", type=int, default=6)
     parser.add_argument("command", nargs="+")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="vellum-jukebox-") as folder:
         try:
-            with Jukebox(folder, options.kind, options.block_size) as jukebox:
+            with Jukebox(folder, options.kind, options.block_size,
+                         options.media) as jukebox:
                 done = subprocess.run(
                     options.command, check=False,
                     env={**os.environ, **jukebox.environment()})

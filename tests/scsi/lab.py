@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The SCSI lab: a jukebox (jukebox.py) as /dev/sgN of a guest (tests/vm).
 
-usage: lab.py [--build DIR] [--kind disk|cd] [--block-size N] -- COMMAND...
+usage: lab.py [--build DIR] [--kind disk|cd|both] [--block-size N]
+              [--media N] -- COMMAND...
 
 Runs COMMAND in the guest: /dev/sg0 is the changer, /dev/sg1 and on are its
 drives, and VELLUM_SCSI_CHANGER and VELLUM_SCSI_DRIVES say so. The first media
@@ -88,14 +89,15 @@ class Lab:
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--build", default=BUILD)
-    parser.add_argument("--kind", choices=["disk", "cd"], default="disk")
+    parser.add_argument("--kind", choices=["disk", "cd", "both"], default="disk")
     parser.add_argument("--block-size", type=int, default=2048)
+    parser.add_argument("--media", type=int, default=6)
     parser.add_argument("--seconds", type=int, default=300)
     parser.add_argument("command", nargs="+")
     options = parser.parse_args()
     try:
         with Lab(options.build, kind=options.kind,
-                 block_size=options.block_size) as lab:
+                 block_size=options.block_size, media=options.media) as lab:
             return lab.run(options.command, options.seconds)
     except (JukeboxError, MachineError, FileNotFoundError) as error:
         sys.exit(f"lab.py: {error}")

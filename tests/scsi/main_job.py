@@ -62,9 +62,10 @@ def make_trees(folder):
         file.write("life goes on\n")
 
 
-def read_on_host(lab, trees):
+def read_on_host(lab, trees, written):
+    """written: tag -> the tree that the medium holds."""
     programs = f"{lab.build}/tests"
-    for tag, tree in WRITTEN.items():
+    for tag, tree in written.items():
         image = lab.jukebox.image(tag)
         expected = f"{lab.folder}/expected"
         sums = f"{lab.folder}/sums"
@@ -94,7 +95,7 @@ def main():
                              SECONDS, environment={"TREES": trees})
             if status != 0:
                 sys.exit(f"main_job.py: exit status {status} in the guest")
-            read_on_host(lab, trees)
+            read_on_host(lab, trees, WRITTEN)
     except (JukeboxError, MachineError) as error:
         sys.exit(f"main_job.py: {error}")
 
