@@ -29,6 +29,7 @@ mounts_below_work() {
 cleanup() {
   local code=$? mount pid
   set +e
+  trap : INT TERM  # a second one must not break this off
   cd /
   for pid in $(jobs -p); do kill "$pid" 2>/dev/null; done
   while read -r mount; do
