@@ -2,8 +2,8 @@
 // Who may send commands to a device: several at a time, or one alone.
 #pragma once
 
-#include <cstddef>
 #include <cstdint>
+#include <set>
 
 #include "media/mutex.h"
 
@@ -14,16 +14,21 @@ namespace vellum::scsi {
 // a turn asks for no other.
 class CommandTurns {
  public:
-  // Waits for the turn: beside others that share, or alone.
-  void Take(bool alone);
-  void End();
+  // Waits for the turn: beside others that share, or alone. Its number.
+  uint64_t Take(bool alone);
+  void End(uint64_t turn);
+  // Waits for the end of all turns that were given until now. REQUIRES: the
+  // caller has none.
+  void AwaitGiven();
+  // How many ask for a turn and have none yet.
+  uint64_t Waiting() const;
 
  private:
-  Mutex mu_;  // a leaf
+  mutable Mutex mu_;  // a leaf
   CondVar changed_;
   uint64_t asked_ GUARDED_BY(mu_) = 0;
   uint64_t given_ GUARDED_BY(mu_) = 0;
-  size_t having_ GUARDED_BY(mu_) = 0;
+  std::set<uint64_t> having_ GUARDED_BY(mu_);
   bool alone_ GUARDED_BY(mu_) = false;
 };
 
@@ -31,16 +36,17 @@ class CommandTurns {
 class CommandTurn {
  public:
   CommandTurn(CommandTurns* turns, bool alone) : turns_(turns) {
-    if (turns_ != nullptr) turns_->Take(alone);
+    if (turns_ != nullptr) number_ = turns_->Take(alone);
   }
   ~CommandTurn() {
-    if (turns_ != nullptr) turns_->End();
+    if (turns_ != nullptr) turns_->End(number_);
   }
   CommandTurn(const CommandTurn&) = delete;
   CommandTurn& operator=(const CommandTurn&) = delete;
 
  private:
   CommandTurns* const turns_;
+  uint64_t number_ = 0;
 };
 
 }  // namespace vellum::scsi

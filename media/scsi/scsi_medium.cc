@@ -64,13 +64,20 @@ MediumInfo ScsiMedium::Info() const {
   return info;
 }
 
-Status ScsiMedium::CheckUsable(const char* operation, bool changes) {
+// In one step: who comes between taking the device's mark and setting this one
+// would see none.
+bool ScsiMedium::IsGone() {
+  MutexLock lock(&mu_);
   if (device_->TakeMediumChanged()) gone_ = true;
+  return gone_;
+}
+
+Status ScsiMedium::CheckUsable(const char* operation, bool changes) {
   if (device_->TakeReset()) was_reset_ = true;
   const auto failed = [&](Errc code, const char* why) {
     return Status(code, fmt::format("{}: {}: {}", name_, operation, why));
   };
-  if (gone_) {
+  if (IsGone()) {
     return failed(Errc::kNoMedium,
                   "the medium was taken out or changed while it was in use");
   }
@@ -92,7 +99,8 @@ Status ScsiMedium::Failed(const char* operation, SectorRange range,
   if (error.code == Errc::kTimedOut || error.code == Errc::kOffline) {
     dead_ = true;
   }
-  if (error.code == Errc::kNoMedium || device_->TakeMediumChanged()) {
+  if (error.code == Errc::kNoMedium) {
+    MutexLock lock(&mu_);
     gone_ = true;
   }
   uint64_t sector = range.first;
@@ -102,7 +110,7 @@ Status ScsiMedium::Failed(const char* operation, SectorRange range,
     if (told >= range.first && told < range.end()) sector = told;
   }
   Errc code = Errc::kDeviceError;
-  if (gone_) {
+  if (IsGone()) {
     code = Errc::kNoMedium;
   } else if (dead_) {
     code = Errc::kOffline;
@@ -361,12 +369,16 @@ Status ScsiMedium::Read(uint64_t lba, ByteSpan out) {
   std::fill(out.begin() + static_cast<ptrdiff_t>((written - lba) * kSectorSize),
             out.end(), std::byte{0});
   if (written == lba) return CheckUsable("read", /*changes=*/false);
-  return ForEachPiece(
-      {lba, written - lba}, facts_.queues_reads,
-      [&](uint64_t at, uint64_t count) {
-        return ReadPiece(
-            at, out.subspan((at - lba) * kSectorSize, count * kSectorSize));
-      });
+  RETURN_IF_ERROR(ForEachPiece({lba, written - lba}, facts_.queues_reads,
+                               [&](uint64_t at, uint64_t count) {
+                                 return ReadPiece(
+                                     at, out.subspan((at - lba) * kSectorSize,
+                                                     count * kSectorSize));
+                               }));
+  // The device tells one command alone of a change, and that one may be
+  // answered later than a read of the other medium.
+  if (CommandTurns* const turns = SharedTurns()) turns->AwaitGiven();
+  return CheckUsable("read", /*changes=*/false);
 }
 
 Status ScsiMedium::Write(uint64_t lba, ConstByteSpan data) {

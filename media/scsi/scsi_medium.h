@@ -39,10 +39,12 @@
 // where the drive itself says that nothing is recorded there yet.
 //
 // Another medium: once the device tells that its medium may have been changed,
-// or is away, every call fails with kNoMedium, for ever. After a reset of the
-// device every write and flush fails, for what it had not yet written is lost.
-// After no answer in time every call fails at once: a dead drive costs one
-// time-out, not one per call.
+// or is away, every call fails with kNoMedium, for ever. So does a read beside
+// which another command was told: a read that ends well has waited for the
+// answers to all commands of this medium that were under way with it. After a
+// reset of the device every write and flush fails, for what it had not yet
+// written is lost. After no answer in time every call fails at once: a dead
+// drive costs one time-out, not one per call.
 #pragma once
 
 #include <atomic>
@@ -114,6 +116,8 @@ class ScsiMedium : public Medium {
   SectorRange WholeBlocks(SectorRange range) const;  // that it touches
 
   Status CheckUsable(const char* operation, bool changes);
+  // Whether the device has told so, for ever.
+  bool IsGone();
   // Splits the range and calls `piece` for each part, for two at a time if the
   // device `queues`; the first error.
   Status ForEachPiece(SectorRange range, bool queues, const Piece& piece);
@@ -182,7 +186,6 @@ class ScsiMedium : public Medium {
   const std::string name_;
   const bool verify_writes_;
 
-  std::atomic<bool> gone_{false};
   std::atomic<bool> dead_{false};
   std::atomic<bool> was_reset_{false};
   std::atomic<bool> flush_failed_{false};
@@ -200,7 +203,8 @@ class ScsiMedium : public Medium {
   // sectors: writes of parts of them alone among the writes.
   CommandTurns turns_;
 
-  mutable Mutex mu_;                   // a leaf
+  mutable Mutex mu_;  // a leaf
+  bool gone_ GUARDED_BY(mu_) = false;
   uint64_t next_ GUARDED_BY(mu_) = 0;  // of a blank disc: where writing goes on
   bool writing_ GUARDED_BY(mu_) = false;
   // Sectors to be read from the medium itself: first -> end, apart.

@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <atomic>
 #include <functional>
 #include <memory>
 #include <thread>
@@ -353,6 +354,24 @@ TEST_F(ErasedMediumTest, ReadingBackComesFromTheMedium) {
   }
 }
 
+// What the drive's cache still has is not on the medium.
+TEST_F(ErasedMediumTest, WhatIsOnlyInTheCacheDoesNotReadBack) {
+  ScsiDiskOptions options;
+  options.takes_fua = false;
+  LoadErased(options);
+  medium_->DropReadCache(8, 1);
+  hook_ = [this](const scsi::Command& command) {
+    // After its VERIFY, and the reads that FUA was tried with.
+    if (command.cdb[0] == kRead10 && disk_.Count(kVerify10) == 1) {
+      cartridge_->erased.clear();
+    }
+  };
+  Bytes data(kSectorSize);
+  const Status status = medium_->Read(8, data);
+  EXPECT_THAT(status, HasErrc(Errc::kDeviceError));
+  EXPECT_THAT(status, MessageHas("verify at sector 8"));
+}
+
 // A block that was written and is blank has lost what was written.
 TEST_F(ErasedMediumTest, AWriteThatLeavesABlankBlockHasFailed) {
   ScsiDiskOptions options;
@@ -414,26 +433,33 @@ TEST_F(ScsiMediumTest, NoPieceOfAWriteGoesToAnotherMedium) {
   EXPECT_EQ(other->data, NewCartridge(512)->data);
 }
 
-TEST_F(ScsiMediumTest, NoWriteBesideAReadOrAnotherWriteGoesToAnotherMedium) {
-  for (const bool reads : {true, false}) {
-    SCOPED_TRACE(reads);
+TEST_F(ScsiMediumTest, NoWriteBesideAnotherCommandGoesToAnotherMedium) {
+  Bytes data(kSectorSize);
+  const auto read = [&] { return medium_->Read(0, data); };
+  const auto write = [&] { return medium_->Write(1, Filled(1, 2)); };
+  const auto flush = [&] { return medium_->Flush(); };
+  const auto zero = [&] { return medium_->Discard(2, 1); };
+  struct {
+    uint8_t first_code;
+    std::function<Status()> first, second;
+  } const pairs[] = {
+      {kRead10, read, write},       {kWrite10, write, write},
+      {kSynchronize, flush, write}, {kWriteSame10, zero, write},
+      {kRead10, read, zero},        {kSynchronize, flush, zero},
+  };
+  for (const auto& [code, first, second] : pairs) {
+    SCOPED_TRACE(testing::Message() << static_cast<int>(code));
     Load();
     const auto other = NewCartridge(512);
     disk_.AwaitOverlap(2);
-    disk_.SwapDuring(reads ? kRead10 : kWrite10, other);
-    Bytes data(kSectorSize);
-    Status first;
+    disk_.SwapDuring(code, other);
+    Status said;
     {
-      const std::jthread thread([&] {
-        first =
-            reads ? medium_->Read(0, data) : medium_->Write(0, Filled(1, 2));
-      });
-      while (disk_.Count(kRead10) + disk_.Count(kWrite10) == 0) {
-        std::this_thread::yield();
-      }
-      EXPECT_THAT(medium_->Write(1, Filled(1, 2)), HasErrc(Errc::kNoMedium));
+      const std::jthread thread([&] { said = first(); });
+      while (disk_.Count(code) == 0) std::this_thread::yield();
+      EXPECT_THAT(second(), HasErrc(Errc::kNoMedium));
     }
-    EXPECT_THAT(first, HasErrc(Errc::kNoMedium));
+    EXPECT_THAT(said, HasErrc(Errc::kNoMedium));
     disk_.Remove();
     EXPECT_EQ(other->data, NewCartridge(512)->data);
   }
@@ -458,6 +484,48 @@ TEST_F(ScsiMediumTest, AnotherMediumIsNotReadForTheOldOne) {
   Bytes data(kSectorSize);
   EXPECT_THAT(medium_->Read(1, data), HasErrc(Errc::kNoMedium));
   EXPECT_EQ(data, Filled(1, 0));
+}
+
+// The read that is told of the change may be answered after the other one.
+TEST_F(ScsiMediumTest, ReadsWaitForTheAnswersToThoseBesideThem) {
+  Load();
+  const auto other = NewCartridge(512);
+  std::fill(other->data.begin(), other->data.end(), std::byte{9});
+  std::atomic<bool> first = true;
+  std::atomic<bool> begun = false;
+  hook_ = [&](const scsi::Command& command) {
+    if (command.cdb[0] != kRead10 || !first.exchange(false)) return;
+    disk_.Insert(other, /*attention=*/false);
+    begun = true;
+    while (disk_.Count(kRead10) == 0) std::this_thread::yield();
+    // Time enough for the other read to end, if it did not wait.
+    std::this_thread::sleep_for(std::chrono::milliseconds(100));
+    disk_.Attention(0x28, 0x00);
+  };
+  Status told;
+  {
+    const std::jthread thread([&] {
+      Bytes data(kSectorSize);
+      told = medium_->Read(0, data);
+    });
+    while (!begun) std::this_thread::yield();
+    Bytes data(kSectorSize);
+    EXPECT_THAT(medium_->Read(1, data), HasErrc(Errc::kNoMedium));
+  }
+  EXPECT_THAT(told, HasErrc(Errc::kNoMedium));
+}
+
+// Whoever was told: a question whether it is ready.
+TEST_F(ScsiMediumTest, AReadIsOfTheMediumThatIsKnownToBeThere) {
+  Load();
+  const auto other = NewCartridge(512);
+  hook_ = [&](const scsi::Command& command) {
+    if (command.cdb[0] != kRead10) return;
+    disk_.Insert(other);
+    EXPECT_OK(device_->WaitReady(std::chrono::seconds(1)));
+  };
+  Bytes data(kSectorSize);
+  EXPECT_THAT(medium_->Read(0, data), HasErrc(Errc::kNoMedium));
 }
 
 TEST_F(ScsiMediumTest, ARemovedMediumIsGoneForGood) {
@@ -519,8 +587,6 @@ TEST_F(ScsiMediumTest, ADriveThatVanishedIsOffline) {
   medium_.reset();
   EXPECT_OK(drive_->Close());
 }
-
-// ---- blocks of two sectors
 
 }  // namespace
 }  // namespace vellum

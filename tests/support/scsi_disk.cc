@@ -105,6 +105,7 @@ bool IsCheckedWrite(uint8_t code) {
 bool IsWrite(uint8_t code) {
   return code == 0x2A || code == 0xAA || code == 0x8A || IsCheckedWrite(code);
 }
+bool IsZeroing(uint8_t code) { return code == 0x41 || code == 0x93; }
 bool IsVerify(uint8_t code) {
   return code == 0x2F || code == 0xAF || code == 0x8F;
 }
@@ -423,7 +424,7 @@ Result<Reply> ScsiDisk::State::Execute(const Command& command) {
   ++running;
   most_running = std::max(most_running, running);
   overlap.NotifyAll();
-  if (IsRead(code) || IsWrite(code)) {
+  if (IsRead(code) || IsWrite(code) || IsZeroing(code) || code == 0x35) {
     // Bounded: a caller that sends one command at a time only pays the time.
     const auto deadline =
         std::chrono::steady_clock::now() + std::chrono::seconds(2);

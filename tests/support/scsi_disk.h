@@ -110,8 +110,8 @@ class ScsiDisk {
 
   std::vector<ScsiDiskCommand> Log() const;
   size_t Count(uint8_t operation) const;
-  // Most commands that were being answered at one time; each READ and WRITE
-  // waits a moment for another one when `expect` is more than 1.
+  // Most commands that were being answered at one time; each READ, WRITE, WRITE
+  // SAME and flush waits a moment for another one when `expect` is more than 1.
   void AwaitOverlap(int expect);
   int most_at_once() const;
 
