@@ -20,6 +20,8 @@ constexpr std::chrono::seconds kTestTimeout{20};
 constexpr uint8_t kTrayOpen = 0x02;  // of 3A/xx
 // A medium that is changed again and again while it is looked at.
 constexpr int kMostLooks = 3;
+// Of a drive that did not see its medium when it was told to start.
+constexpr int kMostStarts = 2;
 
 std::string DriveContext(ElementAddress address) {
   return fmt::format("drive {}", address.value);
@@ -58,7 +60,7 @@ Result<DriveIdentity> ScsiDrive::Identify() {
 // Drives are slow to notice, and some want to be told to draw their tray in.
 Status ScsiDrive::AwaitMedium() {
   constexpr std::chrono::milliseconds kBetween{100};
-  const auto deadline = std::chrono::steady_clock::now() + options_.appears;
+  auto deadline = std::chrono::steady_clock::now() + options_.appears;
   bool drawn_in = false;
   for (;;) {
     Command test;
@@ -86,6 +88,8 @@ Status ScsiDrive::AwaitMedium() {
           !loaded.Is(Errc::kNotSupported)) {
         return loaded;
       }
+      // However long it took.
+      deadline = std::chrono::steady_clock::now() + options_.appears;
       continue;
     }
     const auto left = deadline - std::chrono::steady_clock::now();
@@ -96,17 +100,19 @@ Status ScsiDrive::AwaitMedium() {
 }
 
 Status ScsiDrive::MakeReady() {
-  Status ready = device_->WaitReady(options_.ready);
-  if (ready.Is(Errc::kNoMedium)) ready = AwaitMedium();
-  if (!ready.Is(Errc::kNotReady)) return ready;
-  // It waits for a command: 2/04/02. Nothing is loaded or ejected with it.
-  Command start;
-  start.cdb = {0x1B, 0, 0, 0, 1, 0};
-  start.timeout = kStartTimeout;
-  const Result<size_t> started =
-      device_->Run("START STOP UNIT", start, Repeat::kOnlyNotBegun);
-  if (!started.ok()) return started.status();
-  return device_->WaitReady(options_.ready);
+  for (int starts = 0;;) {
+    Status ready = device_->WaitReady(options_.ready);
+    if (ready.Is(Errc::kNoMedium)) ready = AwaitMedium();
+    if (!ready.Is(Errc::kNotReady) || starts == kMostStarts) return ready;
+    // It waits for a command: 2/04/02. Nothing is loaded or ejected with it.
+    Command start;
+    start.cdb = {0x1B, 0, 0, 0, 1, 0};
+    start.timeout = kStartTimeout;
+    const Status started =
+        device_->Run("START STOP UNIT", start, Repeat::kOnlyNotBegun).status();
+    if (!started.ok() && !started.Is(Errc::kNoMedium)) return started;
+    starts = started.ok() ? kMostStarts : starts + 1;
+  }
 }
 
 Result<MediumFacts> ScsiDrive::LookAtMedium() {

@@ -9,6 +9,7 @@
 #include <chrono>
 #include <memory>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "tests/support/hooked_transport.h"
@@ -89,6 +90,63 @@ TEST_F(ScsiDriveTest, StartsADriveThatWaitsForIt) {
   disk_.Insert(std::make_shared<ScsiCartridge>(2048, 4096));
   ASSERT_OK(drive_->Open());
   EXPECT_EQ(disk_.Count(0x1B), 1u);
+}
+
+// It sees its medium some time after it was told to start, or when it is told
+// so; or it has none.
+TEST_F(ScsiDriveTest, ADriveThatWasStartedIsGivenTimeToSeeItsMedium) {
+  struct {
+    bool full, refuses;
+    size_t starts;
+  } const cases[] = {{true, false, 1}, {true, true, 2}, {false, false, 1}};
+  for (const auto& [full, refuses, starts] : cases) {
+    SCOPED_TRACE(testing::Message() << full << ' ' << refuses);
+    Make();
+    bool refuse = refuses;
+    scsi::ScsiDriveOptions options;
+    // Long enough for the slowest machine, or over at once.
+    options.appears = std::chrono::seconds(full ? 60 : 0);
+    scsi::ScsiDrive drive(
+        ElementAddress{257},
+        std::make_shared<scsi::Device>(std::make_unique<HookedTransport>(
+            disk_.Open(),
+            [&](const scsi::Command& command) {
+              if (command.cdb[0] != 0x1B) return;
+              disk_.AppearAfter(3);
+              if (refuse) disk_.FailNext(0x1B, 2, 0x3A, 0x00);
+              refuse = false;
+            })),
+        options);
+    disk_.NeedStart();
+    if (full) disk_.Insert(std::make_shared<ScsiCartridge>(2048, 4096));
+    const auto opened = drive.Open();
+    if (full) {
+      EXPECT_OK(opened);
+    } else {
+      EXPECT_THAT(opened, HasErrc(Errc::kNoMedium));
+    }
+    EXPECT_EQ(disk_.Count(0x1B), starts);
+  }
+}
+
+// A slow one may need all the time that a medium has to appear.
+TEST_F(ScsiDriveTest, TheTimeToSeeAMediumBeginsWhenTheTrayIsDrawnIn) {
+  Make();
+  scsi::ScsiDriveOptions options;
+  options.appears = std::chrono::seconds(2);
+  scsi::ScsiDrive drive(
+      ElementAddress{257},
+      std::make_shared<scsi::Device>(std::make_unique<HookedTransport>(
+          disk_.Open(),
+          [&](const scsi::Command& command) {
+            if (command.cdb[0] != 0x1B) return;
+            std::this_thread::sleep_for(options.appears);
+            disk_.AppearAfter(1);
+          })),
+      options);
+  disk_.OpenTray();
+  disk_.Insert(std::make_shared<ScsiCartridge>(2048, 4096));
+  EXPECT_OK(drive.Open());
 }
 
 // What the robot has just put in is there, whatever the drive says at first.
