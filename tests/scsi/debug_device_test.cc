@@ -161,13 +161,9 @@ TEST_F(DebugDeviceTest, ARecoveredErrorIsASuccess) {
 
 TEST_F(DebugDeviceTest, ACommandThatIsNeverAnsweredTimesOut) {
   SetFaults(kIgnoreCommands);
-  const auto start = std::chrono::steady_clock::now();
   const auto result = TestUnitReady(seconds(1));
-  const auto took = std::chrono::steady_clock::now() - start;
   SetFaults(0);
   EXPECT_THAT(result, HasErrc(Errc::kTimedOut));
-  EXPECT_GE(took, seconds(1));
-  EXPECT_LT(took, seconds(20));
   EXPECT_OK(device_->WaitReady(seconds(30)));
 }
 
