@@ -35,6 +35,7 @@
 #include "media/udf/codec.h"
 #include "media/udf/counters.h"
 #include "media/udf/format.h"
+#include "media/udf/slot_error.h"
 #include "media/udf/slot_places.h"
 #include "media/udf/tag.h"
 
@@ -230,10 +231,8 @@ Bytes RandomBytes(size_t count) {
 Result<bool> EndsWithAnchor(Medium& medium) {
   const Result<VolumeDescription> description = ReadDescription(medium);
   if (!description.ok()) {
-    if (description.error().code == Errc::kDeviceError) {
-      return description.error();
-    }
-    return false;
+    if (SaysNoSlot(description.error().code)) return false;
+    return description.error();
   }
   const uint64_t last = description->geometry.sectors - 1;
   Sector sector{};

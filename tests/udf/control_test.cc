@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <set>
 
 #include "media/fault_medium.h"
@@ -106,6 +107,30 @@ TEST(ControlSlotTest, AReadErrorThatPassesDoesNotBringTheOlderOneBack) {
       ASSERT_OK_AND_ASSIGN(const ControlSlot read, ReadControlSlot(medium));
       EXPECT_EQ(read.epoch, epoch) << "read " << n;
     }
+  }
+}
+
+// A disc that was not closed has no volume yet; a drive that is away says
+// nothing of the disc.
+TEST(ControlSlotTest, ADriveThatFailsIsNoDiscThatIsIncomplete) {
+  MemoryMediumOptions options;
+  options.medium_class = MediumClass::kWriteOnce;
+  const auto plan = std::make_shared<FaultPlan>();
+  FaultMedium medium(std::make_unique<MemoryMedium>(options), plan);
+  ControlSlot slot = SampleSlot();
+  slot.state = SlotState::kComplete;
+  ASSERT_OK(WriteControlSlot(medium, &slot));
+  ASSERT_OK_AND_ASSIGN(const ControlSlot open, ReadControlSlot(medium));
+  EXPECT_EQ(open.state, SlotState::kIncomplete);
+  const uint64_t behind = std::max(kSlotASector, kSlotBSector) + 1;
+  for (const Errc code :
+       {Errc::kOffline, Errc::kNoMedium, Errc::kTimedOut, Errc::kNotReady,
+        Errc::kAborted, Errc::kNotSupported, Errc::kDeviceError}) {
+    SCOPED_TRACE(ErrcName(code));
+    plan->FailRange(FaultPlan::Op::kRead,
+                    {behind, medium.Info().sectors - behind}, code);
+    EXPECT_THAT(ReadControlSlot(medium), HasErrc(code));
+    plan->Clear();
   }
 }
 
