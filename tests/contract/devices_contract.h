@@ -7,6 +7,7 @@
 #include <gtest/gtest.h>
 
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "media/changer.h"
@@ -15,12 +16,16 @@
 namespace vellum {
 
 // A library at rest: all drives empty, at least one medium in a storage
-// element, at least two empty storage elements, media may be overwritten.
+// element, at least two empty storage elements, media may be overwritten or are
+// blank.
 class DevicesHarness {
  public:
   virtual ~DevicesHarness() = default;
   virtual Changer& changer() = 0;
   virtual const std::vector<std::unique_ptr<Drive>>& drives() = 0;
+  // The storage element of the medium that may be written; unless it is told,
+  // any one.
+  virtual std::optional<ElementAddress> Writable() { return std::nullopt; }
 };
 
 using DevicesHarnessFactory = std::unique_ptr<DevicesHarness> (*)();

@@ -20,6 +20,9 @@ class MediumHarness {
  public:
   virtual ~MediumHarness() = default;
   virtual Medium& medium() = 0;
+  // Whether a write-once medium is read before it is closed; MMC leaves that
+  // to the drive.
+  virtual bool ReadsOpen() const { return true; }
 };
 
 using MediumHarnessFactory = std::unique_ptr<MediumHarness> (*)();
@@ -31,6 +34,7 @@ class MediumContract : public testing::TestWithParam<MediumHarnessFactory> {
     ASSERT_NE(harness_, nullptr);
   }
   Medium& medium() { return harness_->medium(); }
+  MediumHarness& harness() { return *harness_; }
 
  private:
   std::unique_ptr<MediumHarness> harness_;
