@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # user_target.sh PROGRAM ARGUMENT...: in a guest, runs the program with the
 # VELLUM_USER_… of a logical unit that the program itself plays (user_target.h).
+# H8: what no other target has, over /dev/sg.
 set -euo pipefail
 export PATH=$PATH:/usr/sbin:/sbin
 modprobe -a tcm_loop target_core_user
