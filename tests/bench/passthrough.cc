@@ -21,6 +21,7 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
+#include <list>
 #include <mutex>
 #include <string>
 #include <unordered_map>
@@ -37,12 +38,14 @@ struct Node {
   std::string name;
   uint64_t lookups = 0;
   std::unordered_map<std::string, Node*> children;
+  std::list<Node>::iterator self;  // in FileSystem::nodes
 };
 
 struct FileSystem {
   int root_fd = -1;
   std::mutex mu;
   Node root;
+  std::list<Node> nodes;  // but the root; an unmount forgets none of them
   bool writeback = false;
 };
 
@@ -101,7 +104,9 @@ int FindNode(fuse_req_t req, fuse_ino_t parent, const char* name,
   Node* const up = NodeOf(req, parent);
   Node*& node = up->children[name];
   if (node == nullptr) {
-    node = new Node;
+    fs.nodes.emplace_front();
+    node = &fs.nodes.front();
+    node->self = fs.nodes.begin();
     node->parent = up;
     node->name = name;
   }
@@ -124,7 +129,7 @@ void Drop(fuse_req_t req, fuse_ino_t ino, uint64_t count) {
   if (node->lookups > 0) return;
   Detach(node);
   for (const auto& [name, child] : node->children) child->parent = nullptr;
-  delete node;
+  fs.nodes.erase(node->self);
 }
 
 // The name is gone; who has the file open keeps it.
