@@ -30,17 +30,6 @@ class MeteredMedium : public BorrowedMedium {
     if (meter_ != nullptr) meter_->Add(out.size());
     return status;
   }
-  Status Write(uint64_t lba, ConstByteSpan data) override {
-    const Status status = BorrowedMedium::Write(lba, data);
-    if (meter_ != nullptr) meter_->Add(data.size());
-    return status;
-  }
-  Status WriteStream(uint64_t lba, ConstByteSpan data) override {
-    const Status status = StreamBelow(lba, data);
-    if (meter_ != nullptr) meter_->Add(data.size());
-    return status;
-  }
-
   Status Discard(uint64_t lba, uint64_t count) override {
     while (count > 0) {
       const uint64_t piece = std::min(count, kDiscardPiece);
@@ -53,6 +42,12 @@ class MeteredMedium : public BorrowedMedium {
   }
 
  private:
+  Status WriteBy(Writer write, uint64_t lba, ConstByteSpan data) override {
+    const Status status = BorrowedMedium::WriteBy(write, lba, data);
+    if (meter_ != nullptr) meter_->Add(data.size());
+    return status;
+  }
+
   static constexpr uint64_t kDiscardPiece = (64ull << 20) / kSectorSize;
 
   WorkMeter* const meter_;

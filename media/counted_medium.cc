@@ -6,7 +6,7 @@ namespace vellum {
 using Access = AuxiliaryBook::Access;
 
 CountedMedium::~CountedMedium() {
-  base_.reset();
+  DestroyBelow();
   book_->NoteUnload(id_);
 }
 
@@ -20,27 +20,24 @@ Status CountedMedium::Tell(Access access, uint64_t bytes, Status status) {
 }
 
 Status CountedMedium::Read(uint64_t lba, ByteSpan out) {
-  return Tell(Access::kRead, out.size(), base_->Read(lba, out));
+  return Tell(Access::kRead, out.size(), below().Read(lba, out));
 }
 
-Status CountedMedium::Write(uint64_t lba, ConstByteSpan data) {
-  return Tell(Access::kWrite, data.size(), base_->Write(lba, data));
-}
-
-Status CountedMedium::WriteStream(uint64_t lba, ConstByteSpan data) {
-  return Tell(Access::kWrite, data.size(), base_->WriteStream(lba, data));
+Status CountedMedium::WriteBy(Writer write, uint64_t lba, ConstByteSpan data) {
+  return Tell(Access::kWrite, data.size(),
+              ForwardingMedium::WriteBy(write, lba, data));
 }
 
 Status CountedMedium::Flush() {
-  return Tell(Access::kWrite, 0, base_->Flush());
+  return Tell(Access::kWrite, 0, below().Flush());
 }
 
 Status CountedMedium::Discard(uint64_t lba, uint64_t count) {
-  return Tell(Access::kWrite, 0, base_->Discard(lba, count));
+  return Tell(Access::kWrite, 0, below().Discard(lba, count));
 }
 
 Status CountedMedium::Finalize() {
-  return Tell(Access::kWrite, 0, base_->Finalize());
+  return Tell(Access::kWrite, 0, below().Finalize());
 }
 
 }  // namespace vellum

@@ -19,10 +19,6 @@ class SharedVolatileMedium : public BorrowedMedium {
   explicit SharedVolatileMedium(std::shared_ptr<VolatileMedium> medium)
       : BorrowedMedium(medium.get()), medium_(std::move(medium)) {}
 
-  Status WriteStream(uint64_t lba, ConstByteSpan data) override {
-    return StreamBelow(lba, data);
-  }
-
  private:
   const std::shared_ptr<VolatileMedium> medium_;
 };

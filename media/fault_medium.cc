@@ -108,14 +108,14 @@ std::optional<FaultPlan::Fault> FaultPlan::Next(Op op, SectorRange range) {
 Status FaultMedium::Failed(const char* operation,
                            const FaultPlan::Fault& fault) const {
   if (fault.bytes) {
-    return Status(
-        fault.code,
-        fmt::format("{}: {} ended in sector {} behind {} bytes: "
-                    "short transfer (injected fault)",
-                    base_->Info().name, operation, fault.sector, *fault.bytes));
+    return Status(fault.code,
+                  fmt::format("{}: {} ended in sector {} behind {} bytes: "
+                              "short transfer (injected fault)",
+                              below().Info().name, operation, fault.sector,
+                              *fault.bytes));
   }
   return Status(fault.code,
-                fmt::format("{}: {} at sector {}: {}", base_->Info().name,
+                fmt::format("{}: {} at sector {}: {}", below().Info().name,
                             operation, fault.sector,
                             fault.code == Errc::kNoMedium
                                 ? "the medium is gone (injected)"
@@ -123,10 +123,10 @@ Status FaultMedium::Failed(const char* operation,
 }
 
 Status FaultMedium::Read(uint64_t lba, ByteSpan out) {
-  RETURN_IF_ERROR(CheckTransfer(base_->Info(), "read", lba, out.size()));
+  RETURN_IF_ERROR(CheckTransfer(below().Info(), "read", lba, out.size()));
   const auto fault =
       plan_->Next(FaultPlan::Op::kRead, {lba, out.size() / kSectorSize});
-  if (!fault) return base_->Read(lba, out);
+  if (!fault) return below().Read(lba, out);
   if (fault->bytes) RETURN_IF_ERROR(ReadPart(lba, out.first(*fault->bytes)));
   return Failed("read", *fault);
 }
@@ -134,10 +134,10 @@ Status FaultMedium::Read(uint64_t lba, ByteSpan out) {
 Status FaultMedium::ReadPart(uint64_t lba, ByteSpan out) {
   const uint64_t whole = out.size() / kSectorSize;
   if (whole > 0) {
-    RETURN_IF_ERROR(base_->Read(lba, out.first(whole * kSectorSize)));
+    RETURN_IF_ERROR(below().Read(lba, out.first(whole * kSectorSize)));
   }
   Bytes last(kSectorSize);
-  RETURN_IF_ERROR(base_->Read(lba + whole, last));
+  RETURN_IF_ERROR(below().Read(lba + whole, last));
   std::copy_n(last.begin(), out.size() % kSectorSize,
               out.begin() + static_cast<ptrdiff_t>(whole * kSectorSize));
   return Status::Ok();
@@ -146,33 +146,25 @@ Status FaultMedium::ReadPart(uint64_t lba, ByteSpan out) {
 Status FaultMedium::WritePart(uint64_t lba, ConstByteSpan data) {
   const uint64_t whole = data.size() / kSectorSize;
   if (whole > 0) {
-    RETURN_IF_ERROR(base_->Write(lba, data.first(whole * kSectorSize)));
+    RETURN_IF_ERROR(below().Write(lba, data.first(whole * kSectorSize)));
   }
   Bytes last(kSectorSize);
-  RETURN_IF_ERROR(base_->Read(lba + whole, last));
+  RETURN_IF_ERROR(below().Read(lba + whole, last));
   const ConstByteSpan rest = data.subspan(whole * kSectorSize);
   std::copy(rest.begin(), rest.end(), last.begin());
-  return base_->Write(lba + whole, last);
-}
-
-Status FaultMedium::Write(uint64_t lba, ConstByteSpan data) {
-  return WriteBy(&Medium::Write, lba, data);
-}
-
-Status FaultMedium::WriteStream(uint64_t lba, ConstByteSpan data) {
-  return WriteBy(&Medium::WriteStream, lba, data);
+  return below().Write(lba + whole, last);
 }
 
 Status FaultMedium::WriteBy(Writer write, uint64_t lba, ConstByteSpan data) {
-  RETURN_IF_ERROR(CheckTransfer(base_->Info(), "write", lba, data.size()));
+  RETURN_IF_ERROR(CheckTransfer(below().Info(), "write", lba, data.size()));
   const auto fault =
       plan_->Next(FaultPlan::Op::kWrite, {lba, data.size() / kSectorSize});
-  Medium& base = *base_;
-  if (!fault) return (base.*write)(lba, data);
+  if (!fault) return ForwardingMedium::WriteBy(write, lba, data);
   if (fault->bytes) {
     RETURN_IF_ERROR(WritePart(lba, data.first(*fault->bytes)));
   } else if (fault->done > 0) {
-    RETURN_IF_ERROR((base.*write)(lba, data.first(fault->done * kSectorSize)));
+    RETURN_IF_ERROR(ForwardingMedium::WriteBy(
+        write, lba, data.first(fault->done * kSectorSize)));
   }
   return Failed("write", *fault);
 }
@@ -180,20 +172,20 @@ Status FaultMedium::WriteBy(Writer write, uint64_t lba, ConstByteSpan data) {
 Status FaultMedium::Flush() {
   const auto fault = plan_->Next(FaultPlan::Op::kFlush, {0, 0});
   if (fault) return Failed("flush", *fault);
-  return base_->Flush();
+  return below().Flush();
 }
 
 Status FaultMedium::Finalize() {
   const auto fault = plan_->Next(FaultPlan::Op::kFlush, {0, 0});
   if (fault) return Failed("finalize", *fault);
-  return base_->Finalize();
+  return below().Finalize();
 }
 
 Status FaultMedium::Discard(uint64_t lba, uint64_t count) {
-  RETURN_IF_ERROR(CheckSectorRange(base_->Info(), "discard", lba, count));
+  RETURN_IF_ERROR(CheckSectorRange(below().Info(), "discard", lba, count));
   const auto fault = plan_->Next(FaultPlan::Op::kDiscard, {lba, count});
-  if (!fault) return base_->Discard(lba, count);
-  if (fault->done > 0) RETURN_IF_ERROR(base_->Discard(lba, fault->done));
+  if (!fault) return below().Discard(lba, count);
+  if (fault->done > 0) RETURN_IF_ERROR(below().Discard(lba, fault->done));
   return Failed("discard", *fault);
 }
 
@@ -201,11 +193,6 @@ Result<SectorRange> FaultMedium::NextAllocated(SectorRange from) {
   if (plan_->gone()) {
     return Failed("search for data", {Errc::kNoMedium, 0, from.first});
   }
-  return base_->NextAllocated(from);
+  return below().NextAllocated(from);
 }
-
-void FaultMedium::DropReadCache(uint64_t lba, uint64_t count) {
-  base_->DropReadCache(lba, count);
-}
-
 }  // namespace vellum

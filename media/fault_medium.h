@@ -11,7 +11,7 @@
 #include <string>
 #include <vector>
 
-#include "media/medium.h"
+#include "media/forwarding_medium.h"
 #include "media/mutex.h"
 
 namespace vellum {
@@ -81,31 +81,25 @@ class FaultPlan {
 // so many are in the buffer, or on the medium. A failed flush does not reach
 // the medium below; Finalize counts as one. There is no DirectFd: it would go
 // around the faults. Thread-safety: as Medium says.
-class FaultMedium : public Medium {
+class FaultMedium : public ForwardingMedium {
  public:
   FaultMedium(std::unique_ptr<Medium> base, std::shared_ptr<FaultPlan> plan)
-      : base_(std::move(base)), plan_(std::move(plan)) {}
+      : ForwardingMedium(std::move(base)), plan_(std::move(plan)) {}
 
-  MediumInfo Info() const override { return base_->Info(); }
   Status Read(uint64_t lba, ByteSpan out) override;
-  Status Write(uint64_t lba, ConstByteSpan data) override;
-  Status WriteStream(uint64_t lba, ConstByteSpan data) override;
   Status Flush() override;
   Status Discard(uint64_t lba, uint64_t count) override;
   Status Finalize() override;
   Result<SectorRange> NextAllocated(SectorRange from) override;
-  void DropReadCache(uint64_t lba, uint64_t count) override;
-  uint64_t HostFreeBytes() const override { return base_->HostFreeBytes(); }
+  int DirectFd() const override { return -1; }
 
  private:
-  using Writer = Status (Medium::*)(uint64_t lba, ConstByteSpan data);
-  Status WriteBy(Writer write, uint64_t lba, ConstByteSpan data);
+  Status WriteBy(Writer write, uint64_t lba, ConstByteSpan data) override;
   Status Failed(const char* operation, const FaultPlan::Fault& fault) const;
   // Only the first bytes of it; the end of them may be within a sector.
   Status ReadPart(uint64_t lba, ByteSpan out);
   Status WritePart(uint64_t lba, ConstByteSpan data);
 
-  const std::unique_ptr<Medium> base_;
   const std::shared_ptr<FaultPlan> plan_;
 };
 

@@ -12,27 +12,23 @@ Status LeasedMedium::Seen(Status status) const {
 }
 
 Status LeasedMedium::Read(uint64_t lba, ByteSpan out) {
-  return Seen(base_->Read(lba, out));
+  return Seen(below().Read(lba, out));
 }
 
-Status LeasedMedium::Write(uint64_t lba, ConstByteSpan data) {
-  return Seen(base_->Write(lba, data));
+Status LeasedMedium::WriteBy(Writer write, uint64_t lba, ConstByteSpan data) {
+  return Seen(ForwardingMedium::WriteBy(write, lba, data));
 }
 
-Status LeasedMedium::WriteStream(uint64_t lba, ConstByteSpan data) {
-  return Seen(base_->WriteStream(lba, data));
-}
-
-Status LeasedMedium::Flush() { return Seen(base_->Flush()); }
+Status LeasedMedium::Flush() { return Seen(below().Flush()); }
 
 Status LeasedMedium::Discard(uint64_t lba, uint64_t count) {
-  return Seen(base_->Discard(lba, count));
+  return Seen(below().Discard(lba, count));
 }
 
-Status LeasedMedium::Finalize() { return Seen(base_->Finalize()); }
+Status LeasedMedium::Finalize() { return Seen(below().Finalize()); }
 
 Result<SectorRange> LeasedMedium::NextAllocated(SectorRange from) {
-  Result<SectorRange> range = base_->NextAllocated(from);
+  Result<SectorRange> range = below().NextAllocated(from);
   if (range.ok()) return range;
   return Seen(range.status()).error();
 }

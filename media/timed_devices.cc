@@ -47,7 +47,7 @@ Status TimedDrive::Close() {
 
 DeviceClock::Duration TimedMedium::Book(uint64_t lba, uint64_t bytes,
                                         bool write) {
-  const uint64_t sectors = base_->Info().sectors;
+  const uint64_t sectors = below().Info().sectors;
   const uint64_t rate = write ? model_.write_rate : model_.read_rate;
   const DeviceClock::Duration now = clock_->Now();
   MutexLock lock(&mu_);
@@ -67,21 +67,14 @@ DeviceClock::Duration TimedMedium::Book(uint64_t lba, uint64_t bytes,
 
 Status TimedMedium::Read(uint64_t lba, ByteSpan out) {
   const DeviceClock::Duration end = Book(lba, out.size(), /*write=*/false);
-  Status status = base_->Read(lba, out);
+  Status status = below().Read(lba, out);
   clock_->SleepUntil(end);
   return status;
 }
 
-Status TimedMedium::Write(uint64_t lba, ConstByteSpan data) {
+Status TimedMedium::WriteBy(Writer write, uint64_t lba, ConstByteSpan data) {
   const DeviceClock::Duration end = Book(lba, data.size(), /*write=*/true);
-  Status status = base_->Write(lba, data);
-  clock_->SleepUntil(end);
-  return status;
-}
-
-Status TimedMedium::WriteStream(uint64_t lba, ConstByteSpan data) {
-  const DeviceClock::Duration end = Book(lba, data.size(), /*write=*/true);
-  Status status = base_->WriteStream(lba, data);
+  Status status = ForwardingMedium::WriteBy(write, lba, data);
   clock_->SleepUntil(end);
   return status;
 }

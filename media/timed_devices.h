@@ -10,7 +10,7 @@
 #include "media/changer.h"
 #include "media/device_clock.h"
 #include "media/drive.h"
-#include "media/medium.h"
+#include "media/forwarding_medium.h"
 #include "media/mutex.h"
 #include "media/timing_model.h"
 
@@ -65,35 +65,23 @@ class TimedDrive : public Drive {
 
 // One head: transfers come one after the other, each behind the seek from
 // where the last one ended. Flushes, discards and questions take no time.
-class TimedMedium : public Medium {
+class TimedMedium : public ForwardingMedium {
  public:
   TimedMedium(std::unique_ptr<Medium> base, TimingModel model,
               std::shared_ptr<DeviceClock> clock)
-      : base_(std::move(base)), model_(model), clock_(std::move(clock)) {}
+      : ForwardingMedium(std::move(base)),
+        model_(model),
+        clock_(std::move(clock)) {}
 
-  MediumInfo Info() const override { return base_->Info(); }
   Status Read(uint64_t lba, ByteSpan out) override;
-  Status Write(uint64_t lba, ConstByteSpan data) override;
-  Status WriteStream(uint64_t lba, ConstByteSpan data) override;
-  Status Flush() override { return base_->Flush(); }
-  Status Discard(uint64_t lba, uint64_t count) override {
-    return base_->Discard(lba, count);
-  }
-  Status Finalize() override { return base_->Finalize(); }
-  Result<SectorRange> NextAllocated(SectorRange from) override {
-    return base_->NextAllocated(from);
-  }
-  void DropReadCache(uint64_t lba, uint64_t count) override {
-    base_->DropReadCache(lba, count);
-  }
-  uint64_t HostFreeBytes() const override { return base_->HostFreeBytes(); }
-  // No DirectFd: it would take no time.
+  // It would take no time.
+  int DirectFd() const override { return -1; }
 
  private:
+  Status WriteBy(Writer write, uint64_t lba, ConstByteSpan data) override;
   // Books the head for the transfer; when it is over.
   DeviceClock::Duration Book(uint64_t lba, uint64_t bytes, bool write);
 
-  const std::unique_ptr<Medium> base_;
   const TimingModel model_;
   const std::shared_ptr<DeviceClock> clock_;
   Mutex mu_;                           // a leaf

@@ -24,7 +24,7 @@ Status VolatileMedium::Begin(bool changes) {
   MutexLock lock(&mu_);
   if (dead_) {
     return Status(Errc::kNoMedium,
-                  base_->Info().name + ": the power is gone (injected)");
+                  below().Info().name + ": the power is gone (injected)");
   }
   ++under_way_;
   if (changes) ++changes_;
@@ -39,7 +39,7 @@ void VolatileMedium::End() {
 
 Status VolatileMedium::Remember(uint64_t lba, uint64_t count) {
   // What was written once cannot be taken back.
-  if (base_->Info().medium_class != MediumClass::kRewritable) {
+  if (below().Info().medium_class != MediumClass::kRewritable) {
     return Status::Ok();
   }
   for (uint64_t sector = lba; sector < lba + count; ++sector) {
@@ -54,7 +54,7 @@ Status VolatileMedium::Remember(uint64_t lba, uint64_t count) {
     }
     Before before;
     before.data.resize(kSectorSize);
-    RETURN_IF_ERROR(base_->Read(sector, before.data));
+    RETURN_IF_ERROR(below().Read(sector, before.data));
     MutexLock lock(&mu_);
     before.number = changes_;
     before_.emplace(sector, std::move(before));
@@ -81,39 +81,31 @@ Result<uint64_t> VolatileMedium::CutPower(bool tear, uint64_t seed) {
   for (auto& [sector, entry] : before) {
     if (tear) {
       Bytes now(kSectorSize);
-      RETURN_IF_ERROR(base_->Read(sector, now));
+      RETURN_IF_ERROR(below().Read(sector, now));
       for (size_t at = 0; at < kSectorSize; at += kTornUnit) {
         if (random() % 2 == 0) continue;
         std::copy_n(now.begin() + static_cast<std::ptrdiff_t>(at), kTornUnit,
                     entry.data.begin() + static_cast<std::ptrdiff_t>(at));
       }
     }
-    RETURN_IF_ERROR(base_->Write(sector, entry.data));
+    RETURN_IF_ERROR(below().Write(sector, entry.data));
   }
-  RETURN_IF_ERROR(base_->Flush());
+  RETURN_IF_ERROR(below().Flush());
   return before.size();
 }
 
 Status VolatileMedium::Read(uint64_t lba, ByteSpan out) {
   RETURN_IF_ERROR(Begin(false));
-  Status status = base_->Read(lba, out);
+  Status status = below().Read(lba, out);
   End();
   return status;
 }
 
-Status VolatileMedium::Write(uint64_t lba, ConstByteSpan data) {
-  return WriteBy(&Medium::Write, lba, data);
-}
-
-Status VolatileMedium::WriteStream(uint64_t lba, ConstByteSpan data) {
-  return WriteBy(&Medium::WriteStream, lba, data);
-}
-
 Status VolatileMedium::WriteBy(Writer write, uint64_t lba, ConstByteSpan data) {
-  RETURN_IF_ERROR(CheckTransfer(base_->Info(), "write", lba, data.size()));
+  RETURN_IF_ERROR(CheckTransfer(below().Info(), "write", lba, data.size()));
   RETURN_IF_ERROR(Begin(true));
   Status status = Remember(lba, data.size() / kSectorSize);
-  if (status.ok()) status = ((*base_).*write)(lba, data);
+  if (status.ok()) status = ForwardingMedium::WriteBy(write, lba, data);
   End();
   return status;
 }
@@ -125,7 +117,7 @@ Status VolatileMedium::Flush() {
     MutexLock lock(&mu_);
     number = changes_;
   }
-  Status status = base_->Flush();
+  Status status = below().Flush();
   // What was written while it ran may be durable: a cut may keep it.
   if (status.ok()) ForgetUpTo(number);
   End();
@@ -133,30 +125,25 @@ Status VolatileMedium::Flush() {
 }
 
 Status VolatileMedium::Discard(uint64_t lba, uint64_t count) {
-  RETURN_IF_ERROR(CheckSectorRange(base_->Info(), "discard", lba, count));
+  RETURN_IF_ERROR(CheckSectorRange(below().Info(), "discard", lba, count));
   RETURN_IF_ERROR(Begin(true));
   Status status = Remember(lba, count);
-  if (status.ok()) status = base_->Discard(lba, count);
+  if (status.ok()) status = below().Discard(lba, count);
   End();
   return status;
 }
 
 Status VolatileMedium::Finalize() {
   RETURN_IF_ERROR(Begin(true));
-  Status status = base_->Finalize();
+  Status status = below().Finalize();
   End();
   return status;
 }
 
 Result<SectorRange> VolatileMedium::NextAllocated(SectorRange from) {
   RETURN_IF_ERROR(Begin(false));
-  Result<SectorRange> range = base_->NextAllocated(from);
+  Result<SectorRange> range = below().NextAllocated(from);
   End();
   return range;
 }
-
-void VolatileMedium::DropReadCache(uint64_t lba, uint64_t count) {
-  base_->DropReadCache(lba, count);
-}
-
 }  // namespace vellum

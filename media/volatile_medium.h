@@ -7,7 +7,7 @@
 #include <memory>
 #include <utility>
 
-#include "media/medium.h"
+#include "media/forwarding_medium.h"
 #include "media/mutex.h"
 
 namespace vellum {
@@ -15,10 +15,10 @@ namespace vellum {
 // In front of a medium. While it is armed, it remembers what every sector held
 // before it was written for the first time since the last flush: memory grows
 // with what is not flushed. Thread-safety: as Medium says.
-class VolatileMedium : public Medium {
+class VolatileMedium : public ForwardingMedium {
  public:
   explicit VolatileMedium(std::unique_ptr<Medium> base, bool armed)
-      : base_(std::move(base)), armed_(armed) {}
+      : ForwardingMedium(std::move(base)), armed_(armed) {}
 
   void Arm(bool armed);
   // Power goes: every operation from now on fails with kNoMedium, and what was
@@ -26,32 +26,26 @@ class VolatileMedium : public Medium {
   // `seed` decides which. Answers the sectors that were taken back.
   Result<uint64_t> CutPower(bool tear, uint64_t seed);
 
-  MediumInfo Info() const override { return base_->Info(); }
   Status Read(uint64_t lba, ByteSpan out) override;
-  Status Write(uint64_t lba, ConstByteSpan data) override;
-  Status WriteStream(uint64_t lba, ConstByteSpan data) override;
   Status Flush() override;
   Status Discard(uint64_t lba, uint64_t count) override;
   Status Finalize() override;
   Result<SectorRange> NextAllocated(SectorRange from) override;
-  void DropReadCache(uint64_t lba, uint64_t count) override;
-  uint64_t HostFreeBytes() const override { return base_->HostFreeBytes(); }
-  // No DirectFd: it would go around the memory.
+  // It would go around the memory.
+  int DirectFd() const override { return -1; }
 
  private:
   struct Before {
     Bytes data;
     uint64_t number = 0;  // of the change
   };
-  using Writer = Status (Medium::*)(uint64_t lba, ConstByteSpan data);
-  Status WriteBy(Writer write, uint64_t lba, ConstByteSpan data);
+  Status WriteBy(Writer write, uint64_t lba, ConstByteSpan data) override;
   Status Begin(bool changes);  // kNoMedium without power
   void End();
   // Remembers what the range holds. Part of an operation.
   Status Remember(uint64_t lba, uint64_t count);
   void ForgetUpTo(uint64_t number);
 
-  const std::unique_ptr<Medium> base_;
   Mutex mu_;  // a leaf; not held over I/O
   CondVar done_;
   bool armed_ GUARDED_BY(mu_);

@@ -8,7 +8,7 @@
 namespace vellum {
 
 MediumInfo WriteOnceMedium::Info() const {
-  MediumInfo info = base_->Info();
+  MediumInfo info = below().Info();
   info.medium_class = MediumClass::kWriteOnce;
   MutexLock lock(&mu_);
   info.write_protected = info.write_protected || !usable_;
@@ -16,7 +16,7 @@ MediumInfo WriteOnceMedium::Info() const {
 }
 
 Status WriteOnceMedium::BeginWrite(uint64_t lba, bool* first) {
-  const std::string name = base_->Info().name;
+  const std::string name = below().Info().name;
   MutexLock lock(&mu_);
   if (!usable_) {
     return Status(
@@ -43,8 +43,9 @@ void WriteOnceMedium::EndWrite(const Status& status, WrittenState state,
   if (!status.ok() || state == WrittenState::kClosed) usable_ = false;
 }
 
-Status WriteOnceMedium::Write(uint64_t lba, ConstByteSpan data) {
-  const MediumInfo info = base_->Info();
+Status WriteOnceMedium::WriteBy(Writer write, uint64_t lba,
+                                ConstByteSpan data) {
+  const MediumInfo info = below().Info();
   RETURN_IF_ERROR(CheckTransfer(info, "write", lba, data.size()));
   RETURN_IF_ERROR(CheckWritable(info, "write"));
   bool first = false;
@@ -52,19 +53,19 @@ Status WriteOnceMedium::Write(uint64_t lba, ConstByteSpan data) {
   Status status;
   // It is not blank any more, whatever becomes of the write.
   if (first) status = keep_(WrittenState::kOpen);
-  if (status.ok()) status = base_->Write(lba, data);
+  if (status.ok()) status = ForwardingMedium::WriteBy(write, lba, data);
   EndWrite(status, WrittenState::kOpen, data.size() / kSectorSize);
   return status;
 }
 
 Status WriteOnceMedium::Discard(uint64_t lba, uint64_t count) {
-  RETURN_IF_ERROR(CheckSectorRange(base_->Info(), "discard", lba, count));
+  RETURN_IF_ERROR(CheckSectorRange(below().Info(), "discard", lba, count));
   return Status(Errc::kNotSupported,
-                base_->Info().name + ": discard on a write-once medium");
+                below().Info().name + ": discard on a write-once medium");
 }
 
 Status WriteOnceMedium::Finalize() {
-  const MediumInfo info = base_->Info();
+  const MediumInfo info = below().Info();
   bool first = false;
   {
     MutexLock lock(&mu_);
@@ -79,7 +80,7 @@ Status WriteOnceMedium::Finalize() {
     return Status(Errc::kWriteProtected,
                   info.name + ": it cannot be closed: its writing has ended");
   }
-  Status status = base_->Flush();
+  Status status = below().Flush();
   if (status.ok()) status = keep_(WrittenState::kClosed);
   EndWrite(status, status.ok() ? WrittenState::kClosed : WrittenState::kOpen,
            0);

@@ -8,7 +8,7 @@
 #include <memory>
 #include <utility>
 
-#include "media/medium.h"
+#include "media/forwarding_medium.h"
 #include "media/mutex.h"
 
 namespace vellum {
@@ -23,39 +23,30 @@ enum class WrittenState : uint8_t {
 // the drive in which its writing began; then it is closed. Everything else is
 // refused before it starts: kWriteProtected, kInvalidArgument, kNotSupported.
 // Thread-safety: as Medium says; writes one at a time.
-class WriteOnceMedium : public Medium {
+class WriteOnceMedium : public ForwardingMedium {
  public:
   // `keep` makes a new state durable. It is called before the first sector is
   // written, and by Finalize after the last one is durable.
   WriteOnceMedium(std::unique_ptr<Medium> base, WrittenState state,
                   std::function<Status(WrittenState)> keep)
-      : base_(std::move(base)), keep_(std::move(keep)), state_(state) {
+      : ForwardingMedium(std::move(base)),
+        keep_(std::move(keep)),
+        state_(state) {
     usable_ = state == WrittenState::kBlank;
   }
 
   MediumInfo Info() const override;
-  Status Read(uint64_t lba, ByteSpan out) override {
-    return base_->Read(lba, out);
-  }
-  Status Write(uint64_t lba, ConstByteSpan data) override;
-  Status Flush() override { return base_->Flush(); }
   Status Discard(uint64_t lba, uint64_t count) override;
   Status Finalize() override;
-  Result<SectorRange> NextAllocated(SectorRange from) override {
-    return base_->NextAllocated(from);
-  }
-  void DropReadCache(uint64_t lba, uint64_t count) override {
-    base_->DropReadCache(lba, count);
-  }
-  uint64_t HostFreeBytes() const override { return base_->HostFreeBytes(); }
-  // No DirectFd: it would go around the rules.
+  // It would go around the rules.
+  int DirectFd() const override { return -1; }
 
  private:
+  Status WriteBy(Writer write, uint64_t lba, ConstByteSpan data) override;
   // Takes the right to write from `lba`; `*first`: nothing was written yet.
   Status BeginWrite(uint64_t lba, bool* first);
   void EndWrite(const Status& status, WrittenState state, uint64_t sectors);
 
-  const std::unique_ptr<Medium> base_;
   const std::function<Status(WrittenState)> keep_;
 
   mutable Mutex mu_;  // a leaf; not held over I/O

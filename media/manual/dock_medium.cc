@@ -38,7 +38,7 @@ Result<std::unique_ptr<DockMedium>> DockMedium::Open(
 
 Status DockMedium::CheckThere(const char* operation) {
   if (!gone_.load() &&
-      Dock::IsThere(base_->DirectFd(), options_.path, options_.fingerprint)) {
+      Dock::IsThere(below().DirectFd(), options_.path, options_.fingerprint)) {
     return Status::Ok();
   }
   if (!gone_.exchange(true)) {
@@ -56,24 +56,24 @@ void DockMedium::NoteWrite(uint64_t lba, uint64_t sectors) {
 
 void DockMedium::TellLabel() {
   if (!options_.on_label || !label_written_.exchange(false)) return;
-  const Result<udf::ControlSlot> slot = udf::ReadControlSlot(*base_);
+  const Result<udf::ControlSlot> slot = udf::ReadControlSlot(below());
   options_.on_label(slot.ok() ? slot->medium_uuid : "");
 }
 
 Status DockMedium::Read(uint64_t lba, ByteSpan out) {
   RETURN_IF_ERROR(CheckThere("read"));
-  return base_->Read(lba, out);
+  return below().Read(lba, out);
 }
 
-Status DockMedium::Write(uint64_t lba, ConstByteSpan data) {
+Status DockMedium::WriteBy(Writer write, uint64_t lba, ConstByteSpan data) {
   RETURN_IF_ERROR(CheckThere("write"));
   NoteWrite(lba, data.size() / kSectorSize);
-  return base_->Write(lba, data);
+  return ForwardingMedium::WriteBy(write, lba, data);
 }
 
 Status DockMedium::Flush() {
   RETURN_IF_ERROR(CheckThere("flush"));
-  RETURN_IF_ERROR(base_->Flush());
+  RETURN_IF_ERROR(below().Flush());
   // A medium that was pulled meanwhile may lack the last of it.
   RETURN_IF_ERROR(CheckThere("flush"));
   TellLabel();
@@ -83,12 +83,12 @@ Status DockMedium::Flush() {
 Status DockMedium::Discard(uint64_t lba, uint64_t count) {
   RETURN_IF_ERROR(CheckThere("discard"));
   NoteWrite(lba, count);
-  return base_->Discard(lba, count);
+  return below().Discard(lba, count);
 }
 
 Result<SectorRange> DockMedium::NextAllocated(SectorRange from) {
   RETURN_IF_ERROR(CheckThere("search for data"));
-  return base_->NextAllocated(from);
+  return below().NextAllocated(from);
 }
 
 }  // namespace vellum

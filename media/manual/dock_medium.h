@@ -7,9 +7,9 @@
 #include <memory>
 #include <string>
 
+#include "media/forwarding_medium.h"
 #include "media/image_medium.h"
 #include "media/manual/dock.h"
-#include "media/medium.h"
 
 namespace vellum {
 
@@ -31,33 +31,28 @@ struct DockMediumOptions {
 // it is pulled cannot reach another one.)
 //
 // Thread-safety: as Medium says.
-class DockMedium : public Medium {
+class DockMedium : public ForwardingMedium {
  public:
   // As ImageMedium::Open, and kNoMedium when another medium is there.
   static Result<std::unique_ptr<DockMedium>> Open(
       const DockMediumOptions& options);
 
-  MediumInfo Info() const override { return base_->Info(); }
   Status Read(uint64_t lba, ByteSpan out) override;
-  Status Write(uint64_t lba, ConstByteSpan data) override;
   Status Flush() override;
   Status Discard(uint64_t lba, uint64_t count) override;
   Result<SectorRange> NextAllocated(SectorRange from) override;
-  void DropReadCache(uint64_t lba, uint64_t count) override {
-    base_->DropReadCache(lba, count);
-  }
-  uint64_t HostFreeBytes() const override { return base_->HostFreeBytes(); }
-  // No DirectFd: it would go around the checks.
+  // It would go around the checks.
+  int DirectFd() const override { return -1; }
 
  private:
   DockMedium(DockMediumOptions options, std::unique_ptr<ImageMedium> base)
-      : options_(std::move(options)), base_(std::move(base)) {}
+      : ForwardingMedium(std::move(base)), options_(std::move(options)) {}
+  Status WriteBy(Writer write, uint64_t lba, ConstByteSpan data) override;
   Status CheckThere(const char* operation);
   void NoteWrite(uint64_t lba, uint64_t sectors);
   void TellLabel();
 
   const DockMediumOptions options_;
-  const std::unique_ptr<ImageMedium> base_;
   std::atomic<bool> gone_{false};
   std::atomic<bool> label_written_{false};
 };

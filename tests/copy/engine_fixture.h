@@ -31,9 +31,9 @@ struct PieceMedium : BorrowedMedium {
     most_read = std::max(most_read, out.size());
     return BorrowedMedium::Read(lba, out);
   }
-  Status Write(uint64_t lba, ConstByteSpan data) override {
+  Status WriteBy(Writer write, uint64_t lba, ConstByteSpan data) override {
     most_written = std::max(most_written, data.size());
-    return BorrowedMedium::Write(lba, data);
+    return BorrowedMedium::WriteBy(write, lba, data);
   }
   void Forget() { most_read = most_written = 0; }
   size_t most_read = 0;

@@ -16,8 +16,8 @@ class LyingMedium : public BorrowedMedium {
  public:
   LyingMedium(MemoryMedium* base, uint64_t sector)
       : BorrowedMedium(base), base_(base), sector_(sector) {}
-  Status Write(uint64_t lba, ConstByteSpan data) override {
-    RETURN_IF_ERROR(BorrowedMedium::Write(lba, data));
+  Status WriteBy(Writer write, uint64_t lba, ConstByteSpan data) override {
+    RETURN_IF_ERROR(BorrowedMedium::WriteBy(write, lba, data));
     if (lba <= sector_ && sector_ < lba + data.size() / kSectorSize) {
       const std::byte flipped{0x5A};
       base_->Poke(sector_ * kSectorSize + 100, {&flipped, 1});
@@ -147,11 +147,11 @@ class CachedMedium : public BorrowedMedium {
     for (uint64_t s = end; missed && s < end + kAhead; ++s) Fetch(s);
     return BorrowedMedium::Read(lba, out);
   }
-  Status Write(uint64_t lba, ConstByteSpan data) override {
+  Status WriteBy(Writer write, uint64_t lba, ConstByteSpan data) override {
     for (uint64_t i = 0; i < data.size() / kSectorSize; ++i) {
       cached_.insert(lba + i);
     }
-    return BorrowedMedium::Write(lba, data);
+    return BorrowedMedium::WriteBy(write, lba, data);
   }
   void DropReadCache(uint64_t lba, uint64_t count) override {
     cached_.erase(cached_.lower_bound(lba), cached_.lower_bound(lba + count));

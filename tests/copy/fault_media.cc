@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "media/borrowed_medium.h"
+#include "media/forwarding_medium.h"
 
 namespace vellum {
 namespace {
@@ -54,43 +55,42 @@ class SweptDrive : public Drive {
 };
 
 // Counts, and has the power go; the faults stand below.
-class PoweredMedium : public Medium {
+class PoweredMedium : public ForwardingMedium {
  public:
   PoweredMedium(FaultMedia* media, FaultMedia::Entry* entry,
                 std::unique_ptr<Medium> loaded, std::unique_ptr<Medium> base)
-      : media_(media),
+      : ForwardingMedium(std::move(base)),
+        media_(media),
         entry_(entry),
-        loaded_(std::move(loaded)),
-        base_(std::move(base)) {}
+        loaded_(std::move(loaded)) {}
 
   MediumInfo Info() const override {
-    MediumInfo info = base_->Info();
+    MediumInfo info = ForwardingMedium::Info();
     info.name = loaded_->Info().name;
     return info;
   }
   Status Read(uint64_t lba, ByteSpan out) override {
     return Do(FaultPlan::Op::kRead, {lba, out.size() / kSectorSize},
-              [&] { return base_->Read(lba, out); });
+              [&] { return below().Read(lba, out); });
   }
-  Status Write(uint64_t lba, ConstByteSpan data) override {
+  Status WriteBy(Writer write, uint64_t lba, ConstByteSpan data) override {
     return Do(FaultPlan::Op::kWrite, {lba, data.size() / kSectorSize},
-              [&] { return base_->Write(lba, data); });
+              [&] { return ForwardingMedium::WriteBy(write, lba, data); });
   }
   Status Flush() override {
-    return Do(FaultPlan::Op::kFlush, {}, [&] { return base_->Flush(); });
+    return Do(FaultPlan::Op::kFlush, {}, [&] { return below().Flush(); });
   }
   Status Finalize() override {
-    return Do(FaultPlan::Op::kFlush, {}, [&] { return base_->Finalize(); });
+    return Do(FaultPlan::Op::kFlush, {}, [&] { return below().Finalize(); });
   }
   Status Discard(uint64_t lba, uint64_t count) override {
     return Do(FaultPlan::Op::kDiscard, {lba, count},
-              [&] { return base_->Discard(lba, count); });
+              [&] { return below().Discard(lba, count); });
   }
   Result<SectorRange> NextAllocated(SectorRange from) override {
     if (!media_->power()) return PowerIsOff(Info().name).error();
-    return base_->NextAllocated(from);
+    return below().NextAllocated(from);
   }
-  void DropReadCache(uint64_t, uint64_t) override {}
 
  private:
   template <typename Call>
@@ -109,7 +109,6 @@ class PoweredMedium : public Medium {
   FaultMedia* const media_;
   FaultMedia::Entry* const entry_;
   const std::unique_ptr<Medium> loaded_;
-  const std::unique_ptr<Medium> base_;
 };
 
 void FaultMedia::Add(const VolumeTag& tag, const MemoryMedium& content) {

@@ -33,9 +33,9 @@ class LateDisc : public BorrowedMedium {
     }
     return Status::Ok();
   }
-  Status Write(uint64_t lba, ConstByteSpan data) override {
+  Status WriteBy(Writer write, uint64_t lba, ConstByteSpan data) override {
     written_ = true;
-    return BorrowedMedium::Write(lba, data);
+    return BorrowedMedium::WriteBy(write, lba, data);
   }
 
  private:

@@ -161,9 +161,9 @@ class UnreadableUntilClosed : public BorrowedMedium {
     }
     return Status(Errc::kNotSupported, "not before it is closed");
   }
-  Status Write(uint64_t lba, ConstByteSpan data) override {
+  Status WriteBy(Writer write, uint64_t lba, ConstByteSpan data) override {
     written_ = true;
-    return BorrowedMedium::Write(lba, data);
+    return BorrowedMedium::WriteBy(write, lba, data);
   }
 
  private:

@@ -19,7 +19,7 @@ namespace {
 class WriteLog : public BorrowedMedium {
  public:
   using BorrowedMedium::BorrowedMedium;
-  Status Write(uint64_t lba, ConstByteSpan data) override {
+  Status WriteBy(Writer write, uint64_t lba, ConstByteSpan data) override {
     if (data.size() / kSectorSize >= fails_from) {
       return Status(Errc::kDeviceError,
                     "injected: sector " + std::to_string(lba));
@@ -28,7 +28,7 @@ class WriteLog : public BorrowedMedium {
       written.insert(lba + i);
     }
     longest = std::max(longest, data.size() / kSectorSize);
-    return BorrowedMedium::Write(lba, data);
+    return BorrowedMedium::WriteBy(write, lba, data);
   }
   Result<SectorRange> NextAllocated(SectorRange from) override {
     const auto next = written.lower_bound(from.first);

@@ -31,9 +31,9 @@ class HostedMedium : public BorrowedMedium {
     if (on_asked) on_asked();
     return free_;
   }
-  Status Write(uint64_t lba, ConstByteSpan data) override {
+  Status WriteBy(Writer write, uint64_t lba, ConstByteSpan data) override {
     if (on_write) on_write();
-    return BorrowedMedium::Write(lba, data);
+    return BorrowedMedium::WriteBy(write, lba, data);
   }
   void SetFree(uint64_t bytes) { free_ = bytes; }
 

@@ -26,32 +26,32 @@ bool PowerMedium::Cut() {
 
 Status PowerMedium::Read(uint64_t lba, ByteSpan out) {
   if (!power_->power()) return PowerIsOff();
-  return base_->Read(lba, out);
+  return below().Read(lba, out);
 }
 
-Status PowerMedium::Write(uint64_t lba, ConstByteSpan data) {
+Status PowerMedium::WriteBy(Writer write, uint64_t lba, ConstByteSpan data) {
   if (!power_->power()) return PowerIsOff();
   const bool cut = Cut();
   // What is under way counts as unflushed: any part of it may arrive.
-  RETURN_IF_ERROR(base_->Write(lba, data));
+  RETURN_IF_ERROR(BorrowedMedium::WriteBy(write, lba, data));
   return cut ? PowerIsOff() : Status::Ok();
 }
 
 Status PowerMedium::Flush() {
   if (!power_->power() || Cut()) return PowerIsOff();
-  return base_->Flush();
+  return below().Flush();
 }
 
 Status PowerMedium::Discard(uint64_t lba, uint64_t count) {
   if (!power_->power()) return PowerIsOff();
   const bool cut = Cut();
-  RETURN_IF_ERROR(base_->Discard(lba, count));
+  RETURN_IF_ERROR(below().Discard(lba, count));
   return cut ? PowerIsOff() : Status::Ok();
 }
 
 Result<SectorRange> PowerMedium::NextAllocated(SectorRange from) {
   if (!power_->power()) return PowerIsOff();
-  return base_->NextAllocated(from);
+  return below().NextAllocated(from);
 }
 
 VolumeLab::VolumeLab(uint64_t seed, LabOptions options)

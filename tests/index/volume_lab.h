@@ -15,6 +15,7 @@
 #include "index/catalog.h"
 #include "index/change_map.h"
 #include "index/volume.h"
+#include "media/borrowed_medium.h"
 #include "media/udf/journal.h"
 #include "tests/index/bystander.h"
 #include "tests/index/faulty_file_system.h"
@@ -27,25 +28,22 @@ namespace vellum {
 
 // A medium that has power while the catalog's file system has.
 // Thread-safety: as Medium says.
-class PowerMedium : public Medium {
+class PowerMedium : public BorrowedMedium {
  public:
   PowerMedium(CrashMedium* base, std::shared_ptr<FaultyFileSystem> power)
-      : base_(base), power_(std::move(power)) {}
+      : BorrowedMedium(base), power_(std::move(power)) {}
   // Power goes during the `n`th write, flush or discard from now on (0: never).
   void CutPowerAt(uint64_t n) { left_ = n; }
 
-  MediumInfo Info() const override { return base_->Info(); }
   Status Read(uint64_t lba, ByteSpan out) override;
-  Status Write(uint64_t lba, ConstByteSpan data) override;
+  Status WriteBy(Writer write, uint64_t lba, ConstByteSpan data) override;
   Status Flush() override;
   Status Discard(uint64_t lba, uint64_t count) override;
   Result<SectorRange> NextAllocated(SectorRange from) override;
-  void DropReadCache(uint64_t, uint64_t) override {}
 
  private:
   bool Cut();  // counts the operation
 
-  CrashMedium* const base_;
   const std::shared_ptr<FaultyFileSystem> power_;
   uint64_t left_ = 0;  // 0: never; one writer at a time in these tests
 };

@@ -10,7 +10,6 @@
 #include <string>
 #include <thread>
 
-#include "media/borrowed_medium.h"
 #include "media/fault_medium.h"
 #include "tests/media/library_fixture.h"
 #include "tests/support/memory_medium.h"
@@ -61,16 +60,15 @@ TEST_F(AuxiliaryBookTest, H5_UsageIsCountedAndOutlivesTheDaemon) {
 
 // Media that know a faster way for long runs of data are asked for it.
 TEST_F(AuxiliaryBookTest, H5_StreamsAreCountedAndStayStreams) {
-  struct Streaming : BorrowedMedium {
-    using BorrowedMedium::BorrowedMedium;
+  struct Streaming : MemoryMedium {
+    using MemoryMedium::MemoryMedium;
     Status WriteStream(uint64_t lba, ConstByteSpan data) override {
       ++streams;
-      return StreamBelow(lba, data);
+      return Write(lba, data);
     }
     int streams = 0;
   };
-  MemoryMedium memory(64);
-  auto streaming = std::make_unique<Streaming>(&memory);
+  auto streaming = std::make_unique<Streaming>(64);
   const Streaming& below = *streaming;
   const std::unique_ptr<Medium> medium =
       book_->Hooks().loaded("V00001", {256}, std::move(streaming));

@@ -6,7 +6,6 @@
 #include <string>
 #include <utility>
 
-#include "media/borrowed_medium.h"
 #include "media/device_clock.h"
 #include "media/library_config.h"
 #include "media/timed_devices.h"
@@ -92,16 +91,15 @@ TEST_F(TimedMediumTest, H7_ADriveReadsOnWhileNobodyAsks) {
 
 // The medium may have a faster way for them; the model's time they take.
 TEST_F(TimedMediumTest, H7_StreamsTakeTheirTimeAndStayStreams) {
-  struct Streaming : BorrowedMedium {
-    using BorrowedMedium::BorrowedMedium;
+  struct Streaming : MemoryMedium {
+    using MemoryMedium::MemoryMedium;
     Status WriteStream(uint64_t lba, ConstByteSpan data) override {
       ++streams;
-      return StreamBelow(lba, data);
+      return Write(lba, data);
     }
     int streams = 0;
   };
-  MemoryMedium memory(kSectors);
-  auto streaming = std::make_unique<Streaming>(&memory);
+  auto streaming = std::make_unique<Streaming>(kSectors);
   const Streaming& below = *streaming;
   const auto clock = std::make_shared<SimulatedClock>();
   TimedMedium medium(std::move(streaming), Model(), clock);

@@ -84,9 +84,9 @@ class FakeLibrary::LossyMedium : public BorrowedMedium {
     RETURN_IF_ERROR(Check());
     return BorrowedMedium::Read(lba, out);
   }
-  Status Write(uint64_t lba, ConstByteSpan data) override {
+  Status WriteBy(Writer write, uint64_t lba, ConstByteSpan data) override {
     RETURN_IF_ERROR(Check());
-    return BorrowedMedium::Write(lba, data);
+    return BorrowedMedium::WriteBy(write, lba, data);
   }
   Status Flush() override {
     RETURN_IF_ERROR(Check());

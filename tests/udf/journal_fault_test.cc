@@ -15,6 +15,7 @@
 #include <string>
 #include <vector>
 
+#include "media/borrowed_medium.h"
 #include "tests/support/crash_medium.h"
 #include "tests/support/environment.h"
 #include "tests/support/memory_medium.h"
@@ -25,33 +26,25 @@ namespace vellum::udf {
 namespace {
 
 // Forwards until the program is killed: then nothing reaches the medium.
-class KillMedium : public Medium {
+class KillMedium : public BorrowedMedium {
  public:
   KillMedium(Medium* base, uint64_t operations)
-      : base_(base), left_(operations) {}
+      : BorrowedMedium(base), left_(operations) {}
   // So many more, if it is not to end sooner.
   void KillAfter(uint64_t operations) { left_ = std::min(left_, operations); }
 
-  MediumInfo Info() const override { return base_->Info(); }
-  Status Read(uint64_t lba, ByteSpan out) override {
-    return base_->Read(lba, out);
-  }
-  Status Write(uint64_t lba, ConstByteSpan data) override {
+  Status WriteBy(Writer write, uint64_t lba, ConstByteSpan data) override {
     RETURN_IF_ERROR(Spend());
-    return base_->Write(lba, data);
+    return BorrowedMedium::WriteBy(write, lba, data);
   }
   Status Flush() override {
     RETURN_IF_ERROR(Spend());
-    return base_->Flush();
+    return BorrowedMedium::Flush();
   }
   Status Discard(uint64_t lba, uint64_t count) override {
     RETURN_IF_ERROR(Spend());
-    return base_->Discard(lba, count);
+    return BorrowedMedium::Discard(lba, count);
   }
-  Result<SectorRange> NextAllocated(SectorRange from) override {
-    return base_->NextAllocated(from);
-  }
-  void DropReadCache(uint64_t, uint64_t) override {}
 
  private:
   Status Spend() {
@@ -59,7 +52,6 @@ class KillMedium : public Medium {
     --left_;
     return Status::Ok();
   }
-  Medium* const base_;
   uint64_t left_;
 };
 
