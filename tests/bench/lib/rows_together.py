@@ -141,6 +141,9 @@ class Together(Row):
     targets = (
         Target("disk writing as many bytes", ("disk", "work"),
                ("vellum", "work"), at_least=0.8),
+        # A copy reads as well as it writes.
+        Target("two files written on the disk and one copied by dd",
+               ("dd", "work"), ("vellum", "work")),
         # What FUSE leaves of the disk: two files through it, one below it.
         Target("disk and passthrough writing as many", ("passthrough", "work"),
                ("vellum", "work")),
@@ -207,6 +210,18 @@ class Together(Row):
                 os.unlink(path)
             return seconds
 
+        def by_dd(turn):
+            paths = [os.path.join(folder, f"file{i}") for i in range(2)]
+            copy = os.path.join(folder, "copy")
+            # Around the page cache, as Vellum does it.
+            words = ("dd", f"if={vellum.image()}", f"of={copy}", "bs=4M",
+                     "conv=sparse,fsync", "oflag=direct", "status=none")
+            seconds = all_at_once([lambda p=p: write(p) for p in paths] +
+                                  [lambda: run(*words)])
+            for path in [*paths, copy]:
+                os.unlink(path)
+            return seconds
+
         def by_disk(turn):
             paths = [os.path.join(folder, f"file{i}") for i in range(3)]
             seconds = all_at_once([lambda p=p: write(p) for p in paths])
@@ -215,4 +230,4 @@ class Together(Row):
             return seconds
 
         return {"vellum": by_vellum, "passthrough": by_passthrough,
-                "disk": by_disk}
+                "dd": by_dd, "disk": by_disk}
