@@ -49,9 +49,16 @@ bool IsBelow(uint32_t blocks, const InodeRecord& inode) {
                      [blocks](uint32_t block) { return block < blocks; });
 }
 
+// As a directory that is read (media/udf/fid.cc, index/volume_scan.cc).
+bool CanBe(const DirentRecord& entry) {
+  return CheckName(entry.name).ok() &&
+         entry.cookie >> 7 == NameHash(entry.name) &&
+         entry.fid_offset < udf::kMaxDirectorySize;
+}
+
 // Of a batch that may be anybody's: does each key have the shape of its family,
-// and does no value name a block that the volume does not have, or a file that
-// cannot be?
+// and does no value name a block that the volume does not have, or a file or
+// name that cannot be?
 bool ConcernsBlocksBelow(uint32_t blocks, std::string_view ops) {
   BatchReader reader(ops);
   BatchOp op;
@@ -68,7 +75,7 @@ bool ConcernsBlocksBelow(uint32_t blocks, std::string_view ops) {
       if (!cookie) return false;
       if (!put) continue;
       const Result<DirentRecord> name = DecodeDirentRecord(*cookie, op.value);
-      if (!name.ok() || name->ino >= blocks) return false;
+      if (!name.ok() || name->ino >= blocks || !CanBe(*name)) return false;
     } else if (op.family == Family::kChanges) {
       if (!ParseChangeChunkKey(op.key)) return false;
       if (put && !DecodeChunk(op.value).ok()) return false;

@@ -199,9 +199,9 @@ InodeRecord FileRecord() {
   return inode;
 }
 
-DirentRecord NameOf(InodeNumber ino) {
+DirentRecord NameOf(InodeNumber ino, const std::string& text = "wrong") {
   DirentRecord name;
-  name.name = "wrong";
+  name.name = text;
   name.cookie = MakeCookie(NameHash(name.name), 0);
   name.ino = ino;
   return name;
@@ -355,6 +355,32 @@ std::vector<WrongNote> WrongNotes() {
        [](const VolumeRecord& after, InodeNumber, CatalogBatch* batch) {
          batch->PutDirent(kIndex, after.geometry.root_block,
                           NameOf(after.geometry.partition_blocks));
+       }},
+      {"NameWithASlash",
+       [](const VolumeRecord& after, InodeNumber ino, CatalogBatch* batch) {
+         batch->PutDirent(kIndex, after.geometry.root_block,
+                          NameOf(ino, "../wrong"));
+       }},
+      {"NameOfTheParent",
+       [](const VolumeRecord& after, InodeNumber ino, CatalogBatch* batch) {
+         batch->PutDirent(kIndex, after.geometry.root_block, NameOf(ino, ".."));
+       }},
+      {"NameTooLong",
+       [](const VolumeRecord& after, InodeNumber ino, CatalogBatch* batch) {
+         batch->PutDirent(kIndex, after.geometry.root_block,
+                          NameOf(ino, std::string(256, 'n')));
+       }},
+      {"NameUnderTheHashOfAnother",
+       [](const VolumeRecord& after, InodeNumber ino, CatalogBatch* batch) {
+         DirentRecord name = NameOf(ino);
+         name.cookie = MakeCookie(NameHash("another"), 0);
+         batch->PutDirent(kIndex, after.geometry.root_block, name);
+       }},
+      {"NameBeyondAllDirectories",
+       [](const VolumeRecord& after, InodeNumber ino, CatalogBatch* batch) {
+         DirentRecord name = NameOf(ino);
+         name.fid_offset = udf::kMaxDirectorySize;
+         batch->PutDirent(kIndex, after.geometry.root_block, name);
        }},
       {"MalformedChangeMap",
        [](const VolumeRecord&, InodeNumber, CatalogBatch* batch) {
