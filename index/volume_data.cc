@@ -217,10 +217,6 @@ Status Volume::Impl::LoadInline(LiveInode* inode) {
     if (!inode->rec.inline_data || inode->inline_data.has_value()) {
       return Status::Ok();
     }
-    if (inode->rec.attr.size == 0) {
-      inode->inline_data = Bytes();
-      return Status::Ok();
-    }
   }
   udf::Sector sector;
   RETURN_IF_ERROR(medium_->Read(Sector(inode->ino), sector));

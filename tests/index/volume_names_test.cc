@@ -125,21 +125,39 @@ TEST_F(VolumeTest, ADirectoryLargerThanItsBlocksIsReported) {
   EXPECT_THAT(refused, MessageHas("of 8796093022208 bytes has 1 blocks"));
 }
 
-TEST_F(VolumeTest, AnInlineFileLargerThanItsEntryIsReported) {
-  Make(8192);
-  const InodeNumber file = MakeFile("file", "inline").ino;
-  ASSERT_OK(volume_->Detach());
-  ASSERT_OK_AND_ASSIGN(InodeRecord record, catalog_->GetInode(1, file));
-  ASSERT_TRUE(record.inline_data);
-  record.attr.size = uint64_t{1} << 43;
-  CatalogBatch batch;
-  batch.PutInode(1, file, record);
-  ASSERT_OK(catalog_->Write(batch, Sync::kNo));
-  ASSERT_OK(volume_->Attach(medium_.get()));
+// The catalog says another size than the entry.
+class InlineSizeTest : public VolumeTest {
+ protected:
+  void Make(uint64_t size) {
+    VolumeTest::Make(8192);
+    file_ = MakeFile("file", "inline").ino;
+    ASSERT_OK(volume_->Detach());
+    ASSERT_OK_AND_ASSIGN(InodeRecord record, catalog_->GetInode(1, file_));
+    ASSERT_TRUE(record.inline_data);
+    record.attr.size = size;
+    CatalogBatch batch;
+    batch.PutInode(1, file_, record);
+    ASSERT_OK(catalog_->Write(batch, Sync::kNo));
+    ASSERT_OK(volume_->Attach(medium_.get()));
+  }
+
+  InodeNumber file_ = 0;
+};
+
+TEST_F(InlineSizeTest, AnInlineFileLargerThanItsEntryIsReported) {
+  Make(uint64_t{1} << 43);
   Bytes out(10);
-  const auto read = volume_->Read(file, 0, out);
+  const auto read = volume_->Read(file_, 0, out);
   EXPECT_THAT(read, HasErrc(Errc::kCorruption));
   EXPECT_THAT(read, MessageHas("holds 8796093022208 bytes"));
+}
+
+// What it holds is not overwritten unseen.
+TEST_F(InlineSizeTest, AnInlineFileThatCountsAsEmptyAndIsNotIsReported) {
+  Make(0);
+  const auto written = volume_->Write(file_, 0, AsBytes("i"));
+  EXPECT_THAT(written, HasErrc(Errc::kCorruption));
+  EXPECT_THAT(written, MessageHas("holds 0 bytes, it holds 6"));
 }
 
 }  // namespace
