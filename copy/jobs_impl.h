@@ -116,7 +116,7 @@ struct Jobs::Impl {
   void PruneEnded();
   // What is said of a job that was cancelled in this state.
   static std::string CancelledIn(JobState state);
-  void ReleaseStaged(JobId id);
+  Status StoreEnd(const JobControl& job);
   void EndJob(const JobPtr& job, JobState state, Errc error,
               const std::string& message);
   JobContext Context() { return {archive, &spool, &store, &claims, &options}; }

@@ -158,7 +158,6 @@ void Jobs::Impl::RunJob(const JobPtr& job, std::unique_ptr<JobRun> run) {
     // It goes on after the next start.
     if (stopping_) return;
   }
-  ReleaseStaged(job->id());
   steps.SendAllHome();
   if (job->cancel_requested()) {
     Conclude(job, run.get(), JobState::kCancelled, Errc::kAborted,
@@ -175,12 +174,18 @@ void Jobs::Impl::Conclude(const JobPtr& job, JobRun* run, JobState state,
   EndJob(job, state, error, message);
 }
 
-// A job whose end cannot be stored is taken up again by the next start, and may
+// A job whose end is not stored is taken up again by the next start, and may
 // need what it has staged. A full disk is no reason to keep it: that is what
 // makes room.
-void Jobs::Impl::ReleaseStaged(JobId id) {
-  const Status writable = archive.catalog->CheckWrite(0);
-  if (writable.ok() || writable.Is(Errc::kNoSpace)) spool.Release(id);
+Status Jobs::Impl::StoreEnd(const JobControl& job) {
+  Status stored = store.Save(job);
+  if (stored.Is(Errc::kNoSpace)) {
+    spool.Release(job.id());
+    stored = store.Save(job);
+  } else if (stored.ok()) {
+    spool.Release(job.id());
+  }
+  return stored;
 }
 
 std::string Jobs::Impl::CancelledIn(JobState state) {
@@ -191,12 +196,11 @@ std::string Jobs::Impl::CancelledIn(JobState state) {
 
 void Jobs::Impl::EndJob(const JobPtr& job, JobState state, Errc error,
                         const std::string& message) {
-  ReleaseStaged(job->id());
   claims.Drop(job->id());
   // The log alone shall tell why.
   if (state != JobState::kDone) job->Log(message);
   job->End(state, error, message);
-  const Status stored = store.Save(*job);
+  const Status stored = StoreEnd(*job);
   if (!stored.ok()) {
     spdlog::error("job {}: its end cannot be stored: {}", job->id(),
                   stored.ToString());

@@ -71,6 +71,47 @@ TEST(StagedImageTest, X2_IsOnTheDiskBeforeAPrimaryIsOverwritten) {
       0);
 }
 
+// A job that has failed and whose end nobody knows is taken up again.
+TEST(StagedImageTest, X2_IsKeptUntilTheEndOfItsJobIsStored) {
+  FaultScenario scenario = ScenarioCalled("staged restore");
+  ASSERT_OK_AND_ASSIGN(const std::unique_ptr<FaultLab> made,
+                       MakeLab(&scenario));
+  FaultLab& lab = *made;
+  int taken_up = 0;
+  for (uint64_t n = 1; !HasFailure(); ++n) {
+    SCOPED_TRACE(fmt::format("write or sync {} of the catalog", n));
+    lab.GoToStart();
+    bool armed = false;
+    lab.OnTransition([&](const JobRecord& job) {
+      if (job.state == JobState::kWriting && !armed) {
+        armed = true;
+        lab.media().At(1, FaultPlan::Op::kWrite, FaultMedia::Act::kFail);
+        lab.catalog_disk().CutPowerAt(n);
+      }
+      return Status::Ok();
+    });
+    ASSERT_OK(lab.Open());
+    EXPECT_FALSE(scenario.run(lab).ok());
+    const bool power = lab.power();
+    lab.Die(LabDeath::kKept, n);
+    lab.OnTransition(nullptr);
+    ASSERT_OK(lab.Open());
+    bool ended = true;
+    for (const JobRecord& job : lab.jobs().List()) {
+      ended = ended && JobEnded(job.state);
+    }
+    EXPECT_OK(lab.FinishAll());
+    if (!ended) {
+      ++taken_up;
+      EXPECT_NE(lab.log().find(kGoesOn), std::string::npos) << lab.log();
+    }
+    EXPECT_EQ(lab.FindLeaks(), "");
+    lab.Close();
+    if (power) break;
+  }
+  EXPECT_GT(taken_up, 1);
+}
+
 // What it takes is the room that the disk wants for.
 TEST(StagedImageTest, O2_IsNotKeptWhereTheDiskIsFull) {
   FaultScenario scenario = ScenarioCalled("image copy");
