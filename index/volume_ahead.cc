@@ -52,10 +52,13 @@ void Volume::Impl::ReturnAhead(LiveInode* inode, udf::BlockRun taken) {
 void Volume::Impl::WriteAhead(udf::BlockRun taken) {
   const Status written = FillAhead(taken);
   if (written.ok()) return;
-  MutexLock lock(&mu_);
+  // The error of a medium names no volume, that of a search no address.
+  const uint64_t first = Sector(taken.block);
   spdlog::warn(
-      "volume {}: blocks that a file may need next cannot be filled: {}",
-      record_.id, written.error().message);
+      "{}: sectors {} to {}, which a file may need next, cannot be "
+      "filled: {}",
+      Name(), first, first + std::min(taken.count, kMostAhead) - 1,
+      written.error().message);
 }
 
 Status Volume::Impl::FillAhead(udf::BlockRun taken) {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // What is written ahead of a file that grows by little from fsync to fsync.
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -31,6 +32,10 @@ class WriteLog : public BorrowedMedium {
     return BorrowedMedium::WriteBy(write, lba, data);
   }
   Result<SectorRange> NextAllocated(SectorRange from) override {
+    if (search_fails) {
+      searched = from.first;
+      return Error{Errc::kDeviceError, "injected"};
+    }
     const auto next = written.lower_bound(from.first);
     if (all_written && from.count > 0) return from;
     if (next == written.end() || *next >= from.end()) {
@@ -44,6 +49,8 @@ class WriteLog : public BorrowedMedium {
   size_t longest = 0;
   size_t fails_from = SIZE_MAX;  // sectors at once
   bool all_written = false;
+  bool search_fails = false;
+  uint64_t searched = 0;
   uint64_t host_free = UINT64_MAX;
 };
 
@@ -117,9 +124,16 @@ TEST_F(VolumeFsyncTest, WhatCannotBeWrittenAheadIsLoggedAndFailsNoWrite) {
   log_->fails_from = 100;
   const LoggedLines logged;
   EXPECT_LT(Ahead(file, 400, 4096, true), 100);
-  EXPECT_GT(logged.Count("volume TEST: blocks that a file may need next cannot "
-                         "be filled: injected: sector "),
+  EXPECT_GT(logged.Count("which a file may need next, cannot be filled: "
+                         "injected: sector "),
             0);
+  // A search for holes that fails tells no address.
+  log_->fails_from = SIZE_MAX;
+  log_->search_fails = true;
+  EXPECT_LT(Ahead(MakeFile("other", "").ino, 400, 4096, true), 100);
+  const uint64_t first = log_->searched - 2;  // behind a page
+  EXPECT_GT(logged.Count(fmt::format("volume TEST: sectors {} to ", first)), 0);
+  EXPECT_GT(logged.Count("cannot be filled: injected"), 0);
   Check(file, 400 * 4096);
 }
 
