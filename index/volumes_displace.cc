@@ -36,6 +36,16 @@ Status Volumes::Displace(const std::shared_ptr<Volume>& volume) {
   return Put(std::move(record)).status();
 }
 
+void Volumes::Impl::SetMedium(const SlotPtr& slot, Volume* volume,
+                              const VolumeRecord& record) {
+  volume->SetRecord(record);
+  MutexLock lock(&mu_);
+  EraseLocked(slot);
+  slot->medium = record.medium;
+  InsertLocked(slot);
+  ++change_count_;
+}
+
 Error Volumes::Impl::CheckDisplaced(const SlotPtr& slot, const Error& error) {
   std::shared_ptr<Volume> volume;
   {
@@ -64,14 +74,7 @@ Error Volumes::Impl::CheckDisplaced(const SlotPtr& slot, const Error& error) {
     spdlog::error("volume {}: {}", record.id, stored.ToString());
     return error;
   }
-  volume->SetRecord(record);
-  {
-    MutexLock lock(&mu_);
-    EraseLocked(slot);
-    slot->medium = record.medium;
-    InsertLocked(slot);
-    ++change_count_;
-  }
+  SetMedium(slot, volume.get(), record);
   const Error said{
       Errc::kNoMedium,
       fmt::format("medium {} {}: volume {} is not there any more (the medium "
@@ -122,14 +125,7 @@ Result<bool> Volumes::Impl::TakeBack(const SlotPtr& slot) {
   record.medium = former;
   RETURN_IF_ERROR(
       StoreRecord(&record).WithContext(fmt::format("volume {}", record.id)));
-  volume->SetRecord(record);
-  {
-    MutexLock lock(&mu_);
-    EraseLocked(slot);
-    slot->medium = record.medium;
-    InsertLocked(slot);
-    ++change_count_;
-  }
+  SetMedium(slot, volume.get(), record);
   spdlog::info("medium {}: it holds volume {} again", former, record.id);
   return true;
 }

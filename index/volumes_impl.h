@@ -145,6 +145,9 @@ struct Volumes::Impl {
   // medium holds something else than the volume, the volume is displaced.
   // Answers what to tell those who wait.
   Error CheckDisplaced(const SlotPtr& slot, const Error& error);
+  // The volume is on another medium from now on, as its stored record says.
+  void SetMedium(const SlotPtr& slot, Volume* volume,
+                 const VolumeRecord& record);
   // The medium that is read for a displaced volume: the one that it was on, if
   // that is there and nothing else is known to be on it; else "". None that a
   // person would have to bring, or that somebody has alone just now.
