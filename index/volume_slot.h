@@ -54,6 +54,7 @@ struct VolumeSlot {
   std::string id;
   MediumId medium;
   std::string medium_uuid;
+  bool compared = false;  // name and role with those on the medium, once
 
   SlotPhase phase = SlotPhase::kUnloaded;
   MediumLease lease;

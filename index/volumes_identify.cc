@@ -48,7 +48,60 @@ void ApplyControlSlot(const udf::ControlSlot& control, VolumeRecord* record) {
   }
 }
 
+const char* RoleText(udf::Role role) {
+  return role == udf::Role::kBackup ? "backup" : "primary";
+}
+
 }  // namespace
+
+Status Volumes::Impl::TakeIdentity(const SlotPtr& slot) {
+  std::shared_ptr<Volume> volume;
+  {
+    MutexLock lock(&mu_);
+    if (std::exchange(slot->compared, true)) return Status::Ok();
+    volume = slot->volume;
+  }
+  const VolumeRecord record = volume->record();
+  const auto control = udf::ReadControlSlot(slot->lease.medium());
+  // What is wrong then is found by who attaches it.
+  if (!control.ok() || control->medium_uuid != record.medium_uuid ||
+      control->format_uuid != record.format_uuid ||
+      (control->role == record.role && control->volume_id == record.id)) {
+    return Status::Ok();
+  }
+  VolumeRecord found = record;
+  ApplyControlSlot(*control, &found);
+  bool renamed = found.id != record.id;
+  if (renamed) {
+    MutexLock lock(&mu_);
+    if (by_id_.count(found.id) != 0 || !reserved_ids_.insert(found.id).second) {
+      renamed = false;
+      found.id = record.id;
+    }
+  }
+  if (!renamed && found.role == record.role) return Status::Ok();
+  const Status stored = StoreRecord(&found);
+  if (stored.ok()) volume->SetRecord(found);
+  {
+    MutexLock lock(&mu_);
+    if (renamed) reserved_ids_.erase(found.id);
+    if (stored.ok()) {
+      EraseLocked(slot);
+      slot->id = found.id;
+      InsertLocked(slot);
+      ++change_count_;
+    } else {
+      slot->compared = false;
+    }
+  }
+  if (!stored.ok()) {
+    return stored.WithContext(fmt::format("volume {}", record.id));
+  }
+  spdlog::warn("medium {}: the catalog knows it as {} {}, it is {} {}",
+               record.medium, RoleText(record.role), record.id,
+               RoleText(found.role), found.id);
+  return Status::Ok();
+}
 
 Result<std::optional<VolumeRecord>> Volumes::Impl::KnownRecord(
     const MediumId& id, const udf::ControlSlot& control) {

@@ -137,6 +137,9 @@ struct Volumes::Impl {
 
   // --- volumes_identify.cc
   Result<std::shared_ptr<Volume>> Identify(const MediumId& id, Medium& medium);
+  // Before a load: the name and role that the medium has count, not those of a
+  // catalog of an older day. A name that another volume has is not taken.
+  Status TakeIdentity(const SlotPtr& slot);
   Result<std::optional<VolumeRecord>> KnownRecord(
       const MediumId& id, const udf::ControlSlot& control);
 

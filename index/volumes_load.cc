@@ -330,6 +330,7 @@ void Volumes::Impl::Load(const SlotPtr& slot) {
   }
   const Result<bool> there = TakeBack(slot);
   Status status = there.status();
+  if (status.ok() && *there) status = TakeIdentity(slot);
   if (status.ok()) {
     status = *there ? Attach(*volume, &slot->lease.medium())
                     : Status(MissingMedium(volume->record()));

@@ -119,9 +119,13 @@ TEST_F(OlderCatalogTest, X8_OfAnOlderDayWithoutAReindex) {
   lab_.GoToStartOfCatalog();
   ASSERT_OK(lab_.Open());
   EXPECT_EQ(TextOf("PRIM", "file"), "two");
-  // So is SECOND, by the name that the catalog has for its medium.
+  // So is SECOND, by the name that the catalog has for its medium; the load
+  // finds its own, and that it is no backup.
   EXPECT_EQ(TextOf("V00002", "file"), "one");
-  EXPECT_EQ(TextOf("V00002", "d/second"), "goes on");
+  EXPECT_EQ(lab_.volumes().Find("V00002"), nullptr);
+  EXPECT_EQ(TextOf("SECOND", "d/second"), "goes on");
+  EXPECT_OK(lab_.Put("SECOND", "/d/second", "and on"));
+  want_["V00002"]["/d/second"] = "and on";
   // Nobody takes it for the backup that it was.
   EXPECT_FALSE(Copy("PRIM", CopyMode::kIncremental, "V00002").ok());
   EXPECT_OK(Copy("PRIM", CopyMode::kIncremental, "V00004"));
