@@ -31,6 +31,7 @@ class Planner {
         purpose_(purpose) {}
 
   Result<FilePlan> Make() {
+    RETURN_IF_ERROR(LookForLeftOvers());
     RETURN_IF_ERROR(AddBelow());
     for (const std::string& path : selection_.paths) {
       RETURN_IF_ERROR(AddPath(path));
@@ -39,6 +40,18 @@ class Planner {
   }
 
  private:
+  Status LookForLeftOvers() {
+    if (target_ == nullptr) return Status::Ok();
+    ASSIGN_OR_RETURN(const std::vector<TreeName> names,
+                     target_->List(target_->root()));
+    for (const TreeName& name : names) {
+      if (!IsIncomingName(name.name)) continue;
+      ASSIGN_OR_RETURN(const TreeNode node, target_->Node(name.ino));
+      plan_.left_over = plan_.left_over || node.directory();
+    }
+    return Status::Ok();
+  }
+
   // The directory that all paths are below of on the target.
   Status AddBelow() {
     PlannedDirectory root;
@@ -278,12 +291,15 @@ bool IsSameVersion(const TreeNode& source, const TreeNode& copy,
 }
 
 bool FilePlan::NothingToDo() const {
-  return std::all_of(
-      directories.begin(), directories.end(), [](const PlannedDirectory& dir) {
-        if (!dir.files.empty()) return false;
-        if (dir.existing == 0) return !dir.wanted || !dir.problems.empty();
-        return !dir.wanted || !dir.set_attributes || dir.same_attributes;
-      });
+  return !left_over &&
+         std::all_of(directories.begin(), directories.end(),
+                     [](const PlannedDirectory& dir) {
+                       if (!dir.files.empty()) return false;
+                       if (dir.existing == 0)
+                         return !dir.wanted || !dir.problems.empty();
+                       return !dir.wanted || !dir.set_attributes ||
+                              dir.same_attributes;
+                     });
 }
 
 Result<FilePlan> MakeFilePlan(const FileTree& source,

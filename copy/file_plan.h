@@ -71,6 +71,8 @@ struct FilePlan {
   uint64_t replaced = 0;                      // files of the target
   uint64_t not_entered = 0;  // directories left out: not recursive
   std::vector<std::string> replaced_paths;  // the first of them
+  // On the target is what a copy that was broken off had not put in its place.
+  bool left_over = false;
 
   // Is the target as it should be?
   bool NothingToDo() const;
