@@ -84,8 +84,8 @@ class Jobs {
   // PRIMARY: kInvalidArgument (onto itself, a path on a backup), kNotFound (a
   // path that is not on the source), kReadOnly.
   // A volume that its medium did not hold is looked for there first (here,
-  // in SubmitRestore and SubmitCompare): that waits for a drive; kInterrupted
-  // when `stop` is requested.
+  // in the other ways to submit): that waits for a drive; kInterrupted when
+  // `stop` is requested.
   Result<JobId> Submit(const CopyRequest& request, std::stop_token stop = {});
   // Queues a restore of the whole primary from a backup of it (empty: the
   // newest complete one in the library): what is on the primary is lost (A6).
@@ -101,7 +101,8 @@ class Jobs {
   // off. `verify`: what was written is read back.
   Result<JobId> SubmitFileRestore(const std::string& primary,
                                   const std::string& backup,
-                                  FileSelection files, bool verify = true);
+                                  FileSelection files, bool verify = true,
+                                  std::stop_token stop = {});
   // Compares two volumes, or a backup with its primary, sector by sector: what
   // the generation of `b` uses. Differences fail the job with kCorruption and
   // name the first sectors. Regions of the primary that changed since the

@@ -278,7 +278,11 @@ Result<JobRecord> Jobs::Impl::AdmitFileRestore(const std::string& primary,
 
 Result<JobId> Jobs::SubmitFileRestore(const std::string& primary,
                                       const std::string& backup,
-                                      FileSelection files, bool verify) {
+                                      FileSelection files, bool verify,
+                                      std::stop_token stop) {
+  RETURN_IF_ERROR(impl_->LookAtProblems(stop));
+  RETURN_IF_ERROR(impl_->LookForVolume(primary, stop));
+  if (!backup.empty()) RETURN_IF_ERROR(impl_->LookForVolume(backup, stop));
   ASSIGN_OR_RETURN(
       JobRecord record,
       impl_->AdmitFileRestore(primary, backup, std::move(files), verify));

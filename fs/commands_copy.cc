@@ -148,7 +148,7 @@ Result<Json> Backup(Service& service, const CommandLine& line,
 
 Result<Json> Restore(Service& service, const CommandLine& line,
                      std::stop_token stop) {
-  if (IsAboutFiles(line)) return RestoreFiles(service, line);
+  if (IsAboutFiles(line)) return RestoreFiles(service, line, stop);
   OptionReader options(line);
   options.Args(1, 1, "restore VOL [from=BACKUP] confirm=yes");
   const std::string from = options.Text("from").value_or("");

@@ -76,7 +76,8 @@ Result<Json> CopyFiles(Service& service, const CommandLine& line,
   return Json{{"job", job}};
 }
 
-Result<Json> RestoreFiles(Service& service, const CommandLine& line) {
+Result<Json> RestoreFiles(Service& service, const CommandLine& line,
+                          std::stop_token stop) {
   OptionReader options(line);
   options.Args(1, kMostWords,
                "restore VOL PATH... mode=files [from=BACKUP] "
@@ -108,9 +109,9 @@ Result<Json> RestoreFiles(Service& service, const CommandLine& line) {
                      NewestForFiles(service.archive(), owner->record()));
     backup = newest.id;
   }
-  ASSIGN_OR_RETURN(const JobId job,
-                   service.jobs().SubmitFileRestore(target, backup,
-                                                    std::move(files), verify));
+  ASSIGN_OR_RETURN(const JobId job, service.jobs().SubmitFileRestore(
+                                        target, backup, std::move(files),
+                                        verify, std::move(stop)));
   const Result<JobRecord> record = service.jobs().Get(job);
   return Json{{"job", job},
               {"from", record.ok() ? Json(record->request.target) : Json()}};

@@ -19,7 +19,8 @@ bool IsAboutFiles(const CommandLine& line);
 
 Result<Json> CopyFiles(Service& service, const CommandLine& line,
                        std::stop_token stop);
-Result<Json> RestoreFiles(Service& service, const CommandLine& line);
+Result<Json> RestoreFiles(Service& service, const CommandLine& line,
+                          std::stop_token stop);
 
 // Files of the backup that are not on its primary any more (I11). kNotFound:
 // one of the two; kInvalidArgument: no backup, or no tree of it is known.

@@ -175,7 +175,8 @@ TEST_F(ReturnedTest, O16_WhatLooksForItCanBeStopped) {
   for (const std::string command :
        {"copy VOL-A to=V00003", "copy VOL-A VOL-A mode=files to=VOL-B",
         "backup VOL-A to=V00003", "compare VOL-A VOL-B", "compare VOL-B VOL-A",
-        "restore VOL-A confirm=yes"}) {
+        "restore VOL-A confirm=yes", "restore VOL-A VOL-A mode=files",
+        "restore VOL-B VOL-A mode=files from=VOL-A"}) {
     SCOPED_TRACE(command);
     std::stop_source stop;
     auto answer = std::async(std::launch::async, [&] {
