@@ -76,12 +76,15 @@ done
 check "init" vellum init "$work/shelf" --manual --dock "$dock" --slots 2 \
   --media 2
 check "mount" vellum mount "$work/shelf" "$mnt"
-# requested TAG: until it is asked for, by a request whose number is printed.
+# requested TAG: until it is asked for, by a request whose number is printed, for
+# the command with the process $asked.
 requested() {
   until vellum requests --json | python3 -c '
 import json, sys
 rows = [r for r in json.load(sys.stdin) if r["medium"] == sys.argv[1]]
 print(rows[0]["request"]) if rows else sys.exit(1)' "$1" 2>/dev/null; do
+    kill -0 "$asked" 2>/dev/null ||
+      fail "nobody was asked for $1: $(cat "$work/said")"
     sleep 0.1
   done
 }
