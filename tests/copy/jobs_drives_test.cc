@@ -303,8 +303,8 @@ TEST_F(JobsDrivesTest, EverythingThatWaitsForTheRobotIsCancelled) {
   }
   fake_->HoldMoves(false);
   for (const JobId id : ids) {
-    const JobRecord job =
-        Await(id, [](const JobRecord& j) { return JobEnded(j.state); });
+    // Its image goes when its end is stored.
+    ASSERT_OK_AND_ASSIGN(const JobRecord job, jobs_->Wait(id));
     EXPECT_EQ(job.state, JobState::kCancelled) << Story(job);
   }
   ExpectSpoolEmpty();
