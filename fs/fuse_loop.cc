@@ -138,8 +138,10 @@ std::string LibraryAround(const std::string& path) {
 }  // namespace
 
 Result<std::string> CheckMountPoint(const std::string& path) {
-  struct stat st {};
-  if (stat(path.c_str(), &st) != 0) {
+  struct statx st {};
+  // What the kernel keeps says nothing of a daemon that is gone.
+  if (statx(AT_FDCWD, path.c_str(), AT_STATX_FORCE_SYNC, STATX_TYPE, &st) !=
+      0) {
     if (errno == ENOTCONN) {
       return Error{Errc::kBusy,
                    fmt::format("{}: a mount is left there whose daemon is "
@@ -149,7 +151,7 @@ Result<std::string> CheckMountPoint(const std::string& path) {
     }
     return ErrnoError("mount point " + path, errno);
   }
-  if (!S_ISDIR(st.st_mode)) {
+  if (!S_ISDIR(st.stx_mode)) {
     return Error{Errc::kNotDirectory,
                  fmt::format("mount point {} is not a directory", path)};
   }

@@ -142,7 +142,9 @@ void ReplyAttributes(const RequestPtr& request, NodeId node) {
   FuseFs& fs = request->fs();
   switch (KindOf(node)) {
     case NodeKind::kRoot:
-      return request->Attributes(fs.tree->RootStat(), 0);
+      // The kernel asks for them on the way to everything. Who looks whether a
+      // daemon is there shall not be told of one that is gone for long.
+      return request->Attributes(fs.tree->RootStat(), kShortTimeout);
     case NodeKind::kControl: {
       const Result<struct stat> st = fs.control->Stat(node);
       if (!st.ok()) return request->Fail(st.error());

@@ -51,7 +51,8 @@ inline fuse_ino_t KernelNode(const FuseFs& fs, NodeId node) {
 
 // How long the kernel may keep names and attributes, in seconds.
 inline constexpr double kKeepTimeout = 3600;
-inline constexpr double kShortTimeout = 1;  // what copies rewrite
+// What copies rewrite, and the root.
+inline constexpr double kShortTimeout = 1;
 inline double TimeoutOf(const FuseFs& fs, const ShownVolume& shown) {
   if (fs.live) return 0;
   return shown.steady ? kKeepTimeout : kShortTimeout;

@@ -57,6 +57,9 @@ void Invalidator::Run(std::stop_token stop) {
         invalidate_(name, before.root);
       }
     }
+    for (const auto& [name, volume] : now) {
+      if (seen_.count(name) == 0) invalidate_(name, volume.root);
+    }
     seen_ = std::move(now);
   }
 }

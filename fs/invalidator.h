@@ -25,7 +25,7 @@ class Tree;
 class Invalidator {
  public:
   // `invalidate(name, node)`: the name in the root and the volume's directory
-  // are not what they were. The tree outlives this.
+  // are not what they were, or new. The tree outlives this.
   Invalidator(const Tree* tree,
               std::function<void(const std::string&, NodeId)> invalidate);
   ~Invalidator();

@@ -149,6 +149,7 @@ Status LibrarySession::Open(LibraryLock lock) {
   invalidator_ = std::make_unique<Invalidator>(
       tree_.get(), [this](const std::string& name, NodeId node) {
         loop_->InvalidateEntry(kRootNode, name);
+        loop_->ForgetAttributes(kRootNode);
         loop_->InvalidateInode(node);
       });
   SetHooks();

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include <cstdio>
+#include <filesystem>
 #include <fstream>
 #include <string>
 
@@ -96,6 +97,53 @@ TEST_F(SessionTest, NoLibraryIsAMountPointOfAnother) {
   options.mount_point = NewDirectory("point");
   EXPECT_OK(MountLibrary(options));
   EXPECT_EQ(umount2(options.mount_point.c_str(), 0), 0);
+}
+
+// All threads of it.
+bool Stopped(pid_t process) {
+  const std::string tasks = "/proc/" + std::to_string(process) + "/task";
+  for (const auto& task : std::filesystem::directory_iterator(tasks)) {
+    std::ifstream in(task.path() / "stat");
+    std::string text;
+    std::getline(in, text);
+    if (text.find(") T ") == std::string::npos) return false;
+  }
+  return true;
+}
+
+// Every path leads through the root.
+TEST_F(SessionTest, ThePathToAKnownFileAsksTheDaemonNothing) {
+  const auto links = [this] {
+    struct stat root {};
+    return stat(mount().c_str(), &root) == 0 ? root.st_nlink : 0;
+  };
+  EXPECT_EQ(links(), 3u);
+  Run("format V00001 name=VOL");
+  // The kernel, which keeps them, is told when it changes.
+  EXPECT_TRUE(Eventually([&] { return links() == 4; }));
+  WriteFileOrDie(At("VOL/file"), "data");
+  const std::string path = At("VOL/file");
+  // While the daemon stands still; it may have to go on first.
+  const auto known = [&] {
+    struct stat file {};
+    EXPECT_EQ(stat(path.c_str(), &file), 0);
+    const pid_t daemon = DaemonPid();
+    EXPECT_EQ(stat(path.c_str(), &file), 0);
+    EXPECT_EQ(kill(daemon, SIGSTOP), 0);
+    EXPECT_TRUE(Eventually([&] { return Stopped(daemon); }));
+    const pid_t child = fork();
+    if (child == 0) _exit(stat(path.c_str(), &file) == 0 ? 0 : 1);
+    int status = -1;
+    for (int i = 0; i < 500 && waitpid(child, &status, WNOHANG) == 0; ++i) {
+      usleep(1000);
+    }
+    EXPECT_EQ(kill(daemon, SIGCONT), 0);
+    const bool answered = status == 0;
+    if (!answered) waitpid(child, &status, 0);
+    return answered;
+  };
+  // The kernel keeps them for a second, which a busy machine may lose.
+  EXPECT_TRUE(Eventually(known));
 }
 
 TEST_F(SessionTest, TermSignalEndsItCleanly) {
