@@ -22,6 +22,7 @@
 #include "fs/fuse_loop.h"
 #include "fs/fuse_ops.h"
 #include "fs/invalidator.h"
+#include "fs/memory_keeper.h"
 #include "fs/mount_users.h"
 #include "fs/service.h"
 #include "fs/serving.h"
@@ -117,6 +118,7 @@ class LibrarySession {
   std::unique_ptr<VolumeMounts> mounts_;
   std::unique_ptr<FuseLoop> loop_;
   std::unique_ptr<Invalidator> invalidator_;
+  std::unique_ptr<MemoryKeeper> memory_keeper_;
   std::unique_ptr<OutcomeFile> outcome_;
   std::unique_ptr<MountFile> mount_file_;
 };
@@ -152,6 +154,7 @@ Status LibrarySession::Open(LibraryLock lock) {
         loop_->ForgetAttributes(kRootNode);
         loop_->InvalidateInode(node);
       });
+  memory_keeper_ = std::make_unique<MemoryKeeper>();
   SetHooks();
 
   fs_.tree = tree_.get();

@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "fs/memory_keeper.h"
+
+#include <malloc.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <fstream>
+#include <utility>
+
+namespace vellum {
+namespace {
+
+constexpr std::chrono::seconds kBetweenLooks{5};
+
+}  // namespace
+
+uint64_t ResidentBytes() {
+  std::ifstream in("/proc/self/statm");
+  uint64_t size = 0, resident = 0;
+  if (!(in >> size >> resident)) return 0;
+  return resident * static_cast<uint64_t>(sysconf(_SC_PAGESIZE));
+}
+
+MemoryPolicy::MemoryPolicy(MemoryKeeperOptions options)
+    : options_(std::move(options)),
+      least_(options_.resident()),
+      seen_(least_) {}
+
+void MemoryPolicy::Look() {
+  const uint64_t now = options_.resident();
+  const uint64_t before = std::exchange(seen_, now);
+  least_ = std::min(least_, now);
+  if (now > before || now < least_ + options_.worth) return;
+  options_.give_back();
+  // What is left is in use.
+  least_ = seen_ = options_.resident();
+}
+
+MemoryKeeper::MemoryKeeper()
+    : thread_([this](std::stop_token stop) { Run(std::move(stop)); }) {}
+
+MemoryKeeper::~MemoryKeeper() {
+  thread_.request_stop();
+  MutexLock lock(&mu_);
+  wake_.NotifyAll();
+}
+
+void MemoryKeeper::Run(std::stop_token stop) {
+  MemoryKeeperOptions options;
+  options.give_back = [] { malloc_trim(0); };
+  MemoryPolicy policy(std::move(options));
+  while (true) {
+    {
+      MutexLock lock(&mu_);
+      if (!stop.stop_requested()) wake_.WaitFor(&mu_, kBetweenLooks);
+    }
+    if (stop.stop_requested()) return;
+    policy.Look();
+  }
+}
+
+}  // namespace vellum
