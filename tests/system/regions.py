@@ -35,6 +35,7 @@ REGION = 65536
 
 class Counts:
     copies = incremental = kills = interrupted = copied = misses = 0
+    instants = 0  # copies that were compared with one instant
     at_rest = regions = 0  # copies at rest, and their regions
 
 
@@ -48,7 +49,6 @@ class Test:
             Writer(library.path("VOL", f"w{i}"), f"{seed}/{i}", files=6,
                    size=1_500_000, piece=9_000) for i in range(2)]
         self.backup = None
-        self.instants = 0  # copies that were compared with one instant
         self.delay = 0.05  # before a kill, at most
 
     def prepare(self):
@@ -142,7 +142,7 @@ class Test:
                         f"{first} to {step}; the last one differs in "
                         f"{writer.log.states[step].difference(state)}")
         if in_peace and not wrong:
-            self.instants += 1
+            self.counts.instants += 1
             if not self.one_instant(seen):
                 wrong.append(f"the writers' folders are of different instants: "
                              f"{seen}")
@@ -185,6 +185,7 @@ class Test:
 
     def negative_control(self):
         """One region of the backup as it was before the copy that wrote it."""
+        counts, self.counts = self.counts, Counts()  # not of the claim
         writer = self.writers[0]
         path = max(writer.log.now.names, key=lambda p: writer.content(p).size)
         before = bytearray(writer.random.randbytes(4 * REGION))
@@ -232,6 +233,7 @@ class Test:
         expect(len(found) == 1, f"a missed chmod was not noticed: {found}")
         expect(not self.one_instant([[(1.0, 2.0)], [(2.5, 3.0), (0.0, 0.5)]]),
                "two instants were taken for one")
+        self.counts = counts
 
     def first_data(self, image):
         """Where, in bytes, the files and directories of a volume begin."""
@@ -268,14 +270,15 @@ def main():
     expect(counts.incremental >= 0.9 * counts.copies,
            f"{counts.incremental} of {counts.copies} were incremental")
     expect(counts.interrupted > 0 or rounds < 10, "no copy was killed")
+    expect(counts.at_rest == rounds, f"{counts.at_rest} copies at rest")
     print(f"regions: {counts.copies} copies, {counts.incremental} incremental "
           f"({counts.copied >> 10} KiB), {counts.kills} kills, "
           f"{counts.interrupted} of them while the copy ran; copies with a "
-          f"missed region: {counts.misses}; metadata included; {test.instants} "
-          f"were compared with one instant of all writers; {counts.at_rest} more "
-          f"copies at rest, all {counts.regions} regions of which were compared "
-          "with their generation; a region and a chmod missed by hand were "
-          "noticed")
+          f"missed region: {counts.misses}; metadata included; "
+          f"{counts.instants} were compared with one instant of all writers; "
+          f"{counts.at_rest} more copies at rest, all {counts.regions} regions "
+          "of which were compared with their generation; a region and a chmod "
+          "missed by hand were noticed")
     return 1 if counts.misses else 0
 
 
