@@ -60,11 +60,6 @@ uint64_t FaultPlan::Count(Op op) const {
   return counts_[static_cast<size_t>(op)];
 }
 
-bool FaultPlan::gone() const {
-  MutexLock lock(&mu_);
-  return gone_;
-}
-
 std::optional<FaultPlan::Fault> FaultPlan::Next(Op op, SectorRange range) {
   std::chrono::nanoseconds delay{0};
   std::optional<Fault> fault;
@@ -190,9 +185,8 @@ Status FaultMedium::Discard(uint64_t lba, uint64_t count) {
 }
 
 Result<SectorRange> FaultMedium::NextAllocated(SectorRange from) {
-  if (plan_->gone()) {
-    return Failed("search for data", {Errc::kNoMedium, 0, from.first});
-  }
+  const auto fault = plan_->Next(FaultPlan::Op::kSearch, from);
+  if (fault) return Failed("search for data", *fault).error();
   return below().NextAllocated(from);
 }
 }  // namespace vellum

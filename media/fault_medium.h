@@ -21,11 +21,11 @@ namespace vellum {
 // Thread-safety: all methods may be called concurrently.
 class FaultPlan {
  public:
-  enum class Op : uint8_t { kRead, kWrite, kFlush, kDiscard };
+  enum class Op : uint8_t { kRead, kWrite, kFlush, kDiscard, kSearch };
 
   // The `n`th operation of that kind from now on fails, once; 1 is the next.
   void FailNth(Op op, uint64_t n, Errc code = Errc::kDeviceError);
-  // Every read, write or discard that touches the range fails.
+  // Every read, write, discard or search that touches the range fails.
   void FailRange(Op op, SectorRange range, Errc code = Errc::kDeviceError);
   // The next `times` reads or writes end behind half of their bytes or less, in
   // the middle of a sector. REQUIRES: kRead or kWrite.
@@ -64,23 +64,23 @@ class FaultPlan {
   };
   // Counts the operation, sleeps for its delay, and answers what goes wrong.
   std::optional<Fault> Next(Op op, SectorRange range);
-  bool gone() const;
 
+  static constexpr size_t kOps = 5;
   mutable Mutex mu_;  // a leaf
-  std::array<uint64_t, 4> counts_ GUARDED_BY(mu_) = {};
-  std::array<std::chrono::nanoseconds, 4> delays_ GUARDED_BY(mu_) = {};
-  std::array<uint64_t, 4> shorten_ GUARDED_BY(mu_) = {};
+  std::array<uint64_t, kOps> counts_ GUARDED_BY(mu_) = {};
+  std::array<std::chrono::nanoseconds, kOps> delays_ GUARDED_BY(mu_) = {};
+  std::array<uint64_t, kOps> shorten_ GUARDED_BY(mu_) = {};
   std::vector<Nth> nth_ GUARDED_BY(mu_);
   std::vector<Bad> bad_ GUARDED_BY(mu_);
   bool gone_ GUARDED_BY(mu_) = false;
 };
 
-// A read that fails transfers nothing; a write or discard that fails has been
-// done up to the failing sector, as on a device. Medium has no count of bytes
-// to answer: a short transfer is kDeviceError that tells how many there were;
-// so many are in the buffer, or on the medium. A failed flush does not reach
-// the medium below; Finalize counts as one. There is no DirectFd: it would go
-// around the faults. Thread-safety: as Medium says.
+// NextAllocated is the search. A read that fails transfers nothing; a write or
+// discard that fails has been done up to the failing sector, as on a device.
+// Medium has no count of bytes to answer: a short transfer is kDeviceError that
+// tells how many there were; so many are in the buffer, or on the medium. A
+// failed flush does not reach the medium below; Finalize counts as one. There
+// is no DirectFd: it would go around the faults. Thread-safety: as Medium says.
 class FaultMedium : public ForwardingMedium {
  public:
   FaultMedium(std::unique_ptr<Medium> base, std::shared_ptr<FaultPlan> plan)
