@@ -2,6 +2,7 @@
 #include "media/udf/format.h"
 
 #include <fmt/format.h>
+#include <spdlog/spdlog.h>
 
 #include <algorithm>
 
@@ -247,8 +248,11 @@ std::string DescribeContent(Medium& medium, MediumContent content) {
 Result<bool> HoldsData(Medium& medium, const FormatOptions& options) {
   const Result<MediumContent> content = ProbeMedium(medium);
   if (!content.ok()) {
-    // A medium that cannot be read here may still be written anew.
+    // A medium that cannot be read here may still be written anew: what it may
+    // hold is made unreadable first.
     if (options.clear && content.error().code == Errc::kDeviceError) {
+      spdlog::warn("medium {}: formatted though it cannot be read: {}",
+                   medium.Info().name, content.error().message);
       return true;
     }
     return content.error();

@@ -35,10 +35,11 @@ Result<MediumContent> ProbeMedium(Medium& medium);
 
 // kExists when the medium holds data and `clear` is not set (names the volume
 // that is on it); kInvalidArgument; kIncompatible (class, size);
-// kWriteProtected. Order: invalidate slots and anchors, flush, write all,
-// flush, write anchors and slot, flush: a crash in between leaves a medium that
-// holds no volume, never a wrong one.
-// Answers the slot as written. A new lineage, generation number 0, LVID closed.
+// kWriteProtected. With `clear`, a medium of which the device cannot tell what
+// it holds is taken to hold data, and the log says so. Order: invalidate slots
+// and anchors, flush, write all, flush, write anchors and slot, flush: a crash
+// in between leaves a medium that holds no volume, never a wrong one. Answers
+// the slot as written. A new lineage, generation number 0, LVID closed.
 Result<ControlSlot> FormatVolume(Medium& medium, const FormatOptions& options);
 
 // The fixed descriptors of a volume: geometry from the private IUVD and the

@@ -13,6 +13,7 @@
 #include "media/udf/reader.h"
 #include "media/udf/sector_io.h"
 #include "tests/support/crash_medium.h"
+#include "tests/support/logged_lines.h"
 #include "tests/support/memory_medium.h"
 #include "tests/support/status_matchers.h"
 
@@ -156,6 +157,27 @@ TEST(FormatVolume, NeedsClearWhereDataIs) {
   EXPECT_NE(fresh.generation.lineage, old.generation.lineage);
   ASSERT_OK_AND_ASSIGN(const Sector sector, ReadSector(medium, 5000));
   EXPECT_EQ(sector, Sector{}) << "old data must be gone";
+}
+
+TEST(FormatVolume, SaysWhenItClearsWhatCannotBeRead) {
+  using Op = FaultPlan::Op;
+  for (const Op op : {Op::kRead, Op::kSearch}) {
+    const auto plan = std::make_shared<FaultPlan>();
+    FaultMedium medium(std::make_unique<MemoryMedium>(8192), plan);
+    FormatOptions options = Options("NEW");
+    plan->FailRange(op, {0, 1});
+    const LoggedLines log;
+    EXPECT_THAT(FormatVolume(medium, options), HasErrc(Errc::kDeviceError));
+    EXPECT_EQ(plan->Count(Op::kWrite), 0u);
+    EXPECT_EQ(log.Text(), "");
+    options.clear = true;
+    ASSERT_OK(FormatVolume(medium, options));
+    EXPECT_EQ(log.Count("formatted though it cannot be read"), 1) << log.Text();
+    EXPECT_EQ(log.Count("injected"), 1) << log.Text();
+    plan->Clear();
+    ASSERT_OK_AND_ASSIGN(const ControlSlot slot, ReadControlSlot(medium));
+    EXPECT_EQ(slot.volume_id, "NEW");
+  }
 }
 
 TEST(FormatVolume, AllocatesTheRingOfAPrimary) {
