@@ -2,12 +2,15 @@
 #include "tests/index/faulty_file_system.h"
 
 #include <fcntl.h>
+#include <pthread.h>
 #include <rocksdb/env.h>
 #include <rocksdb/system_clock.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <random>
+#include <string_view>
 #include <utility>
 
 #include "media/error.h"
@@ -24,6 +27,13 @@ namespace {
 constexpr uint64_t kPage = 4096;
 
 IOStatus PowerIsOff() { return IOStatus::IOError("power is off"); }
+
+// By the name that RocksDB gives to those of its pools.
+bool IsThreadOfDatabase() {
+  std::array<char, 16> name = {};
+  return pthread_getname_np(pthread_self(), name.data(), name.size()) == 0 &&
+         std::string_view(name.data()).rfind("rocksdb:", 0) == 0;
+}
 
 // Renames and deletions are durable at once: there is nothing to sync.
 class Directory : public rocksdb::FSDirectoryWrapper {
@@ -136,6 +146,31 @@ class FaultyFileSystem::File : public rocksdb::FSWritableFileOwnerWrapper {
   const std::shared_ptr<Sizes> sizes_;
 };
 
+class FaultyFileSystem::Table : public rocksdb::FSRandomAccessFileOwnerWrapper {
+ public:
+  Table(FaultyFileSystem* owner,
+        std::unique_ptr<rocksdb::FSRandomAccessFile> target)
+      : FSRandomAccessFileOwnerWrapper(std::move(target)), owner_(owner) {}
+
+  IOStatus Read(uint64_t offset, size_t bytes, const IOOptions& options,
+                Slice* result, char* scratch,
+                IODebugContext* dbg) const override {
+    if (owner_->ReadFails()) return IOStatus::IOError("injected fault");
+    return target()->Read(offset, bytes, options, result, scratch, dbg);
+  }
+  IOStatus MultiRead(rocksdb::FSReadRequest* requests, size_t count,
+                     const IOOptions& options, IODebugContext* dbg) override {
+    return FSRandomAccessFile::MultiRead(requests, count, options, dbg);
+  }
+  IOStatus Prefetch(uint64_t, size_t, const IOOptions&,
+                    IODebugContext*) override {
+    return IOStatus::NotSupported("reads only");
+  }
+
+ private:
+  FaultyFileSystem* const owner_;
+};
+
 FaultyFileSystem::FaultyFileSystem()
     : FileSystemWrapper(rocksdb::FileSystem::Default()) {}
 
@@ -165,6 +200,29 @@ void FaultyFileSystem::FaultAt(uint64_t n, Fault fault) {
   const MutexLock lock(&mu_);
   fault_at_ = operations_ + n;
   next_fault_ = fault;
+}
+
+void FaultyFileSystem::FailReadAt(uint64_t n) {
+  const MutexLock lock(&mu_);
+  read_at_ = n;
+  read_failed_ = background_read_failed_ = false;
+}
+
+bool FaultyFileSystem::read_failed() const {
+  const MutexLock lock(&mu_);
+  return read_failed_;
+}
+
+bool FaultyFileSystem::background_read_failed() const {
+  const MutexLock lock(&mu_);
+  return background_read_failed_;
+}
+
+bool FaultyFileSystem::ReadFails() {
+  const MutexLock lock(&mu_);
+  if (read_at_ == 0 || --read_at_ > 0) return false;
+  background_read_failed_ = IsThreadOfDatabase();
+  return read_failed_ = true;
 }
 
 bool FaultyFileSystem::power() const {
@@ -216,6 +274,17 @@ void FaultyFileSystem::LoseUnsynced(uint64_t seed) {
         static_cast<ssize_t>(zeros.size()));
     VELLUM_CHECK(close(fd) == 0);
   }
+}
+
+IOStatus FaultyFileSystem::NewRandomAccessFile(
+    const std::string& name, const rocksdb::FileOptions& options,
+    std::unique_ptr<rocksdb::FSRandomAccessFile>* result, IODebugContext* dbg) {
+  std::unique_ptr<rocksdb::FSRandomAccessFile> file;
+  const IOStatus status =
+      target()->NewRandomAccessFile(name, options, &file, dbg);
+  if (!status.ok()) return status;
+  *result = std::make_unique<Table>(this, std::move(file));
+  return status;
 }
 
 IOStatus FaultyFileSystem::NewWritableFile(

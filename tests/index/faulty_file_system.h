@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A file system under RocksDB that runs full, fails syncs and loses power.
+// A file system under RocksDB that runs full, fails reads and syncs, and loses
+// power.
 #pragma once
 
 #include <rocksdb/file_system.h>
@@ -38,6 +39,13 @@ class FaultyFileSystem : public rocksdb::FileSystemWrapper {
   // `fault` from the `n`th append or sync from now on (1 = the next; 0: never).
   void FaultAt(uint64_t n, Fault fault);
   void CutPowerAt(uint64_t n) { FaultAt(n, Fault::kNoPower); }
+  // The `n`th read of a table from now on fails, once; reads of logs, which
+  // only an open database makes, do not count.
+  void FailReadAt(uint64_t n);
+  bool read_failed() const;
+  // It was the database's own work, which ends a moment later: then the catalog
+  // takes nothing more.
+  bool background_read_failed() const;
   bool power() const;
   // Something is wrong: what FaultAt has asked for has come.
   bool faulty() const;
@@ -49,6 +57,10 @@ class FaultyFileSystem : public rocksdb::FileSystemWrapper {
   // synced is gone: its end is cut off, a page of the rest is zeros.
   void LoseUnsynced(uint64_t seed);
 
+  rocksdb::IOStatus NewRandomAccessFile(
+      const std::string& name, const rocksdb::FileOptions& options,
+      std::unique_ptr<rocksdb::FSRandomAccessFile>* result,
+      rocksdb::IODebugContext* dbg) override;
   rocksdb::IOStatus NewWritableFile(
       const std::string& name, const rocksdb::FileOptions& options,
       std::unique_ptr<rocksdb::FSWritableFile>* result,
@@ -74,12 +86,15 @@ class FaultyFileSystem : public rocksdb::FileSystemWrapper {
 
  private:
   class File;
+  class Table;
   struct Sizes {
     uint64_t written = 0;
     uint64_t synced = 0;
   };
   // What the fault makes of an append or sync; counts it.
   Fault Operation();
+  // A read of a table: true when it fails.
+  bool ReadFails();
   void Written(const File* file, uint64_t bytes);
   void Synced(const File* file);
 
@@ -89,6 +104,9 @@ class FaultyFileSystem : public rocksdb::FileSystemWrapper {
   uint64_t operations_ GUARDED_BY(mu_) = 0;
   uint64_t fault_at_ GUARDED_BY(mu_) = 0;  // 0: never
   Fault next_fault_ GUARDED_BY(mu_) = Fault::kNone;
+  uint64_t read_at_ GUARDED_BY(mu_) = 0;  // reads until one fails; 0: none
+  bool read_failed_ GUARDED_BY(mu_) = false;
+  bool background_read_failed_ GUARDED_BY(mu_) = false;
   bool ignore_syncs_ GUARDED_BY(mu_) = false;
   // Shared with the open file, which keeps writing after a rename.
   std::map<std::string, std::shared_ptr<Sizes>> files_ GUARDED_BY(mu_);

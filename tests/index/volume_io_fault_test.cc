@@ -1,342 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
-// Every I/O of a volume fails once (label fault): each read, write and flush of
-// the medium, and each append and sync of the catalog, of one fixed scenario,
-// of a load and of a recovery. Nothing crashes, some call says so, a commit
-// that failed freezes the volume, and a load of the healthy medium finds a
-// committed generation, not older than the last Sync that succeeded.
+// Every I/O of a volume fails once (label fault): each read, write, flush and
+// search of the medium, and each append, sync and read of the catalog, of one
+// fixed scenario, of a load and of a recovery. Nothing crashes, some call says
+// so, a commit that failed freezes the volume, and a load of the healthy medium
+// finds a committed generation, not older than the last Sync that succeeded.
 #include <fmt/format.h>
-#include <linux/falloc.h>
-#include <sys/xattr.h>
 
-#include <algorithm>
+#include <filesystem>
 
-#include "index/snapshot.h"
 #include "media/fault_medium.h"
 #include "tests/index/faulty_file_system.h"
-#include "tests/index/volume_fixture.h"
-#include "tests/index/volume_model.h"
+#include "tests/index/volume_io_scenario.h"
+#include "tests/support/logged_lines.h"
 #include "tests/support/temp_dir.h"
 
 namespace vellum {
 namespace {
 
 using Op = FaultPlan::Op;
-
-constexpr VolumeIndex kIndex = 1;
-constexpr uint64_t kSectors = 4096;
-
-// Ids in the model.
-enum : uint64_t { kRoot = 0, kA = 1, kB = 2, kDir = 3, kC = 4, kD = 5 };
-
-// Of a file whose descriptors do not fit its entry.
-constexpr uint64_t kPieces = 250;
-
-std::string Text(size_t size, char first) {
-  std::string text(size, '\0');
-  for (size_t i = 0; i < size; ++i) {
-    text[i] = static_cast<char>(first + i * 7 % 97);
-  }
-  return text;
-}
-
-ConstByteSpan AsBytes(const std::string& text) {
-  return std::as_bytes(std::span(text.data(), text.size()));
-}
-
-struct Step {
-  const char* name;
-  std::function<Status()> run;
-  std::function<void(Model*)> effect;  // empty: none
-  uint64_t file = kRoot;               // whose content it changes
-};
-
-// A volume, its model, and the steps of the scenario.
-class Scenario {
- public:
-  Scenario(Medium* medium, Catalog* catalog, const VolumeRecord& record)
-      : medium_(medium) {
-    VolumeOptions options;
-    options.on_commit_step = [this](CommitStep step) {
-      if (step == CommitStep::kFrozen) {
-        history_[volume_->generation().number + 1] = model_;
-        if (failed_ != nullptr) {
-          after_failure_.insert(volume_->generation().number + 1);
-        }
-      }
-      if (step == kill_at_) return Status(Errc::kAborted, "killed");
-      return Status::Ok();
-    };
-    volume_ = std::make_unique<Volume>(catalog, record, options);
-    MakeSteps();
-  }
-
-  Status Attach() {
-    RETURN_IF_ERROR(volume_->Attach(medium_));
-    history_.emplace(volume_->generation().number, model_);
-    return Status::Ok();
-  }
-
-  // Runs to the end or to the first step that fails; then tries to save what
-  // there is, and lets go of the medium. Answers what the step said.
-  Status Run() {
-    for (const Step& step : steps_) {
-      const Status status = step.run();
-      if (!status.ok()) {
-        failed_ = &step;
-        frozen_ = !volume_->CheckWritable().ok();
-        later_.push_back(volume_->Sync());
-        later_.push_back(volume_->Detach());
-        return status;
-      }
-      if (step.effect) step.effect(&model_);
-    }
-    return volume_->Detach();
-  }
-
-  // After a load: the tree is that of a committed generation.
-  void Check(Volume* volume) {
-    const uint64_t number = volume->generation().number;
-    ASSERT_GE(number, promised_);
-    ASSERT_EQ(history_.count(number), 1u) << number;
-    Model model = history_[number];
-    // A change of content that failed may have been done in part.
-    if (after_failure_.count(number) != 0 && failed_->file != kRoot) {
-      Model after = model;
-      failed_->effect(&after);
-      const std::string& from = model.at(failed_->file).content;
-      const std::string& to = after.at(failed_->file).content;
-      const Result<Attr> attr = volume->GetAttr(inos_[failed_->file]);
-      ASSERT_OK(attr);
-      std::string found(attr->attr.size, 'Q');
-      ASSERT_OK(volume->Read(inos_[failed_->file], 0,
-                             std::as_writable_bytes(std::span(found))));
-      ASSERT_GE(found.size(), std::min(from.size(), to.size()));
-      ASSERT_LE(found.size(), std::max(from.size(), to.size()));
-      for (size_t i = 0; i < found.size(); ++i) {
-        const char a = i < from.size() ? from[i] : '\0';
-        const char b = i < to.size() ? to[i] : '\0';
-        ASSERT_TRUE(found[i] == a || found[i] == b) << "byte " << i;
-      }
-      model.edit(failed_->file).content = found;
-    }
-    ExpectVolumeIs(volume, model);
-  }
-
-  Volume* volume() { return volume_.get(); }
-  const Model& model() const { return model_; }
-  const Step* failed() const { return failed_; }
-  bool frozen() const { return frozen_; }
-  void KillAt(CommitStep step) { kill_at_ = step; }
-  // The generation that the killed commit made durable.
-  void Promise(uint64_t number) { promised_ = number; }
-
- private:
-  Status Create(InodeNumber dir, const char* name, uint64_t id,
-                udf::FileType type = udf::FileType::kRegular) {
-    NewInode inode;
-    inode.type = type;
-    inode.mode = 0755;
-    ASSIGN_OR_RETURN(const Attr attr, volume_->Create(dir, name, inode));
-    inos_[id] = attr.ino;
-    return Status::Ok();
-  }
-
-  static void AddNode(Model* model, uint64_t dir, const char* name, uint64_t id,
-                      udf::FileType type = udf::FileType::kRegular) {
-    auto node = std::make_shared<ModelNode>();
-    node->type = type;
-    node->mode = 0755;
-    model->nodes[id] = std::move(node);
-    model->edit(dir).names[name] = id;
-  }
-
-  void AddWrite(const char* name, uint64_t id, uint64_t offset,
-                std::string text) {
-    steps_.push_back(
-        {name,
-         [this, id, offset, text] {
-           return volume_->Write(inos_[id], offset, AsBytes(text)).status();
-         },
-         [id, offset, text](Model* model) {
-           std::string& content = model->edit(id).content;
-           content.resize(std::max(content.size(), offset + text.size()));
-           content.replace(offset, text.size(), text);
-         },
-         id});
-  }
-
-  // A file of so many pieces that their descriptors need a chain of blocks,
-  // some of which change later.
-  void AddChain() {
-    steps_.push_back({"create",
-                      [this] { return Create(inos_[kRoot], "chain", kD); },
-                      [](Model* m) { AddNode(m, kRoot, "chain", kD); }});
-    AddWrite("write", kD, 0, Text(kPieces * 2 * kSectorSize, 'c'));
-    steps_.push_back({"cut into pieces",
-                      [this]() -> Status {
-                        for (uint64_t i = 0; i < kPieces; ++i) {
-                          RETURN_IF_ERROR(volume_->Fallocate(
-                              inos_[kD],
-                              FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
-                              i * 2 * kSectorSize, kSectorSize));
-                        }
-                        return Status::Ok();
-                      },
-                      [](Model* m) {
-                        std::string& content = m->edit(kD).content;
-                        for (uint64_t i = 0; i < kPieces; ++i) {
-                          content.replace(i * 2 * kSectorSize, kSectorSize,
-                                          std::string(kSectorSize, '\0'));
-                        }
-                      },
-                      kD});
-    AddSync();
-    AddWrite("fill a hole", kD, 245 * 2 * kSectorSize, Text(100, 'h'));
-    AddSync();
-    steps_.push_back(
-        {"cut the chain",
-         [this] {
-           AttrChange change;
-           change.size = 100 * kSectorSize;
-           return volume_->SetAttr(inos_[kD], change).status();
-         },
-         [](Model* m) { m->edit(kD).content.resize(100 * kSectorSize); }, kD});
-    AddSync();
-  }
-
-  void AddSync() {
-    steps_.push_back({"sync",
-                      [this] {
-                        const Status status = volume_->Sync();
-                        if (status.ok()) {
-                          promised_ = volume_->generation().number;
-                        }
-                        return status;
-                      },
-                      nullptr});
-  }
-
-  void AddRead(uint64_t id) {
-    steps_.push_back(
-        {"read",
-         [this, id]() -> Status {
-           const std::string& content = model_.at(id).content;
-           std::string found(content.size(), 'Q');
-           ASSIGN_OR_RETURN(
-               const size_t n,
-               volume_->Read(inos_[id], 0,
-                             std::as_writable_bytes(std::span(found))));
-           EXPECT_EQ(n, content.size());
-           EXPECT_TRUE(found == content) << "wrong data without an error";
-           return Status::Ok();
-         },
-         nullptr});
-  }
-
-  // A snapshot that is read while the file under it changes.
-  Status ReadSnapshot() {
-    ASSIGN_OR_RETURN(const std::unique_ptr<VolumeSnapshot> snapshot,
-                     volume_->TakeSnapshot());
-    promised_ = volume_->generation().number;
-    const Model then = model_;
-    const std::string text = Text(500, 'S');
-    RETURN_IF_ERROR(volume_->Write(inos_[kA], 30'000, AsBytes(text)).status());
-    model_.edit(kA).content.replace(30'000, text.size(), text);
-    RETURN_IF_ERROR(volume_->Sync());
-    promised_ = volume_->generation().number;
-    MemoryMedium image(kSectors);
-    Bytes region(kRegionSize);
-    for (const RegionSet::Run& run : snapshot->UsedRegions().Runs()) {
-      for (uint64_t r = run.first; r < run.first + run.count; ++r) {
-        RETURN_IF_ERROR(snapshot->Read(r * kRegionSectors, region));
-        RETURN_IF_ERROR(image.Write(r * kRegionSectors, region));
-      }
-    }
-    RETURN_IF_ERROR(snapshot->CheckWhole());
-    EXPECT_EQ(CompareMedium(&image, then), "");
-    return Status::Ok();
-  }
-
-  void MakeSteps() {
-    const InodeNumber root = volume_->root();
-    const auto add_create = [this](const char* name, uint64_t dir, uint64_t id,
-                                   udf::FileType type) {
-      steps_.push_back(
-          {"create", [=, this] { return Create(inos_[dir], name, id, type); },
-           [=](Model* m) { AddNode(m, dir, name, id, type); }});
-    };
-    inos_[kRoot] = root;
-    add_create("a", kRoot, kA, udf::FileType::kRegular);
-    AddWrite("write", kA, 0, Text(100'000, '0'));
-    add_create("b", kRoot, kB, udf::FileType::kRegular);
-    AddWrite("write inline", kB, 0, Text(1000, 'A'));
-    add_create("d", kRoot, kDir, udf::FileType::kDirectory);
-    add_create("c", kDir, kC, udf::FileType::kRegular);
-    AddWrite("write", kC, 0, Text(70'000, 'a'));
-    AddSync();
-    AddWrite("overwrite", kA, 5000, Text(300, 'z'));
-    AddRead(kA);
-    steps_.push_back({"truncate",
-                      [this] {
-                        AttrChange change;
-                        change.size = 30'001;
-                        return volume_->SetAttr(inos_[kC], change).status();
-                      },
-                      [](Model* m) { m->edit(kC).content.resize(30'001); },
-                      kC});
-    AddWrite("large overwrite", kA, 10'000, Text(80'000, 'k'));
-    steps_.push_back(
-        {"xattr",
-         [this] { return volume_->SetXattr(inos_[kB], "user.x", "value", 0); },
-         [](Model* m) { m->edit(kB).xattrs["user.x"] = "value"; }});
-    AddSync();
-    steps_.push_back({"snapshot", [this] { return ReadSnapshot(); }, nullptr});
-    steps_.push_back({"rename",
-                      [this] {
-                        return volume_->Rename(inos_[kDir], "c", inos_[kRoot],
-                                               "c2", RenameMode::kReplace);
-                      },
-                      [](Model* m) {
-                        m->edit(kDir).names.erase("c");
-                        m->edit(kRoot).names["c2"] = kC;
-                      }});
-    AddWrite("write out of line", kB, 900, Text(3000, 'X'));
-    AddSync();
-    steps_.push_back({"unlink",
-                      [this] { return volume_->Unlink(inos_[kRoot], "b"); },
-                      [](Model* m) {
-                        m->edit(kRoot).names.erase("b");
-                        m->nodes.erase(kB);
-                      }});
-    steps_.push_back({"detach",
-                      [this] {
-                        const Status status = volume_->Detach();
-                        if (status.ok()) {
-                          promised_ = volume_->generation().number;
-                        }
-                        return status;
-                      },
-                      nullptr});
-    steps_.push_back({"attach", [this] { return Attach(); }, nullptr});
-    AddRead(kA);
-    AddRead(kC);
-    AddChain();
-    AddWrite("append", kC, 30'001, Text(9'000, 'm'));
-  }
-
-  Medium* const medium_;
-  std::unique_ptr<Volume> volume_;
-  std::vector<Step> steps_;
-  std::map<uint64_t, InodeNumber> inos_;
-  Model model_;
-  std::map<uint64_t, Model> history_;
-  std::set<uint64_t> after_failure_;
-  uint64_t promised_ = 0;
-  const Step* failed_ = nullptr;
-  bool frozen_ = false;
-  std::vector<Status> later_;
-  std::optional<CommitStep> kill_at_;
-};
 
 class VolumeIoFaultTest : public testing::Test {
  protected:
@@ -360,7 +41,7 @@ class VolumeIoFaultTest : public testing::Test {
   }
 
   // A load of the healthy medium by a new Volume.
-  void ExpectHealthy(Catalog* catalog, Scenario* scenario, uint64_t lineage) {
+  void ExpectHealthy(Catalog* catalog, IoScenario* scenario, uint64_t lineage) {
     const Result<VolumeRecord> stored = catalog->GetVolume(kIndex);
     ASSERT_OK(stored);
     Volume volume(catalog, *stored, {});
@@ -381,17 +62,20 @@ class VolumeIoFaultTest : public testing::Test {
 };
 
 const char* OpName(Op op) {
-  return op == Op::kRead ? "read" : op == Op::kWrite ? "write" : "flush";
+  constexpr const char* kNames[] = {"read", "write", "flush", "discard",
+                                    "search"};
+  return kNames[static_cast<size_t>(op)];
 }
 
 TEST_F(VolumeIoFaultTest, EachOperationOfTheMediumFailsOnce) {
   uint64_t faults = 0, masked = 0;
-  for (const Op op : {Op::kRead, Op::kWrite, Op::kFlush}) {
+  for (const Op op : {Op::kRead, Op::kWrite, Op::kFlush, Op::kSearch}) {
     for (uint64_t n = 1;; ++n) {
       SCOPED_TRACE(fmt::format("{} {}", OpName(op), n));
+      const LoggedLines logged;
       NewMedium(*formatted_);
       const std::unique_ptr<Catalog> catalog = MemoryCatalog();
-      Scenario scenario(medium_.get(), catalog.get(), record_);
+      IoScenario scenario(medium_.get(), catalog.get(), record_);
       ASSERT_OK(scenario.Attach());
       const uint64_t lineage = scenario.volume()->generation().lineage;
       const uint64_t before = plan_->Count(op);
@@ -401,13 +85,17 @@ TEST_F(VolumeIoFaultTest, EachOperationOfTheMediumFailsOnce) {
       plan_->Clear();
       if (!reached) {
         ASSERT_OK(status);
-        ASSERT_GT(n, 10u);
+        ASSERT_GT(n, op == Op::kSearch ? 1u : 10u);
         break;
       }
       ++faults;
       if (status.ok()) {
-        // Only what is there twice may be read without a word.
-        EXPECT_EQ(op, Op::kRead) << "swallowed";
+        // Only what is there twice may be read without a word, and only what
+        // nobody has asked for goes to the log alone.
+        if (op != Op::kRead) {
+          EXPECT_EQ(op, Op::kSearch) << "swallowed";
+          EXPECT_GT(logged.Count("injected"), 0) << "swallowed";
+        }
         ++masked;
       } else {
         EXPECT_THAT(status, HasErrc(Errc::kDeviceError));
@@ -451,7 +139,7 @@ TEST_F(VolumeIoFaultTest, EachOperationOfARecoveryFailsOnce) {
                                  static_cast<int>(died), OpName(op), n));
         NewMedium(*formatted_);
         const std::unique_ptr<Catalog> catalog = MemoryCatalog();
-        Scenario scenario(medium_.get(), catalog.get(), record_);
+        IoScenario scenario(medium_.get(), catalog.get(), record_);
         ASSERT_OK(scenario.Attach());
         const uint64_t lineage = scenario.volume()->generation().lineage;
         scenario.KillAt(died);
@@ -502,7 +190,7 @@ TEST_F(VolumeIoFaultTest, EachOperationOfTheCatalogFails) {
       options.env = MakeEnv(file_system);
       auto catalog = Catalog::Open(dir.Sub("catalog"), options);
       ASSERT_OK(catalog);
-      Scenario scenario(medium_.get(), catalog->get(), record_);
+      IoScenario scenario(medium_.get(), catalog->get(), record_);
       ASSERT_OK(scenario.Attach());
       const uint64_t lineage = scenario.volume()->generation().lineage;
       const uint64_t before = file_system->appends_and_syncs();
@@ -532,6 +220,61 @@ TEST_F(VolumeIoFaultTest, EachOperationOfTheCatalogFails) {
     }
   }
   fmt::print("{} faults of the catalog\n", faults);
+}
+
+// The catalog does not take what it could not read for something that is not
+// there.
+TEST_F(VolumeIoFaultTest, EachReadOfTheCatalogFailsOnce) {
+  NewMedium(*formatted_);
+  const TempDir dir;
+  const auto open = [&](const char* name, auto* file_system) {
+    *file_system = std::make_shared<FaultyFileSystem>();
+    Catalog::Options options;
+    options.cache_bytes = 0;  // every look-up reads
+    options.env = MakeEnv(*file_system);
+    return Catalog::Open(dir.Sub(name), options);
+  };
+  std::shared_ptr<FaultyFileSystem> file_system;
+  auto catalog = open("first", &file_system);
+  ASSERT_OK(catalog);
+  IoScenario first(medium_.get(), catalog->get(), record_);
+  ASSERT_OK(first.Attach());
+  ASSERT_OK(first.Run());
+  const uint64_t lineage = first.volume()->generation().lineage;
+  catalog->reset();
+  const std::unique_ptr<MemoryMedium> start = base_->Clone();
+  uint64_t faults = 0;
+  for (uint64_t n = 1;; ++n) {
+    SCOPED_TRACE(fmt::format("read {}", n));
+    NewMedium(*start);
+    catalog->reset();
+    std::filesystem::remove_all(dir.Sub("next"));
+    std::filesystem::copy(dir.Sub("first"), dir.Sub("next"));
+    catalog = open("next", &file_system);
+    ASSERT_OK(catalog);
+    ASSERT_OK_AND_ASSIGN(const VolumeRecord stored,
+                         (*catalog)->GetVolume(kIndex));
+    IoScenario scenario(medium_.get(), catalog->get(), stored, first);
+    file_system->FailReadAt(n);
+    Status status = scenario.Attach();
+    if (status.ok()) status = scenario.Run();
+    if (!file_system->read_failed()) {
+      ASSERT_OK(status);
+      ASSERT_GT(n, 10u);
+      break;
+    }
+    ++faults;
+    EXPECT_THAT(status, HasErrc(Errc::kDeviceError)) << "swallowed";
+    EXPECT_THAT(status, MessageHas("injected"));
+    if (scenario.volume()->attached()) {
+      scenario.volume()->Detach().IgnoreError("it said so before");
+    }
+    ExpectHealthy(catalog->get(), &scenario, lineage);
+    ASSERT_FALSE(HasFailure())
+        << (scenario.failed() != nullptr ? scenario.failed()->name : "load")
+        << ": " << status.ToString();
+  }
+  fmt::print("{} faults of reads of the catalog\n", faults);
 }
 
 }  // namespace
