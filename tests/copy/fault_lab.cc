@@ -150,6 +150,7 @@ Status FaultLab::Open() {
   const auto cut = [this] { CutPower(); };
   spool_disk_ = std::make_unique<SpoolFaults>(SpoolPath(), power, cut);
   media_ = std::make_unique<FaultMedia>(power, cut);
+  devices_ = std::make_unique<FaultDevices>(power, media_.get());
   for (const auto& [tag, content] : contents_) {
     const auto written = written_.find(tag);
     if (written == written_.end()) {
@@ -160,14 +161,15 @@ Status FaultLab::Open() {
   }
   Catalog::Options catalog;
   catalog.env = MakeEnv(catalog_disk_);
-  catalog.cache_bytes = 1 << 20;
+  catalog.cache_bytes = 0;  // every look-up reads
   ASSIGN_OR_RETURN(catalog_, Catalog::Open(CatalogPath(), catalog));
   std::vector<std::unique_ptr<Drive>> drives;
   for (auto& drive : shelf_->MakeDrives()) {
-    drives.push_back(media_->Wrap(std::move(drive)));
+    drives.push_back(devices_->Wrap(std::move(drive)));
   }
-  ASSIGN_OR_RETURN(library_, Library::Open(media_->Wrap(shelf_->MakeChanger()),
-                                           std::move(drives)));
+  ASSIGN_OR_RETURN(
+      library_,
+      Library::Open(devices_->Wrap(shelf_->MakeChanger()), std::move(drives)));
   VolumesOptions volumes;
   volumes.checkpoint_interval_ms = 0;
   volumes.min_residency_ms = 1;
@@ -198,6 +200,7 @@ void FaultLab::Close() {
   library_.reset();
   catalog_.reset();
   TakeContents(std::nullopt);
+  devices_.reset();
   media_.reset();
   spool_disk_.reset();
 }
@@ -214,6 +217,7 @@ void FaultLab::Die(LabDeath death, uint64_t seed) {
   crash.unflushed = death;
   crash.seed = seed;
   TakeContents(crash);
+  devices_.reset();
   media_.reset();
   spool_disk_.reset();
 }
@@ -248,9 +252,11 @@ Status FaultLab::RebuildCatalog() {
   return Reindex(archive(), ReindexMode::kReset).status();
 }
 
-void FaultLab::Heal() {
+Status FaultLab::Heal() {
   media_->Clear();
   spool_disk_->Clear();
+  // It would ask by itself after LibraryOptions::retry_drives.
+  return devices_->Clear() ? library_->Rescan() : Status::Ok();
 }
 
 // --- What is done
@@ -321,7 +327,9 @@ bool FaultLab::NamesSomething(const std::string& message) const {
   for (const auto& volume : volumes_->List()) {
     if (message.find(volume->id()) != std::string::npos) return true;
   }
-  return message.find(dir_.Sub("")) != std::string::npos;
+  // Of an inventory of the elements nothing else can be named.
+  return message.find(dir_.Sub("")) != std::string::npos ||
+         message.find("changer: inventory") != std::string::npos;
 }
 
 std::string FaultLab::FindLeaks() {
@@ -386,8 +394,12 @@ std::string FaultLab::CompareCatalog(const VolumeTag& other_label) {
           static_cast<int>(record.state), record.medium, slot->volume_id,
           static_cast<int>(slot->role), static_cast<int>(slot->state));
     }
+    // That of a disc which a job closed before it failed is read when somebody
+    // wants it.
     if (record.tree != TreeState::kValid &&
-        record.state != udf::SlotState::kIncomplete) {
+        record.state != udf::SlotState::kIncomplete &&
+        (written_.count(record.medium) == 0 || !volumes_->Use(volume).ok() ||
+         volume->record().tree != TreeState::kValid)) {
       return "the tree of " + record.id + " is not in the catalog";
     }
   }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // A library with jobs over it, all parts of which fail on demand: media
-// (FaultMedia), the catalog's disk (FaultyFileSystem), the spool's
-// (SpoolFaults). They lose power together; then everything is opened from what
-// survived.
+// (FaultMedia), changer and drives (FaultDevices), the catalog's disk
+// (FaultyFileSystem), the spool's (SpoolFaults). They lose power together; then
+// everything is opened from what survived.
 //
 //   FaultLab lab(options);       // open, no volumes
 //   ... make the start ...
@@ -26,9 +26,11 @@
 #include "index/volumes.h"
 #include "media/library.h"
 #include "media/udf/control.h"
+#include "tests/copy/fault_devices.h"
 #include "tests/copy/fault_media.h"
 #include "tests/copy/spool_faults.h"
 #include "tests/index/faulty_file_system.h"
+#include "tests/support/fake_library.h"
 #include "tests/support/temp_dir.h"
 
 namespace vellum {
@@ -83,10 +85,14 @@ class FaultLab {
 
   // --- Faults; of an open session
   FaultMedia& media() { return *media_; }
+  FaultDevices& devices() { return *devices_; }
   FaultyFileSystem& catalog_disk() { return *catalog_disk_; }
   SpoolFaults& spool_disk() { return *spool_disk_; }
   bool power() const { return catalog_disk_->power(); }
-  void Heal();  // media and spool; the catalog needs a new session
+  // Media, devices and spool; the catalog needs a new session. After a
+  // device was gone the library asks anew at once; fails when it does not take
+  // it back.
+  Status Heal();
 
   // --- What is done with it; of an open session
   Archive archive() { return {catalog_.get(), library_.get(), volumes_.get()}; }
@@ -163,6 +169,7 @@ class FaultLab {
   std::shared_ptr<FaultyFileSystem> catalog_disk_;
   std::unique_ptr<SpoolFaults> spool_disk_;
   std::unique_ptr<FaultMedia> media_;
+  std::unique_ptr<FaultDevices> devices_;
   std::unique_ptr<Catalog> catalog_;
   std::unique_ptr<Library> library_;
   std::unique_ptr<Volumes> volumes_;

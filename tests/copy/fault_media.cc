@@ -15,45 +15,6 @@ Status PowerIsOff(const std::string& what) {
 
 }  // namespace
 
-class SweptChanger : public Changer {
- public:
-  SweptChanger(FaultMedia* media, std::unique_ptr<Changer> base)
-      : media_(media), base_(std::move(base)) {}
-  Result<ChangerIdentity> Identify() override { return base_->Identify(); }
-  Result<ElementMap> Elements() override { return base_->Elements(); }
-  Result<std::vector<ElementStatus>> ReadElementStatus() override {
-    if (!media_->power()) return PowerIsOff("changer").error();
-    return base_->ReadElementStatus();
-  }
-  Status MoveMedium(ElementAddress from, ElementAddress to) override {
-    if (!media_->power()) return PowerIsOff("changer");
-    return base_->MoveMedium(from, to);
-  }
-  Status InitializeElementStatus() override { return Status::Ok(); }
-
- private:
-  FaultMedia* const media_;
-  const std::unique_ptr<Changer> base_;
-};
-
-class SweptDrive : public Drive {
- public:
-  SweptDrive(FaultMedia* media, std::unique_ptr<Drive> base)
-      : media_(media), base_(std::move(base)) {}
-  ElementAddress Address() const override { return base_->Address(); }
-  Result<DriveIdentity> Identify() override { return base_->Identify(); }
-  Result<std::unique_ptr<Medium>> Open() override {
-    if (!media_->power()) return PowerIsOff("drive").error();
-    ASSIGN_OR_RETURN(std::unique_ptr<Medium> loaded, base_->Open());
-    return media_->Open(std::move(loaded));
-  }
-  Status Close() override { return base_->Close(); }
-
- private:
-  FaultMedia* const media_;
-  const std::unique_ptr<Drive> base_;
-};
-
 // Counts, and has the power go; the faults stand below.
 class PoweredMedium : public ForwardingMedium {
  public:
@@ -89,6 +50,7 @@ class PoweredMedium : public ForwardingMedium {
   }
   Result<SectorRange> NextAllocated(SectorRange from) override {
     if (!media_->power()) return PowerIsOff(Info().name).error();
+    media_->Count(FaultPlan::Op::kSearch, from, entry_);
     return below().NextAllocated(from);
   }
 
@@ -170,7 +132,7 @@ bool FaultMedia::Count(Op op, SectorRange range, Entry* entry) {
     reached_ = true;
   }
   if (left_ == 0 || (op_ && *op_ != op)) return false;
-  if (act_ == Act::kCut && op == Op::kRead) return false;
+  if (act_ == Act::kCut && (op == Op::kRead || op == Op::kSearch)) return false;
   if (--left_ > 0) return false;
   reached_ = true;
   switch (act_) {
@@ -187,14 +149,6 @@ bool FaultMedia::Count(Op op, SectorRange range, Entry* entry) {
       return true;
   }
   return false;
-}
-
-std::unique_ptr<Changer> FaultMedia::Wrap(std::unique_ptr<Changer> changer) {
-  return std::make_unique<SweptChanger>(this, std::move(changer));
-}
-
-std::unique_ptr<Drive> FaultMedia::Wrap(std::unique_ptr<Drive> drive) {
-  return std::make_unique<SweptDrive>(this, std::move(drive));
 }
 
 std::unique_ptr<Medium> FaultMedia::Open(std::unique_ptr<Medium> loaded) {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The devices of a FakeLibrary with power that can go, and media that fail at a
-// chosen operation and lose what was not flushed.
+// Media that fail at a chosen operation, lose what was not flushed, and whose
+// power can go.
 #pragma once
 
 #include <array>
@@ -12,13 +12,11 @@
 #include <string>
 #include <vector>
 
-#include "media/changer.h"
-#include "media/drive.h"
 #include "media/fault_medium.h"
 #include "media/mutex.h"
 #include "media/write_once_medium.h"
 #include "tests/support/crash_medium.h"
-#include "tests/support/fake_library.h"
+#include "tests/support/memory_medium.h"
 
 namespace vellum {
 
@@ -53,12 +51,10 @@ class FaultMedia {
   bool reached() const;
   void Clear();
 
-  std::unique_ptr<Changer> Wrap(std::unique_ptr<Changer> changer);
-  std::unique_ptr<Drive> Wrap(std::unique_ptr<Drive> drive);
+  // `loaded` is what the drive would hand out.
+  std::unique_ptr<Medium> Open(std::unique_ptr<Medium> loaded);
 
  private:
-  friend class SweptChanger;
-  friend class SweptDrive;
   friend class PoweredMedium;
   struct Entry {
     std::shared_ptr<CrashMedium> content;
@@ -68,8 +64,6 @@ class FaultMedia {
   };
 
   Entry& Find(const VolumeTag& tag);
-  // `loaded` is what the drive would hand out.
-  std::unique_ptr<Medium> Open(std::unique_ptr<Medium> loaded);
   // Counts; true: the power goes during this operation.
   bool Count(Op op, SectorRange range, Entry* entry);
   bool power() const { return power_(); }

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cctype>
 #include <random>
 #include <utility>
 
@@ -343,6 +344,21 @@ std::vector<FaultScenario> FaultScenarios() {
   AddRestores(&all);
   AddOperations(&all);
   return all;
+}
+
+std::string ScenarioTestName(
+    const testing::TestParamInfo<FaultScenario>& info) {
+  std::string name;
+  bool up = true;
+  for (const char c : info.param.name) {
+    if (std::isalnum(static_cast<unsigned char>(c)) == 0) {
+      up = true;
+      continue;
+    }
+    name += up ? static_cast<char>(std::toupper(c)) : c;
+    up = false;
+  }
+  return name;
 }
 
 Result<std::unique_ptr<FaultLab>> MakeLab(FaultScenario* scenario) {

@@ -3,6 +3,8 @@
 // on whole media, each from a start of its own.
 #pragma once
 
+#include <gtest/gtest.h>
+
 #include <functional>
 #include <map>
 #include <memory>
@@ -47,6 +49,9 @@ FaultScenario ScenarioCalled(const std::string& name);  // one of them
 inline void PrintTo(const FaultScenario& scenario, std::ostream* out) {
   *out << scenario.name;
 }
+
+// Its name as that of a test.
+std::string ScenarioTestName(const testing::TestParamInfo<FaultScenario>& info);
 
 // The lab of the scenario, at its start and closed.
 Result<std::unique_ptr<FaultLab>> MakeLab(FaultScenario* scenario);

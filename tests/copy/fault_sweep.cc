@@ -19,6 +19,7 @@ using Op = FaultPlan::Op;
 constexpr const char* kAnnouncement = "without an atomic commit";
 constexpr uint64_t kParts = 24;  // of a medium, for BadPart
 constexpr const char* kFrozen = "that cannot be committed";
+constexpr const char* kTreeLater = "its tree is not in the catalog yet";
 
 }  // namespace
 
@@ -64,7 +65,8 @@ void Watchdog::Watch(const std::string& what) {
 
 FaultKind MediumFails(FaultPlan::Op op) {
   FaultKind kind;
-  constexpr const char* kNames[] = {"read", "write", "flush", "discard"};
+  constexpr const char* kNames[] = {"read", "write", "flush", "discard",
+                                    "search"};
   kind.name = kNames[static_cast<size_t>(op)];
   kind.arm = [op](FaultLab& lab, uint64_t n) {
     lab.media().At(n, op, FaultMedia::Act::kFail);
@@ -92,6 +94,20 @@ FaultKind MediumGoes() {
     lab.media().At(n, std::nullopt, FaultMedia::Act::kGone);
   };
   kind.reached = [](FaultLab& lab) { return lab.media().reached(); };
+  return kind;
+}
+
+FaultKind DeviceFails(FaultDevices::Device device, FaultDevices::Act act) {
+  FaultKind kind;
+  kind.name = device == FaultDevices::Device::kChanger ? "changer" : "drive";
+  if (act == FaultDevices::Act::kDone) kind.name += " at the end";
+  if (act == FaultDevices::Act::kGone) kind.name += " gone";
+  kind.arm = [device, act](FaultLab& lab, uint64_t n) {
+    lab.devices().At(n, device, act);
+  };
+  kind.reached = [](FaultLab& lab) { return lab.devices().reached(); };
+  kind.may_be_masked = false;
+  kind.at_all = true;
   return kind;
 }
 
@@ -126,6 +142,20 @@ FaultKind CatalogFails(FaultyFileSystem::Fault fault) {
   kind.reached = [](FaultLab& lab) { return lab.catalog_disk().faulty(); };
   kind.of_catalog = true;
   kind.at_all = fault == FaultyFileSystem::Fault::kFailedSync;
+  return kind;
+}
+
+FaultKind CatalogReadFails() {
+  FaultKind kind;
+  kind.name = "catalog read";
+  kind.arm = [](FaultLab& lab, uint64_t n) {
+    lab.catalog_disk().FailReadAt(n);
+  };
+  kind.reached = [](FaultLab& lab) { return lab.catalog_disk().read_failed(); };
+  // Masked are reads of filters, and those of the database's own work, after
+  // which it takes nothing more.
+  kind.may_stop_catalog = true;
+  kind.at_all = true;
   return kind;
 }
 
@@ -240,7 +270,8 @@ bool FaultSweep::FailOnce(const FaultKind& kind, uint64_t n) {
   kind.arm(*lab_, n);
   const Status status = scenario_.run(*lab_);
   const bool reached = kind.reached(*lab_);
-  lab_->Heal();
+  const Status healed = lab_->Heal();
+  if (!healed.ok()) Violated("after it answers again: " + healed.ToString());
   if (!reached) {
     if (!status.ok()) Violated("without a fault: " + status.ToString());
     lab_->Close();
@@ -258,19 +289,30 @@ bool FaultSweep::FailOnce(const FaultKind& kind, uint64_t n) {
     Violated("names nothing: " + status.ToString());
   }
   // Half of them in the session in which it failed, whatever the step.
-  bool anew = kind.of_catalog || (n * 0x9E3779B97F4A7C15) >> 63 == 0;
-  if (!kind.of_catalog) {
+  const Status taken = lab_->archive().catalog->CheckWrite(0);
+  const bool stopped =
+      !taken.ok() || lab_->catalog_disk().background_read_failed();
+  if (stopped && !kind.of_catalog && !kind.may_stop_catalog) {
+    Violated("the catalog: " + taken.ToString());
+  }
+  const bool of_catalog = kind.of_catalog || stopped;
+  bool anew = of_catalog || (n * 0x9E3779B97F4A7C15) >> 63 == 0;
+  if (!of_catalog) {
     const std::string leak = lab_->FindLeaks();
     if (scenario_.may_freeze && leak.find(kFrozen) != std::string::npos) {
       anew = true;
     } else {
       Expect(leak);
+      if (status.ok() && daemon_log.Count(kTreeLater) > 0) ReadTrees();
+      if (status.ok()) Expect(lab_->CompareCatalog(scenario_.other_label));
     }
   }
   if (anew) {
     lab_->Close();
     need_announcement_.clear();
     CheckMedia(log);
+    // What succeeds all the same has done all of it.
+    if (status.ok()) CheckDone();
     for (const VolumeTag& tag : need_announcement_) {
       if (log.find(kAnnouncement) == std::string::npos) {
         Violated(tag + " is INCOMPLETE, and nobody announced it");
@@ -351,6 +393,14 @@ void FaultSweep::CheckMedia(const std::string&) {
     bool announcement = false;
     Expect(lab_->CheckMedium(tag, scenario_.allowed[tag], &announcement));
     if (announcement) need_announcement_.push_back(tag);
+  }
+}
+
+void FaultSweep::ReadTrees() {
+  for (const auto& volume : lab_->volumes().List()) {
+    if (volume->record().tree == TreeState::kValid) continue;
+    const Status used = lab_->volumes().Use(volume).status();
+    if (!used.ok()) Violated("its tree: " + used.ToString());
   }
 }
 

@@ -43,9 +43,10 @@ struct FaultKind {
   // At the `n`th operation from now on.
   std::function<void(FaultLab&, uint64_t n)> arm;
   std::function<bool(FaultLab&)> reached;
-  bool of_catalog = false;    // it takes nothing more in this session
-  bool may_be_masked = true;  // by redundancy, without a word
-  bool at_all = false;        // operations, whatever kFaultStep is
+  bool of_catalog = false;        // it takes nothing more in this session
+  bool may_stop_catalog = false;  // or takes all as before
+  bool may_be_masked = true;      // by redundancy, without a word
+  bool at_all = false;            // operations, whatever kFaultStep is
   // Not of operations, but of so many parts of each medium; some of them nobody
   // touches.
   uint64_t parts = 0;
@@ -53,10 +54,12 @@ struct FaultKind {
 FaultKind MediumFails(FaultPlan::Op op);
 FaultKind MediumFallsShort(FaultPlan::Op op);  // kRead, kWrite
 FaultKind MediumGoes();
+FaultKind DeviceFails(FaultDevices::Device device, FaultDevices::Act act);
 // Once; or from then on: a full disk.
 FaultKind SpoolFails();
 FaultKind SpoolFills();
 FaultKind CatalogFails(FaultyFileSystem::Fault fault);
+FaultKind CatalogReadFails();
 // The `n`th of the parts of which all media consist cannot be read or written.
 FaultKind BadPart();
 FaultKind PowerGoesIn(const std::string& where);  // medium, catalog, spool
@@ -83,6 +86,8 @@ class FaultSweep {
   bool FailOnce(const FaultKind& kind, uint64_t n);
   bool CutOnce(const FaultKind& kind, uint64_t n, LabDeath death);
   void CheckMedia(const std::string& log);
+  // Those that are not in the catalog yet are read by their next use.
+  void ReadTrees();
   // Runs it again, without faults, to its end.
   void RunAgain();
   void CheckDone();

@@ -290,7 +290,7 @@ TEST_P(StreamedDiscTest, X2_AFailureBeforeTheFirstSectorCostsNoDisc) {
   EXPECT_THAT(lab_.log(), HasSubstr("V00002 is blank still"));
   EXPECT_EQ(lab_.media().written("V00002"), WrittenState::kBlank);
   EXPECT_EQ(lab_.volumes().FindByMedium("V00002"), nullptr);
-  lab_.Heal();
+  ASSERT_OK(lab_.Heal());
   const Result<JobId> again = lab_.jobs().Submit(request);
   EXPECT_OK(lab_.Finish(again));
   EXPECT_EQ(lab_.jobs().Wait(*again)->target_medium, "V00002");

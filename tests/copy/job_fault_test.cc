@@ -1,14 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // Every operation of every kind of copy, and of what works on whole media,
-// fails once (label fault): each read, write, flush and discard of the media,
-// each append and sync of the catalog, each call that the spool makes;
+// fails once (label fault): each read, write, flush, discard and search of the
+// media, each append and sync of the catalog, each call that the spool makes;
 // transfers that end early, media that are gone from one operation on, bad
 // sectors, full disks. Afterwards nothing is lost or leaked, and the same runs
 // to its end.
 #include <fmt/format.h>
 #include <gtest/gtest.h>
-
-#include <cctype>
 
 #include "copy/library_catalog.h"
 #include "tests/copy/fault_sweep.h"
@@ -17,20 +15,6 @@
 namespace vellum {
 namespace {
 
-std::string TestName(const testing::TestParamInfo<FaultScenario>& info) {
-  std::string name;
-  bool up = true;
-  for (const char c : info.param.name) {
-    if (std::isalnum(static_cast<unsigned char>(c)) == 0) {
-      up = true;
-      continue;
-    }
-    name += up ? static_cast<char>(std::toupper(c)) : c;
-    up = false;
-  }
-  return name;
-}
-
 class JobFaultTest : public testing::TestWithParam<FaultScenario> {};
 
 TEST_P(JobFaultTest, EveryOperationFails) {
@@ -38,7 +22,8 @@ TEST_P(JobFaultTest, EveryOperationFails) {
   using Fault = FaultyFileSystem::Fault;
   FaultSweep sweep(GetParam());
   uint64_t medium = 0;
-  for (const Op op : {Op::kRead, Op::kWrite, Op::kFlush, Op::kDiscard}) {
+  for (const Op op :
+       {Op::kRead, Op::kWrite, Op::kFlush, Op::kDiscard, Op::kSearch}) {
     medium += sweep.FailEverywhere(MediumFails(op));
   }
   uint64_t shortened = 0;
@@ -69,7 +54,7 @@ TEST_P(JobFaultTest, EveryOperationFails) {
 }
 
 INSTANTIATE_TEST_SUITE_P(All, JobFaultTest, testing::ValuesIn(FaultScenarios()),
-                         TestName);
+                         ScenarioTestName);
 
 // The negative controls: what the sweeps must notice.
 TEST(FaultSweepTest, AnErrorThatIsSwallowedIsNoticed) {
@@ -136,7 +121,7 @@ TEST_P(JobPowerTest, X2_PowerGoesAtEveryOperation) {
 }
 
 INSTANTIATE_TEST_SUITE_P(All, JobPowerTest, testing::ValuesIn(FaultScenarios()),
-                         TestName);
+                         ScenarioTestName);
 
 // Who waits is told; the next start knows nothing of the end.
 TEST(JobEndTest, AnEndThatCannotBeStoredIsSaidAndTakenUpAgain) {
