@@ -350,11 +350,15 @@ Status FileCopyRunner::WriteToBackup(LoadedTarget* target) {
   RETURN_IF_ERROR(steps_->Save());
   FileBackup backup(steps_, target, source_record_);
   ASSIGN_OR_RETURN(const FileTree* const there, backup.Look());
-  ASSIGN_OR_RETURN(const FilePlan plan, Plan(there));
+  ASSIGN_OR_RETURN(FilePlan plan, Plan(there));
   if (NeedsMore(plan)) {
     stage_again_ = true;
     return Status::Ok();
   }
+  const bool image = target->content.slot && target->ours &&
+                     target->content.slot->state == udf::SlotState::kComplete;
+  // It is as its primary was: to tidy it up would make it no image any more.
+  if (image) plan.left_over = false;
   if (there != nullptr && plan.NothingToDo()) {
     // The backup is not touched.
     RETURN_IF_ERROR(Judge(plan, Status::Ok()));
@@ -363,8 +367,7 @@ Status FileCopyRunner::WriteToBackup(LoadedTarget* target) {
     return Status::Ok();
   }
   RETURN_IF_ERROR(backup.Check(plan, WriterOptions()));
-  if (target->content.slot && target->ours &&
-      target->content.slot->state == udf::SlotState::kComplete) {
+  if (image) {
     steps_->Log(fmt::format(
         "{} was an image of {}: from now on it is a backup made file by file, "
         "and the next image or incremental copy onto it is a full one",

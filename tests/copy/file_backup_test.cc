@@ -162,6 +162,23 @@ TEST_P(FileBackupTest, I11_AnImageReplacesTheOnlyBackupInOneStep) {
   EXPECT_EQ(ListMedium(2, true), ListMedium(1, true));
 }
 
+// The image has what a copy left on its primary.
+TEST_P(FileBackupTest, I11_AnImageWithNothingToDoStaysAnImage) {
+  Begin();
+  ASSERT_OK(Put("PRIM", "/.vellum-copy~777/0", "half a file"));
+  Copy(Request("PRIM"));
+  const udf::ControlSlot before = Slot(2);
+  const JobRecord job = Copy(AllFiles("PRIM", "V00002"));
+  EXPECT_TRUE(Says(job, "0 files of PRIM copied")) << Story(job);
+  EXPECT_EQ(Slot(2).state, udf::SlotState::kComplete);
+  EXPECT_EQ(Slot(2).generation, before.generation);
+  EXPECT_EQ(ListMedium(2, false).count("/.vellum-copy~777/0"), 1u);
+  CopyRequest incremental = Request("PRIM", CopyMode::kIncremental);
+  incremental.target = "V00002";
+  incremental.policy = CopyPolicy::kMinicopy;
+  EXPECT_EQ(Copy(incremental).method, "incremental");
+}
+
 TEST_P(FileBackupTest, I9_ARerunCopiesOnlyWhatIsMissing) {
   Begin();
   Fill("PRIM", 1);
