@@ -46,10 +46,21 @@ class Planner {
                      target_->List(target_->root()));
     for (const TreeName& name : names) {
       if (!IsIncomingName(name.name)) continue;
-      ASSIGN_OR_RETURN(const TreeNode node, target_->Node(name.ino));
-      plan_.left_over = plan_.left_over || node.directory();
+      ASSIGN_OR_RETURN(const bool left, IsLeftOver(name.ino));
+      plan_.left_over = plan_.left_over || left;
     }
     return Status::Ok();
+  }
+
+  Result<bool> IsLeftOver(InodeNumber ino) const {
+    ASSIGN_OR_RETURN(const TreeNode node, target_->Node(ino));
+    if (!node.directory()) return false;
+    ASSIGN_OR_RETURN(const std::vector<TreeName> names, target_->List(ino));
+    for (const TreeName& name : names) {
+      ASSIGN_OR_RETURN(const TreeNode file, target_->Node(name.ino));
+      if (!IsIncomingFile(name.name, file.attr.type)) return false;
+    }
+    return true;
   }
 
   // The directory that all paths are below of on the target.
@@ -346,6 +357,11 @@ Result<std::vector<std::string>> FindDeleted(const FileTree& primary,
   }
   std::sort(deleted.begin(), deleted.end());
   return deleted;
+}
+
+bool IsIncomingFile(std::string_view name, udf::FileType type) {
+  return type != udf::FileType::kDirectory &&
+         name.find_first_not_of("0123456789") == std::string_view::npos;
 }
 
 std::string IncomingName(uint64_t job) {

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "copy/file_selection.h"
@@ -100,5 +101,8 @@ Result<std::vector<std::string>> FindDeleted(const FileTree& primary,
 // complete yet.
 std::string IncomingName(uint64_t job);
 bool IsIncomingName(std::string_view name);
+// Can it be what a copy keeps there? A directory of that name that holds
+// anything else is somebody's own.
+bool IsIncomingFile(std::string_view name, udf::FileType type);
 
 }  // namespace vellum

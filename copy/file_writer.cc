@@ -103,7 +103,12 @@ Status FileWriter::RemoveLeftOvers() {
         return true;
       }));
   for (const DirItem& item : left) {
-    RETURN_IF_ERROR(RemoveIncoming(item.ino, item.name));
+    bool ours = true;
+    RETURN_IF_ERROR(target_->ReadDir(item.ino, 0, [&](const DirItem& file) {
+      ours = IsIncomingFile(file.name, file.type);
+      return ours;
+    }));
+    if (ours) RETURN_IF_ERROR(RemoveIncoming(item.ino, item.name));
   }
   return Status::Ok();
 }

@@ -234,6 +234,41 @@ TEST_P(FileCopyTest, I10_WhatAnEarlierJobLeftIsRemoved) {
   EXPECT_EQ(all.count("/.vellum-copy~mine/0"), 1u);
 }
 
+TEST_P(FileCopyTest, I10_WhatAnEarlierJobLeftIsRemovedAlsoWithNothingToCopy) {
+  Begin();
+  Copy(AllFiles("PRIM", "ALL"));
+  SendAllHome();
+  const Listing before = ListMedium(2, false);
+  ASSERT_OK(Put("ALL", "/.vellum-copy~777/0", "half a file"));
+  const JobRecord job = Copy(AllFiles("PRIM", "ALL"));
+  EXPECT_TRUE(Says(job, "0 files of PRIM copied")) << Story(job);
+  SendAllHome();
+  ExpectClean(2);
+  const Listing after = ListMedium(2, false);
+  EXPECT_EQ(after.count("/.vellum-copy~777"), 0u);
+  EXPECT_EQ(after.count("/photos/large"), before.count("/photos/large"));
+  EXPECT_EQ(after.size(), before.size());
+}
+
+// That it is called as those of the copies is no reason to touch it.
+TEST_P(FileCopyTest, I10_ADirectoryOfAUserIsNotTakenForALeftOver) {
+  Begin();
+  ASSERT_OK(Put("ALL", "/.vellum-copy~777/0", "of a user"));
+  ASSERT_OK(Put("ALL", "/.vellum-copy~777/mine/1", "of a user, too"));
+  ASSERT_OK(Put("ALL", "/.vellum-copy~778/0", "of a user"));
+  ASSERT_OK(Put("ALL", "/.vellum-copy~778/notes", "of a user, too"));
+  for (int i = 0; i < 2; ++i) {  // the second one has nothing to do
+    Copy(AllFiles("PRIM", "ALL"));
+    SendAllHome();
+    ExpectClean(2);
+    const Listing all = ListMedium(2, false);
+    EXPECT_EQ(all.count("/top"), 1u);
+    for (const char* path : {"777/0", "777/mine/1", "778/0", "778/notes"}) {
+      EXPECT_EQ(all.count(std::string("/.vellum-copy~") + path), 1u) << path;
+    }
+  }
+}
+
 class FileCopyErrorTest : public FilesTest {};
 
 TEST_F(FileCopyErrorTest, I9_WhatCannotBeCopiedIsRefusedAndNothingMoves) {
