@@ -12,6 +12,7 @@ import shutil
 import subprocess
 import sys
 
+from faults import Faults
 from lab import BUILD, TOP, JukeboxError, Lab, MachineError
 
 READERS = os.path.join(TOP, "tests", "readers")
@@ -92,7 +93,8 @@ def main():
             os.mkdir(trees)
             make_trees(trees)
             status = lab.run(["bash", f"{TOP}/tests/scsi/main_job.sh"],
-                             SECONDS, environment={"TREES": trees})
+                             SECONDS, Faults(lab, None).answer,
+                             {"TREES": trees})
             if status != 0:
                 sys.exit(f"main_job.py: exit status {status} in the guest")
             read_on_host(lab, trees, WRITTEN)

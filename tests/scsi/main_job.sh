@@ -72,6 +72,24 @@ check "back" mtx -f "$VELLUM_SCSI_CHANGER" transfer 8 6
 check "reindex" vellum reindex --sync
 agree
 
+section "nobody can damage a backup; it is read at a mount of its own"
+refuses 1 'Read-only file system' touch "$mnt/D00002L1/new file"
+refuses 1 'Read-only file system' rm -f "$mnt/D00002L1/a/small"
+elsewhere=$work/elsewhere
+mkdir "$elsewhere"
+check "mount --volume" vellum mount --volume D00002L1 "$elsewhere"
+same_trees "$TREES/second" "$elsewhere"
+refuses 1 'Read-only file system' touch "$elsewhere/new file"
+check "unmount" vellum unmount "$elsewhere"
+agree
+
+section "the primary's medium is destroyed"
+check "unmount" vellum unmount "$mnt"
+check "hide" ask_host hide D00000L1
+check "mount" vellum mount "$lib" "$mnt"
+refuses 1 'small' cat "$mnt/ORIGINAL/a/small"
+agree
+
 section "convert, and go on with the backup"
 check "convert" vellum convert D00004L1 --name RESCUED
 same_trees "$TREES/second" "$mnt/RESCUED"
@@ -89,3 +107,4 @@ agree
   fail "volumes: $(ls "$mnt")"
 same_trees "$TREES/third" "$mnt/RESCUED"
 check "unmount" vellum unmount "$mnt"
+check "show" ask_host show D00000L1  # the host reads it
