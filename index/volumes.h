@@ -70,9 +70,9 @@ struct VolumesOptions {
   uint32_t max_turn_ms = 120'000;
   uint32_t exclude_wait_ms = 5000;  // how long Exclude waits for uses to end
   VolumeOptions volume;
-  // The tree of a volume was replaced (Volume::tree_version), and change_count
-  // has grown. Called with no lock of Volumes held, from its workers and from
-  // Identify; shall return at once.
+  // A volume's tree was replaced (Volume::tree_version), or a load took its
+  // name or role from the medium; change_count has grown. Called with no lock
+  // of Volumes held, from its workers and from Identify; shall return at once.
   std::function<void()> on_tree_replaced;
   // What a load found: the medium lost its volume, whose medium is now
   // FormerMedium(medium), or has it again. Called as on_tree_replaced.

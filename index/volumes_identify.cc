@@ -100,6 +100,8 @@ Status Volumes::Impl::TakeIdentity(const SlotPtr& slot) {
   spdlog::warn("medium {}: the catalog knows it as {} {}, it is {} {}",
                record.medium, RoleText(record.role), record.id,
                RoleText(found.role), found.id);
+  // Whoever keeps names keeps the former one.
+  if (options.on_tree_replaced) options.on_tree_replaced();
   return Status::Ok();
 }
 

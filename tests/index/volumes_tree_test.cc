@@ -103,6 +103,21 @@ TEST_F(TreeReplacedTest, ATreeThatIsReadAnewIsTold) {
   EXPECT_EQ(volumes_->change_count(), count + 1);
 }
 
+TEST_F(TreeReplacedTest, ANameThatTheFirstLoadFindsIsTold) {
+  Start(1, 1, Options());
+  // The catalog is of a day before the volume was renamed.
+  VolumeRecord record = MakeVolume("V00001", "NEW")->record();
+  record.id = "OLD";
+  ASSERT_OK(volumes_->Put(record));
+  Stop();
+  OpenAll(Options());
+  const auto volume = volumes_->Find("OLD");
+  ASSERT_NE(volume, nullptr);
+  EXPECT_EQ(GrowthOfALoad(volume), std::make_pair(uint64_t{1}, 1));
+  EXPECT_EQ(volumes_->Find("NEW"), volume);
+  EXPECT_EQ(GrowthOfALoad(volume), std::make_pair(uint64_t{0}, 0));
+}
+
 TEST_F(TreeReplacedTest, WhatWasLostIsToldOnceByTheNextSync) {
   Start(1, 2, Options());
   const auto volume = MakeVolume("V00001", "ALPHA");
