@@ -8,6 +8,7 @@
 #include <set>
 #include <utility>
 
+#include "media/scsi/scsi_drive.h"
 #include "media/scsi/scsi_medium.h"
 #include "media/udf/format.h"
 #include "tools/human.h"
@@ -441,6 +442,10 @@ void Doctor::TryMedium(Drive& drive, const VolumeTag& tag) {
         {"write_unit", unit},
         {"write_protected", info.write_protected},
         {"seconds", ElapsedSeconds(start)}});
+  const auto* const scsi_drive = dynamic_cast<scsi::ScsiDrive*>(&drive);
+  if (scsi_drive != nullptr && !scsi_drive->weakness().empty()) {
+    Tell(Finding::kProblem, subject, scsi_drive->weakness());
+  }
   const bool blank =
       info.medium_class == MediumClass::kWriteOnce && !info.write_protected;
   if (blank) {

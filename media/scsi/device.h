@@ -108,6 +108,11 @@ class Device {
   // And for other changes (3F/xx): of the device itself, or of what it reports.
   bool TakeConditionsChanged() { return conditions_changed_.exchange(false); }
 
+  // Of Transport.
+  Result<std::string> HoldMedium() { return transport_->HoldMedium(); }
+  void ReleaseMedium() { transport_->ReleaseMedium(); }
+  bool DriverSawChange() { return transport_->DriverSawChange(); }
+
   // Transport::Reopen.
   Status Reopen() { return transport_->Reopen(); }
 

@@ -118,6 +118,11 @@ Status ScsiDrive::MakeReady() {
 Result<MediumFacts> ScsiDrive::LookAtMedium() {
   for (int look = 0; look < kMostLooks; ++look) {
     RETURN_IF_ERROR(MakeReady());
+    ASSIGN_OR_RETURN(std::string weakness, device_->HoldMedium());
+    if (weakness != weakness_ && !weakness.empty()) {
+      spdlog::warn("{}: {}", DriveContext(address_), weakness);
+    }
+    weakness_ = std::move(weakness);
     // What came before belongs to this load.
     device_->TakeMediumChanged();
     device_->TakeReset();
@@ -137,7 +142,8 @@ Result<MediumFacts> ScsiDrive::LookAtMedium() {
     }
     open_ = true;
     Result<MediumFacts> facts = ReadMediumFacts(*device_, *inquiry_);
-    const bool changed = device_->TakeMediumChanged();
+    const bool driver_saw = device_->DriverSawChange();
+    const bool changed = device_->TakeMediumChanged() || driver_saw;
     const bool reset = device_->TakeReset();  // removal is allowed again
     if (!changed && !reset) return facts;
   }
@@ -172,6 +178,7 @@ Status ScsiDrive::AllowRemoval() {
   open_ = false;
   const Status allowed =
       device_->PreventRemoval(false).WithContext(DriveContext(address_));
+  device_->ReleaseMedium();
   // An empty drive has nothing to hold back.
   if (allowed.Is(Errc::kNotSupported) || allowed.Is(Errc::kNoMedium)) {
     return Status::Ok();

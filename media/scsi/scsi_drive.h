@@ -46,6 +46,9 @@ class ScsiDrive : public Drive {
 
   // What Open found out about the medium that is open.
   const std::optional<MediumFacts>& facts() const { return facts_; }
+  // Why a change of that medium may go unnoticed (Transport::HoldMedium);
+  // empty: it cannot.
+  const std::string& weakness() const { return weakness_; }
 
  private:
   Status MakeReady();
@@ -60,6 +63,7 @@ class ScsiDrive : public Drive {
   std::optional<Inquiry> inquiry_;
   std::optional<MediumFacts> facts_;
   std::shared_ptr<DriveAbilities> abilities_;  // once a medium was open
+  std::string weakness_;
   bool open_ = false;
 };
 

@@ -67,8 +67,9 @@ MediumInfo ScsiMedium::Info() const {
 // In one step: who comes between taking the device's mark and setting this one
 // would see none.
 bool ScsiMedium::IsGone() {
+  const bool driver_saw = device_->DriverSawChange();
   MutexLock lock(&mu_);
-  if (device_->TakeMediumChanged()) gone_ = true;
+  if (device_->TakeMediumChanged() || driver_saw) gone_ = true;
   return gone_;
 }
 
@@ -446,7 +447,7 @@ Status ScsiMedium::Finalize() {
     // A disc that became another one by being closed (6/28/00) is still ours:
     // removal is prevented.
     device_->TakeMediumChanged();
-    return Status::Ok();
+    return device_->HoldMedium().status().WithContext(name_);
   }
   return Status(Errc::kDeviceError,
                 name_ +

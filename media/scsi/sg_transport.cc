@@ -19,6 +19,7 @@
 #include <utility>
 
 #include "media/mutex.h"
+#include "media/scsi/medium_guard.h"
 
 namespace vellum::scsi {
 
@@ -83,6 +84,16 @@ class SgTransport : public Transport {
     file_ = std::move(file);
     return Status::Ok();
   }
+  Result<std::string> HoldMedium() override;
+  void ReleaseMedium() override {
+    std::shared_ptr<MediumGuard> last;  // closed without the lock
+    MutexLock lock(&mu_);
+    last.swap(guard_);
+  }
+  bool DriverSawChange() override {
+    const std::shared_ptr<MediumGuard> guard = Guard();
+    return guard != nullptr && guard->Changed();
+  }
   size_t MaxTransfer() const override { return max_transfer_; }
   std::string Name() const override { return path_; }
 
@@ -91,12 +102,32 @@ class SgTransport : public Transport {
     MutexLock lock(&mu_);
     return file_;
   }
+  std::shared_ptr<MediumGuard> Guard() const {
+    MutexLock lock(&mu_);
+    return guard_;
+  }
 
   const std::string path_;
   const size_t max_transfer_;
   mutable Mutex mu_;  // a leaf
   std::shared_ptr<const SgFile> file_ GUARDED_BY(mu_);
+  std::shared_ptr<MediumGuard> guard_ GUARDED_BY(mu_);  // of what is held
 };
+
+Result<std::string> SgTransport::HoldMedium() {
+  std::shared_ptr<MediumGuard> guard = Guard();
+  if (guard != nullptr) {
+    guard->LookAgain();
+    return guard->weakness();
+  }
+  struct stat info {};
+  if (fstat(File()->fd, &info) != 0) return ErrnoError("stat " + path_, errno);
+  ASSIGN_OR_RETURN(guard, MediumGuard::Hold(info));
+  if (guard == nullptr) return std::string();
+  MutexLock lock(&mu_);
+  guard_ = guard;
+  return guard->weakness();
+}
 
 Result<Reply> SgTransport::Execute(const Command& command) {
   const std::string what = fmt::format(

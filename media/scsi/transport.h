@@ -66,6 +66,17 @@ class Transport {
   // the like: it is not there, nothing has changed.
   virtual Status Reopen() { return Status::Ok(); }
 
+  // Keeps the system's own driver of the device, and its other users, from the
+  // medium that is in it and ready, until ReleaseMedium; a second call has the
+  // driver look again, and what it finds counts as known. The value says why a
+  // change of the medium may go unnoticed all the same; empty: it cannot.
+  // kBusy: another program uses the medium.
+  virtual Result<std::string> HoldMedium() { return std::string(); }
+  virtual void ReleaseMedium() {}
+  // Whether the driver has found, since HoldMedium, that the medium was changed
+  // or taken out. It may have been told instead of us.
+  virtual bool DriverSawChange() { return false; }
+
   // Most bytes of data that one command can carry.
   virtual size_t MaxTransfer() const = 0;
 
