@@ -8,6 +8,7 @@
 #include <string>
 #include <thread>
 
+#include "fs/kernel_cache.h"
 #include "media/error.h"
 #include "media/mutex.h"
 
@@ -35,13 +36,13 @@ bool IsInside(const std::string& path, const std::string& directory);
 
 // Thread-safety: Start, Stop and the destructor belong to the owner; the others
 // may be called concurrently.
-class FuseLoop {
+class FuseLoop : public KernelCache {
  public:
   // Mounts; requests wait until Start. `userdata` outlives the loop.
   static Result<std::unique_ptr<FuseLoop>> Mount(
       const fuse_lowlevel_ops& operations, void* userdata,
       const FuseMountOptions& options);
-  ~FuseLoop();  // Unmount, Stop
+  ~FuseLoop() override;  // Unmount, Stop
 
   // `on_end` is called, from the loop's thread, when no more requests come: it
   // was unmounted or stopped.
@@ -55,12 +56,9 @@ class FuseLoop {
   // Idempotent.
   void Stop();
 
-  // Tells the kernel to forget a name, or what it knows of an inode. Never from
-  // within an operation of this mount.
-  void InvalidateEntry(uint64_t parent_node, const std::string& name);
-  void InvalidateInode(uint64_t node);
-  // Only the attributes of an inode. Waits for nothing: operations may call it.
-  void ForgetAttributes(uint64_t node);
+  void InvalidateEntry(uint64_t parent_node, const std::string& name) override;
+  void InvalidateInode(uint64_t node) override;
+  void ForgetAttributes(uint64_t node) override;
 
   // Lets the kernel read ahead as much as one request holds; without the right
   // to set it, things stay as they are. Once requests are answered.

@@ -3,15 +3,14 @@
 
 #include <utility>
 
+#include "fs/kernel_cache.h"
 #include "fs/tree.h"
 
 namespace vellum {
 
-Invalidator::Invalidator(
-    const Tree* tree,
-    std::function<void(const std::string&, NodeId)> invalidate)
+Invalidator::Invalidator(const Tree* tree, KernelCache* kernel)
     : tree_(tree),
-      invalidate_(std::move(invalidate)),
+      kernel_(kernel),
       seen_(Look()),
       thread_([this](std::stop_token stop) { Run(stop); }) {}
 
@@ -51,15 +50,19 @@ void Invalidator::Run(std::stop_token stop) {
     }
     if (stop.stop_requested()) return;
     SeenMap now = Look();
+    bool others = false;
     for (const auto& [name, before] : seen_) {
       const auto it = now.find(name);
+      others = others || it == now.end();
       if (it == now.end() || !(it->second == before)) {
-        invalidate_(name, before.root);
+        kernel_->InvalidateEntry(kRootNode, name);
+        kernel_->InvalidateInode(before.root);
       }
     }
     for (const auto& [name, volume] : now) {
-      if (seen_.count(name) == 0) invalidate_(name, volume.root);
+      others = others || seen_.count(name) == 0;
     }
+    if (others) kernel_->ForgetAttributes(kRootNode);
     seen_ = std::move(now);
   }
 }

@@ -5,7 +5,6 @@
 #pragma once
 
 #include <cstdint>
-#include <functional>
 #include <map>
 #include <memory>
 #include <stop_token>
@@ -18,16 +17,19 @@
 
 namespace vellum {
 
+class KernelCache;
 class Tree;
 
 // Threads: one of its own, because telling the kernel waits for operations that
 // are under way. Thread-safety: Poke may be called from anywhere.
 class Invalidator {
  public:
-  // `invalidate(name, node)`: the name in the root and the volume's directory
-  // are not what they were, or new. The tree outlives this.
-  Invalidator(const Tree* tree,
-              std::function<void(const std::string&, NodeId)> invalidate);
+  // Both outlive this. `kernel` is told of a volume that is gone, or not what
+  // it was, to forget its name in the root and its directory; of volumes that
+  // came or went, to forget the attributes of the root. A new name is left
+  // alone: the kernel keeps no name that is not there, and somebody may be in
+  // it already.
+  Invalidator(const Tree* tree, KernelCache* kernel);
   ~Invalidator();
 
   // Something may have changed. Returns at once.
@@ -46,7 +48,7 @@ class Invalidator {
   void Run(std::stop_token stop);
 
   const Tree* const tree_;
-  const std::function<void(const std::string&, NodeId)> invalidate_;
+  KernelCache* const kernel_;
   Mutex mu_;  // a leaf
   CondVar changed_;
   bool poked_ GUARDED_BY(mu_) = false;

@@ -148,12 +148,7 @@ Status LibrarySession::Open(LibraryLock lock) {
   mounts.allow_other = options_.allow_other;
   mounts_ =
       std::make_unique<VolumeMounts>(tree_.get(), &service_->volumes(), mounts);
-  invalidator_ = std::make_unique<Invalidator>(
-      tree_.get(), [this](const std::string& name, NodeId node) {
-        loop_->InvalidateEntry(kRootNode, name);
-        loop_->ForgetAttributes(kRootNode);
-        loop_->InvalidateInode(node);
-      });
+  invalidator_ = std::make_unique<Invalidator>(tree_.get(), loop_.get());
   memory_keeper_ = std::make_unique<MemoryKeeper>();
   SetHooks();
 
