@@ -2,19 +2,14 @@
 #include "fs/memory_keeper.h"
 
 #include <malloc.h>
+#include <pthread.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <chrono>
 #include <fstream>
 #include <utility>
 
 namespace vellum {
-namespace {
-
-constexpr std::chrono::seconds kBetweenLooks{5};
-
-}  // namespace
 
 uint64_t ResidentBytes() {
   std::ifstream in("/proc/self/statm");
@@ -22,6 +17,8 @@ uint64_t ResidentBytes() {
   if (!(in >> size >> resident)) return 0;
   return resident * static_cast<uint64_t>(sysconf(_SC_PAGESIZE));
 }
+
+void GiveBackFreed() { malloc_trim(0); }
 
 MemoryPolicy::MemoryPolicy(MemoryKeeperOptions options)
     : options_(std::move(options)),
@@ -38,8 +35,11 @@ void MemoryPolicy::Look() {
   least_ = seen_ = options_.resident();
 }
 
-MemoryKeeper::MemoryKeeper()
-    : thread_([this](std::stop_token stop) { Run(std::move(stop)); }) {}
+MemoryKeeper::MemoryKeeper(MemoryKeeperOptions options)
+    : options_(std::move(options)),
+      thread_([this](std::stop_token stop) { Run(std::move(stop)); }) {
+  pthread_setname_np(thread_.native_handle(), "memory-keeper");
+}
 
 MemoryKeeper::~MemoryKeeper() {
   thread_.request_stop();
@@ -48,13 +48,11 @@ MemoryKeeper::~MemoryKeeper() {
 }
 
 void MemoryKeeper::Run(std::stop_token stop) {
-  MemoryKeeperOptions options;
-  options.give_back = [] { malloc_trim(0); };
-  MemoryPolicy policy(std::move(options));
+  MemoryPolicy policy(options_);
   while (true) {
     {
       MutexLock lock(&mu_);
-      if (!stop.stop_requested()) wake_.WaitFor(&mu_, kBetweenLooks);
+      if (!stop.stop_requested()) wake_.WaitFor(&mu_, options_.interval);
     }
     if (stop.stop_requested()) return;
     policy.Look();

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// Gives memory back that the daemon has freed. Of the small pieces of a large
-// commit or listing some that stay lie behind all the others, so that free(3)
-// keeps hundreds of megabytes.
+// Gives memory back that was freed: malloc(3) keeps what lies below a piece
+// that is still in use.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <stop_token>
@@ -13,19 +13,26 @@
 
 namespace vellum {
 
-// How much of this process is in memory; 0: not known.
+// How much of this process is in memory, what it has mapped of files included;
+// 0: not known.
 uint64_t ResidentBytes();
+
+// malloc_trim(3). Takes the longer the more there is to give back, and holds
+// the lock of one arena of malloc after the other meanwhile: who allocates from
+// that one waits.
+void GiveBackFreed();
 
 struct MemoryKeeperOptions {
   std::function<uint64_t()> resident = ResidentBytes;
-  // malloc_trim(3), which takes the longer the more there is to give back.
-  std::function<void()> give_back;
+  std::function<void()> give_back = GiveBackFreed;
   // Growth that is worth it.
   uint64_t worth = 64ull << 20;
+  std::chrono::nanoseconds interval = std::chrono::seconds(5);
 };
 
 // When to give back: when the process has grown by as much since the last time,
-// and grows no more. Thread-safety: none.
+// and grows no more. Growth that cannot be given back, such as mappings of
+// files, is tried once. Thread-safety: none.
 class MemoryPolicy {
  public:
   explicit MemoryPolicy(MemoryKeeperOptions options);
@@ -38,16 +45,18 @@ class MemoryPolicy {
   uint64_t seen_;   // by the last look
 };
 
-// Looks every few seconds, in a thread of its own. Thread-safety: made and
-// destroyed by one thread.
+// Looks at every interval, in a thread of its own ("memory-keeper"), which
+// alone calls the functions of the options. Thread-safety: made and destroyed
+// by one thread.
 class MemoryKeeper {
  public:
-  MemoryKeeper();
+  explicit MemoryKeeper(MemoryKeeperOptions options = {});
   ~MemoryKeeper();
 
  private:
   void Run(std::stop_token stop);
 
+  const MemoryKeeperOptions options_;
   Mutex mu_;  // a leaf
   CondVar wake_;
   std::jthread thread_;

@@ -3,7 +3,12 @@
 
 #include <gtest/gtest.h>
 
+#include <chrono>
 #include <cstdint>
+#include <thread>
+#include <utility>
+
+#include "media/mutex.h"
 
 namespace vellum {
 namespace {
@@ -63,6 +68,30 @@ TEST_F(MemoryPolicyTest, CountsFromTheLeast) {
 }
 
 TEST(ResidentBytesTest, IsKnown) { EXPECT_GT(ResidentBytes(), 1u << 20); }
+
+TEST(MemoryKeeperTest, LooksAndGivesBackInAThreadOfItsOwn) {
+  Mutex mu;
+  CondVar changed;
+  bool first = true;
+  std::thread::id gave_back;
+  MemoryKeeperOptions options;
+  options.interval = std::chrono::milliseconds(1);
+  options.worth = 64;
+  options.resident = [&]() -> uint64_t {
+    MutexLock lock(&mu);
+    if (std::exchange(first, false)) return 100;
+    return gave_back == std::thread::id() ? 1000 : 100;
+  };
+  options.give_back = [&] {
+    MutexLock lock(&mu);
+    gave_back = std::this_thread::get_id();
+    changed.NotifyAll();
+  };
+  const MemoryKeeper keeper(options);
+  MutexLock lock(&mu);
+  while (gave_back == std::thread::id()) changed.Wait(&mu);
+  EXPECT_NE(gave_back, std::this_thread::get_id());
+}
 
 // Ends its thread, whenever that is.
 TEST(MemoryKeeperTest, Ends) {

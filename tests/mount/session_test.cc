@@ -139,6 +139,18 @@ TEST_F(SessionTest, ThePathToAKnownFileAsksTheDaemonNothing) {
   EXPECT_TRUE(Eventually(known));
 }
 
+TEST_F(SessionTest, TheDaemonGivesFreedMemoryBack) {
+  const std::string tasks = "/proc/" + std::to_string(DaemonPid()) + "/task";
+  bool found = false;
+  for (const auto& task : std::filesystem::directory_iterator(tasks)) {
+    std::ifstream in(task.path() / "comm");
+    std::string name;
+    std::getline(in, name);
+    found = found || name == "memory-keeper";
+  }
+  EXPECT_TRUE(found);
+}
+
 TEST_F(SessionTest, TermSignalEndsItCleanly) {
   Run("format V00001 name=VOL");
   WriteFileOrDie(At("VOL/file"), "not synced");
