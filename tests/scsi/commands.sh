@@ -4,7 +4,8 @@
 # (scsi_dispatch_cmd_start), and what mtx sees then: the changer is told to look
 # at its elements and to lock its door, drives eject before moves where that is
 # the rule, what was copied is read past the cache, WRITE SAME is asked for
-# before it is sent, and two commands are under way at a time. H3, H8, O7.
+# before it is sent, a sync flushes what was written, and two commands are under
+# way at a time. H3, H8, O7.
 # shellcheck source=tests/scsi/guest_lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/guest_lib.sh"
 
@@ -99,8 +100,11 @@ came '^[12] a3 0c 01 41 ' '^[12] a3 0c 01 93 ' '^[12] 12 01 b0 ' \
 
 section "what was copied is read past the cache, by two commands at a time"
 head -c 8M /dev/urandom >"$work/data"
+listen
 check "cp" cp "$work/data" "$mnt/ORIGINAL/data"
 check "sync" vellum sync ORIGINAL
+# SYNCHRONIZE CACHE.
+came '^[12] (2a|8a|aa) ' '^[12] 35 '
 listen
 run_job "$mnt" "copy ORIGINAL mode=streaming to=D00002L1"
 # DPO and FUA.
