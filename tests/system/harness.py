@@ -39,6 +39,19 @@ def expect(condition, text):
         raise Failure(text)
 
 
+def must_fail(what, call, *said):
+    """`call` must fail, and say all of `said`: anything else that goes wrong
+    does not show that it notices `what`."""
+    try:
+        call()
+    except Failure as failure:
+        for text in said:
+            expect(text in str(failure),
+                   f"{what}: instead of '{text}' it said: {failure}")
+        return
+    raise Failure(f"{what} was not noticed")
+
+
 def await_true(condition, text, seconds=60):
     deadline = time.monotonic() + seconds
     while not condition():

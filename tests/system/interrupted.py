@@ -23,8 +23,9 @@ import random
 import sys
 import time
 
-from harness import (Failure, Library, ReadOnlyMount, expect, seed_and_rounds)
-from oplog import scan
+from harness import (Failure, Library, ReadOnlyMount, expect, must_fail,
+                     seed_and_rounds)
+from oplog import BLOCK, scan
 from writer import Writer
 
 MODES = ("image", "streaming", "incremental")
@@ -177,15 +178,17 @@ class Test:
         medium = min(self.backups)
         self.change()
         self.copy("incremental", medium)
-        self.expect_failure("a backup given up without a word",
-                            lambda: self.expect_announced(self.job, [medium]))
+        must_fail("a backup given up without a word",
+                  lambda: self.expect_announced(self.job, [medium]),
+                  f"['{medium}'] given up without a word")
         now = self.backups[medium][1]
         path = max(now.names, key=lambda p: os.path.getsize(
             os.path.join(self.writer.root, p)))
         with open(os.path.join(self.writer.root, path), "rb") as file:
             content = file.read()
-        sector = next(content[at:at + 2048] for at in range(0, len(content), 2048)
-                      if any(content[at:at + 2048]))
+        first = next(at for at in range(0, len(content), 2048)
+                     if any(content[at:at + 2048]))
+        sector = content[first:first + 2048]
         self.library.unmount()
         self.look_at_medium(medium, now)
         with open(self.library.image(medium), "r+b") as file, \
@@ -195,20 +198,17 @@ class Test:
             expect(places, f"{path} is not on {medium}")
             for at in places:
                 image[at + 1000] ^= 1
-        self.expect_failure("a sector of neither generation",
-                            lambda: self.look_at_medium(medium, now))
+        must_fail("a sector of neither generation",
+                  lambda: self.look_at_medium(medium, now),
+                  f"{medium} is complete, but neither",
+                  f"the {BLOCK} bytes at {first // BLOCK * BLOCK})")
         self.library.start()
-        del self.backups[max(self.backups)]
-        self.expect_failure("a medium that the pool lost", self.check_media)
+        lost = max(self.backups)
+        del self.backups[lost]
+        unused = sorted(set(self.homes) - {"V00001", lost, *self.backups})
+        must_fail("a medium that the pool lost", self.check_media,
+                  f"unused {unused}, in use")
         self.counts = counts
-
-    @staticmethod
-    def expect_failure(what, check):
-        try:
-            check()
-        except Failure:
-            return
-        raise Failure(f"{what} was not noticed")
 
     def check_homes(self):
         self.library.unmount()

@@ -18,7 +18,7 @@ import sys
 import time
 
 from harness import (Failure, Library, ReadOnlyMount, expect,
-                     expect_same_trees, seed_and_rounds)
+                     expect_same_trees, must_fail, seed_and_rounds)
 from oplog import scan
 from writer import Writer
 
@@ -72,14 +72,6 @@ def check_media(library, counts):
             counts.compared += expect_same_trees(library.path(volume), side)
 
 
-def must_fail(what, check):
-    try:
-        check()
-    except (Failure, OSError):
-        return
-    raise Failure(f"{what} was not noticed")
-
-
 def controls(library, writer, counts):
     """With no daemon running: the same checks find what is wrong."""
     volume, medium = "ONE", VOLUMES["ONE"]
@@ -108,7 +100,8 @@ def controls(library, writer, counts):
 
     # The medium as it was before the fsync.
     shutil.copy(spare, image)
-    must_fail("a lost fsync", check)
+    must_fail("a lost fsync", check, f"but {writer.log.durable} was durable: ",
+              " bytes")
     shutil.copy(spare + ".good", image)
     with open(image, "r+b") as file, mmap.mmap(file.fileno(), 0) as content:
         at = content.find(marked[:2048])
@@ -117,7 +110,8 @@ def controls(library, writer, counts):
             content[at + 1000] ^= 1
             at = content.find(marked[:2048], at + 1)
         content.flush()
-    must_fail("a changed byte", check)
+    must_fail("a changed byte", check,
+              f"no step from {writer.log.durable} (durable)", "bytes at 0")
     library.start()
 
 
