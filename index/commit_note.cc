@@ -3,6 +3,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "index/coding.h"
 
 namespace vellum {
@@ -19,6 +21,19 @@ bool CommitNote::LeadsFrom(const VolumeRecord& record,
          record.generation.lineage == generation.lineage &&
          record.generation.number >= base &&
          record.generation.number < generation.number;
+}
+
+VolumeRecord AfterCommit(const VolumeRecord& known, const VolumeRecord& next) {
+  VolumeRecord record = known;
+  record.generation = next.generation;
+  record.record_crc = next.record_crc;
+  record.change_floor = std::max(known.change_floor, next.change_floor);
+  record.state = next.state;
+  record.used_blocks = next.used_blocks;
+  record.files = next.files;
+  record.directories = next.directories;
+  record.next_unique_id = next.next_unique_id;
+  return record;
 }
 
 std::string Encode(const CommitNote& note) {

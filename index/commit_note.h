@@ -27,6 +27,11 @@ struct CommitNote {
   bool LeadsFrom(const VolumeRecord& record, std::string_view identity) const;
 };
 
+// The volume's record once the commit is applied that was to store `next`: what
+// a commit changes is from there. The rest (name, medium, role) the catalog may
+// have learned since, or know better.
+VolumeRecord AfterCommit(const VolumeRecord& known, const VolumeRecord& next);
+
 std::string Encode(const CommitNote& note);
 // kCorruption; kIncompatible: of a later version.
 Result<CommitNote> DecodeCommitNote(std::string_view data);

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
+#include "index/commit_note.h"
 #include "index/volume.h"
 #include "index/volume_impl.h"
 #include "media/borrowed_medium.h"
@@ -95,7 +96,7 @@ Status Volume::Attach(Medium* medium) {
   return impl_->AttachPrimary(medium, std::move(*slot));
 }
 
-// Applies the pending batch, or the given one instead of it.
+// Applies the given batch, and the pending one is gone.
 Status Volume::Impl::Decide(const CatalogBatch* batch) {
   RETURN_IF_ERROR(catalog_->ApplyPending(index_, batch));
   // The record that decided may be overwritten from now on (its spill is free):
@@ -128,7 +129,15 @@ Status Volume::Impl::Reconcile(const udf::ReplayResult& replay, bool* rescan) {
   if (pending.has_value() && record.tree == TreeState::kValid &&
       pending->generation == replay.generation &&
       pending->record_crc == replay.record_crc) {
-    return Decide(nullptr);
+    const auto where = [&record] {
+      return fmt::format("volume {}: its pending batch", record.id);
+    };
+    Result<CatalogBatch> batch = CatalogBatch::Parse(pending->batch);
+    if (!batch.ok()) return batch.status().WithContext(where());
+    const Result<VolumeRecord> next = batch->RecordOf(index_);
+    if (!next.ok()) return next.status().WithContext(where());
+    batch->PutVolume(AfterCommit(record, *next));
+    return Decide(&*batch);
   }
   if (record.tree == TreeState::kValid &&
       record.generation == replay.generation &&

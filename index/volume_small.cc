@@ -209,18 +209,8 @@ Result<bool> Volume::Impl::ApplyNote(const udf::ReplayResult& replay,
                  record.id);
     return false;
   }
-  // And of its record only what a commit changes: where the medium is, and from
-  // where on its map is unbroken, the catalog knows better.
-  VolumeRecord decided = record;
-  decided.generation = next->generation;
-  decided.record_crc = next->record_crc;
-  decided.change_floor = std::max(record.change_floor, next->change_floor);
-  decided.state = next->state;
-  decided.used_blocks = next->used_blocks;
-  decided.files = next->files;
-  decided.directories = next->directories;
-  decided.next_unique_id = next->next_unique_id;
-  batch->PutVolume(decided);
+  // Its record as well.
+  batch->PutVolume(AfterCommit(record, *next));
   RETURN_IF_ERROR(Decide(&*batch));
   return true;
 }

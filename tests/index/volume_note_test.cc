@@ -138,6 +138,43 @@ TEST_F(VolumeNoteTest, OfTheVolumesRecordANoteChangesWhatACommitChanges) {
   }
 }
 
+// It may be older than what the catalog has learned since.
+TEST_F(VolumeNoteTest, OfTheVolumesRecordAPendingBatchChangesNoMore) {
+  VolumeOptions options;
+  options.on_commit_step = [](CommitStep step) {
+    return step == CommitStep::kRecordFlushed ? Status(Errc::kAborted, "died")
+                                              : Status::Ok();
+  };
+  volume_ = std::make_unique<Volume>(catalog_.get(), after_, options);
+  ASSERT_OK(volume_->Attach(medium_.get()));
+  ASSERT_OK(volume_->Create(volume_->root(), "third", {}));
+  ASSERT_THAT(volume_->Sync(), HasErrc(Errc::kAborted));
+  const auto pending = catalog_->GetPending(kIndex);
+  ASSERT_OK(pending);
+  ASSERT_TRUE(pending->has_value());
+  VolumeRecord known = volume_->record();
+  known.id = "RENAMED";
+  known.medium = "M7";
+  known.owner_id = "somebody";
+  volume_.reset();
+  CatalogBatch batch;
+  batch.PutVolume(known);
+  ASSERT_OK(catalog_->Write(batch, Sync::kNo));
+  Load(known);
+  EXPECT_EQ(volume_->generation(), (*pending)->generation) << "read anew";
+  EXPECT_OK(volume_->Lookup(volume_->root(), "third"));
+  const Result<VolumeRecord> stored = catalog_->GetVolume(kIndex);
+  ASSERT_OK(stored);
+  for (const VolumeRecord& record : {volume_->record(), *stored}) {
+    EXPECT_EQ(record.id, "RENAMED");
+    EXPECT_EQ(record.medium, "M7");
+    EXPECT_EQ(record.owner_id, "somebody");
+    EXPECT_EQ(record.generation, (*pending)->generation);
+    EXPECT_EQ(record.record_crc, (*pending)->record_crc);
+    EXPECT_EQ(record.files, after_.files + 1);
+  }
+}
+
 // A load of a later day may give these blocks to an open file without a name,
 // without a commit, and find the record still.
 TEST_F(VolumeNoteTest, ARecordHasNothingOfAFileThatIsGone) {
