@@ -23,6 +23,7 @@
 #include <cstring>
 #include <list>
 #include <mutex>
+#include <set>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -42,10 +43,16 @@ struct Node {
 };
 
 struct FileSystem {
+  // What nobody released or forgot before the unmount.
+  ~FileSystem() {
+    for (DIR* const dir : directories) closedir(dir);
+  }
+
   int root_fd = -1;
   std::mutex mu;
   Node root;
-  std::list<Node> nodes;  // but the root; an unmount forgets none of them
+  std::list<Node> nodes;       // but the root
+  std::set<DIR*> directories;  // that are open
   bool writeback = false;
 };
 
@@ -281,6 +288,10 @@ void OpenDir(fuse_req_t req, fuse_ino_t ino, fuse_file_info* fi) {
     fuse_reply_err(req, errno);
     return;
   }
+  {
+    const std::lock_guard<std::mutex> lock(Fs(req).mu);
+    Fs(req).directories.insert(dir);
+  }
   fi->fh = reinterpret_cast<uint64_t>(dir);
   fi->cache_readdir = 1;
   fuse_reply_open(req, fi);
@@ -328,7 +339,12 @@ void ReadDirPlus(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
 }
 
 void ReleaseDir(fuse_req_t req, fuse_ino_t, fuse_file_info* fi) {
-  closedir(reinterpret_cast<DIR*>(fi->fh));
+  DIR* const dir = reinterpret_cast<DIR*>(fi->fh);
+  {
+    const std::lock_guard<std::mutex> lock(Fs(req).mu);
+    Fs(req).directories.erase(dir);
+  }
+  closedir(dir);
   fuse_reply_err(req, 0);
 }
 
