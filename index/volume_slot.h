@@ -54,7 +54,8 @@ struct VolumeSlot {
   std::string id;
   MediumId medium;
   std::string medium_uuid;
-  bool compared = false;  // name and role with those on the medium, once
+  // Name and role are those on the medium, as far as they can be.
+  bool compared = false;
 
   SlotPhase phase = SlotPhase::kUnloaded;
   MediumLease lease;

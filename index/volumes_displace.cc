@@ -42,6 +42,7 @@ void Volumes::Impl::SetMedium(const SlotPtr& slot, Volume* volume,
   MutexLock lock(&mu_);
   EraseLocked(slot);
   slot->medium = record.medium;
+  slot->compared = false;  // elsewhere it may have become another one
   InsertLocked(slot);
   ++change_count_;
 }

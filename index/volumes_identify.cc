@@ -58,45 +58,62 @@ Status Volumes::Impl::TakeIdentity(const SlotPtr& slot) {
   std::shared_ptr<Volume> volume;
   {
     MutexLock lock(&mu_);
-    if (std::exchange(slot->compared, true)) return Status::Ok();
+    if (slot->compared) return Status::Ok();
     volume = slot->volume;
   }
   const VolumeRecord record = volume->record();
-  const auto control = udf::ReadControlSlot(slot->lease.medium());
-  // What is wrong then is found by who attaches it.
-  if (!control.ok() || control->medium_uuid != record.medium_uuid ||
-      control->format_uuid != record.format_uuid ||
-      (control->role == record.role && control->volume_id == record.id)) {
+  Medium& medium = slot->lease.medium();
+  const auto control = udf::ReadControlSlot(medium);
+  if (!control.ok()) {
+    return control.status().WithContext(
+        fmt::format("volume {} on {}", record.id, medium.Info().name));
+  }
+  // Then who attaches it says so.
+  if (control->medium_uuid != record.medium_uuid ||
+      control->format_uuid != record.format_uuid) {
     return Status::Ok();
   }
   VolumeRecord found = record;
-  ApplyControlSlot(*control, &found);
+  if (control->role != record.role || control->volume_id != record.id) {
+    ApplyControlSlot(*control, &found);
+  }
   bool renamed = found.id != record.id;
+  MediumId taken_by;
   if (renamed) {
     MutexLock lock(&mu_);
-    if (by_id_.count(found.id) != 0 || !reserved_ids_.insert(found.id).second) {
+    const auto other = by_id_.find(found.id);
+    if (other != by_id_.end()) taken_by = other->second->medium;
+    if (other != by_id_.end() || !reserved_ids_.insert(found.id).second) {
       renamed = false;
-      found.id = record.id;
     }
   }
-  if (!renamed && found.role == record.role) return Status::Ok();
-  const Status stored = StoreRecord(&found);
-  if (stored.ok()) volume->SetRecord(found);
+  if (found.id != record.id && !renamed) {
+    spdlog::warn(
+        "medium {}: the catalog knows it as {}, it carries the name {}, which "
+        "{} has: it stays {}",
+        record.medium, record.id, found.id,
+        taken_by.empty() ? "another volume" : "medium " + taken_by, record.id);
+    found.id = record.id;
+  }
+  const bool changed = renamed || found.role != record.role;
+  Status stored;
+  if (changed) stored = StoreRecord(&found);
+  if (changed && stored.ok()) volume->SetRecord(found);
   {
     MutexLock lock(&mu_);
     if (renamed) reserved_ids_.erase(found.id);
-    if (stored.ok()) {
+    slot->compared = stored.ok();
+    if (changed && stored.ok()) {
       EraseLocked(slot);
       slot->id = found.id;
       InsertLocked(slot);
       ++change_count_;
-    } else {
-      slot->compared = false;
     }
   }
   if (!stored.ok()) {
     return stored.WithContext(fmt::format("volume {}", record.id));
   }
+  if (!changed) return Status::Ok();
   spdlog::warn("medium {}: the catalog knows it as {} {}, it is {} {}",
                record.medium, RoleText(record.role), record.id,
                RoleText(found.role), found.id);

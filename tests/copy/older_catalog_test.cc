@@ -136,6 +136,23 @@ TEST_F(OlderCatalogTest, X8_OfAnOlderDayWithoutAReindex) {
   }
 }
 
+// A slot that could not be read says nothing: the next load looks at it.
+TEST_F(OlderCatalogTest, X8_OfAnOlderDayWithASlotThatCannotBeReadAtFirst) {
+  GoOn();
+  lab_.GoToStartOfCatalog();
+  ASSERT_OK(lab_.Open());
+  lab_.media().BadSectors(
+      "V00002", {udf::kSlotASector, udf::kSlotBSector - udf::kSlotASector + 1});
+  EXPECT_THAT(lab_.volumes().Use(lab_.volumes().Find("V00002")),
+              HasErrc(Errc::kDeviceError));
+  ASSERT_TRUE(lab_.media().reached());
+  ASSERT_OK(lab_.Heal());
+  EXPECT_EQ(TextOf("V00002", "file"), "one");
+  EXPECT_EQ(lab_.volumes().Find("V00002"), nullptr);
+  EXPECT_OK(lab_.Put("SECOND", "/d/second", "and on"));
+  lab_.Close();
+}
+
 TEST_F(OlderCatalogTest, X8_ThatIsGone) {
   GoOn();
   lab_.RemoveCatalog();

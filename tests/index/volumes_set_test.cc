@@ -5,6 +5,7 @@
 #include "index/volumes.h"
 #include "media/udf/control.h"
 #include "tests/index/volumes_fixture.h"
+#include "tests/support/logged_lines.h"
 #include "tests/support/memory_medium.h"
 
 namespace vellum {
@@ -131,6 +132,50 @@ TEST_F(VolumesSetTest, ForgetRemovesTheVolumeAndFailsWhoWaits) {
   record.id = "ALPHA";
   ASSERT_OK_AND_ASSIGN(const auto next, volumes_->Put(record));
   EXPECT_NE(next->index(), volume->index());
+}
+
+// As a library would do that does not share the catalog.
+void RenameElsewhere(Medium& medium, const std::string& id) {
+  ASSERT_OK_AND_ASSIGN(udf::ControlSlot slot, udf::ReadControlSlot(medium));
+  slot.volume_id = id;
+  ASSERT_OK(udf::WriteControlSlot(medium, &slot));
+}
+
+TEST_F(VolumesSetTest, X8_WhatComesBackRenamedIsTakenByItsNewName) {
+  Start(1, 1);
+  const auto volume = MakeVolume("V00001", "ALPHA");
+  ASSERT_OK(volumes_->Use(volume));
+  {
+    ASSERT_OK_AND_ASSIGN(const auto exclusion, volumes_->Exclude(volume));
+    ASSERT_OK(volumes_->Displace(volume));
+    ASSERT_OK_AND_ASSIGN(const MediumLease lease, Lease("V00001"));
+    RenameElsewhere(lease.medium(), "BETA");
+  }
+  ASSERT_OK(volumes_->Use(volume));
+  EXPECT_EQ(volume->record().medium, "V00001");
+  EXPECT_EQ(volume->id(), "BETA");
+  EXPECT_EQ(volumes_->Find("BETA"), volume);
+  EXPECT_EQ(volumes_->Find("ALPHA"), nullptr);
+}
+
+TEST_F(VolumesSetTest, X8_ANameThatAnotherOneHasIsNotTakenAndThatIsTold) {
+  const LoggedLines log;
+  Start(1, 2);
+  const auto alpha = MakeVolume("V00001", "ALPHA");
+  const auto beta = MakeVolume("V00002", "BETA");
+  {
+    ASSERT_OK_AND_ASSIGN(const MediumLease lease, Lease("V00001"));
+    RenameElsewhere(lease.medium(), "BETA");
+  }
+  ASSERT_OK(volumes_->Use(alpha));
+  EXPECT_EQ(volumes_->Find("ALPHA"), alpha);
+  EXPECT_EQ(volumes_->Find("BETA"), beta);
+  EXPECT_EQ(
+      log.Count("medium V00001: the catalog knows it as ALPHA, it carries "
+                "the name BETA, which medium V00002 has"),
+      1)
+      << log.Text();
+  Stop();
 }
 
 TEST_F(VolumesSetTest, IdentifyLeavesBlankAndForeignMediaAlone) {
