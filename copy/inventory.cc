@@ -13,6 +13,7 @@
 #include "copy/medium_notes.h"
 #include "copy/operations.h"
 #include "copy/shelf.h"
+#include "media/cleaning_medium.h"
 #include "media/udf/control.h"
 #include "media/udf/format.h"
 
@@ -110,17 +111,22 @@ Result<std::string> Look(const Archive& archive, const MediumId& id,
   return *volume == nullptr ? std::string("foreign") : (*volume)->id();
 }
 
-// An exported volume is not touched: "VOL (exported)".
-std::optional<std::string> FoundOnShelf(const Archive& archive,
-                                        const MediumId& id) {
-  const std::shared_ptr<Volume> volume = archive.volumes->FindByMedium(id);
+// Of a medium that is not touched: an exported volume, "VOL (exported)", or
+// one that cleans drives.
+std::optional<std::string> FoundUnread(const Archive& archive,
+                                       const MediumPlace& place) {
+  if (place.problem == kCleaningMedium) return place.problem;
+  const std::shared_ptr<Volume> volume =
+      archive.volumes->FindByMedium(place.id);
   if (volume == nullptr || CheckNotExported(volume->record()).ok()) {
     return std::nullopt;
   }
   return volume->id() + " (exported)";
 }
 
-bool IsKnown(const Archive& archive, const MediumId& id) {
+bool IsKnown(const Archive& archive, const MediumPlace& place) {
+  if (place.problem == kCleaningMedium) return true;
+  const MediumId& id = place.id;
   const Result<MediumNote> note = ReadMediumNote(*archive.catalog, id);
   if (note.ok() && !note->unreadable.empty()) return false;
   if (const auto volume = archive.volumes->FindByMedium(id)) {
@@ -172,8 +178,8 @@ Status MediaReader::Read(const MediumPlace& place) {
   InventoryRow row;
   row.medium = place.id;
   row.element = place.home;
-  if (const auto shelf = FoundOnShelf(archive_, place.id)) {
-    row.found = *shelf;
+  if (const auto unread = FoundUnread(archive_, place)) {
+    row.found = *unread;
     rows_[place.id] = std::move(row);
     return Status::Ok();
   }
@@ -275,7 +281,7 @@ Result<std::vector<InventoryRow>> ReadUnknownMedia(
   std::vector<MediumPlace> media = MediaByHome(archive);
   media.erase(std::remove_if(media.begin(), media.end(),
                              [&archive](const MediumPlace& place) {
-                               return IsKnown(archive, place.id);
+                               return IsKnown(archive, place);
                              }),
               media.end());
   return ReadMedia(archive, media, Trust::kCatalog, stop);
@@ -317,8 +323,8 @@ Result<std::vector<InventoryRow>> CompareElements(const Archive& archive,
     const std::shared_ptr<Volume> volume =
         archive.volumes->FindByMedium(place.id);
     const Result<MediumNote> note = ReadMediumNote(*archive.catalog, place.id);
-    if (const auto shelf = FoundOnShelf(archive, place.id)) {
-      row.found = *shelf;
+    if (const auto unread = FoundUnread(archive, place)) {
+      row.found = *unread;
     } else if (volume != nullptr) {
       row.found = volume->id();
     } else if (note.ok() && !note->found.empty()) {

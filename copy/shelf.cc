@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "copy/work_meter.h"
+#include "media/cleaning_medium.h"
 
 namespace vellum {
 namespace {
@@ -74,6 +75,10 @@ Result<ImportRow> ImportOne(const Archive& archive, const MediumPlace& place,
     RETURN_IF_ERROR(archive.library->Move(row.from, row.to));
     ASSIGN_OR_RETURN(const MediumPlace now, archive.library->MediumAt(row.to));
     row.medium = now.id;
+  }
+  if (place.problem == kCleaningMedium) {
+    row.found = place.problem;
+    return row;
   }
   const std::shared_ptr<Volume> volume =
       archive.volumes->FindByMedium(place.id);

@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "media/cleaning_medium.h"
+
 namespace vellum {
 
 namespace {
@@ -218,7 +220,9 @@ void ElementBook::AddMedium(const ElementStatus& status, ElementAddress home) {
   place.home = home;
   place.element = status.address;
   place.in_import_export = map_.import_export.Contains(home);
-  if (status.exception) {
+  if (IsCleaningMedium(status)) {
+    place.problem = kCleaningMedium;
+  } else if (status.exception) {
     place.problem = status.note.empty() ? "exception" : status.note;
   }
   Insert(place, status);

@@ -8,6 +8,7 @@
 #include <set>
 #include <utility>
 
+#include "media/cleaning_medium.h"
 #include "media/scsi/scsi_drive.h"
 #include "media/scsi/scsi_medium.h"
 #include "media/udf/format.h"
@@ -302,7 +303,10 @@ bool Doctor::ExamineElements(Changer& changer) {
 std::optional<ElementStatus> Doctor::ChooseMedium(
     const std::vector<ElementStatus>& statuses) {
   for (const ElementStatus& status : statuses) {
-    if (!status.full || !status.accessible || status.exception) continue;
+    if (!status.full || !status.accessible || status.exception ||
+        IsCleaningMedium(status)) {
+      continue;
+    }
     if (options_.write_test.empty()
             ? status.type == ElementType::kStorage
             : status.volume_tag == options_.write_test &&
@@ -403,6 +407,10 @@ void Doctor::TryDrive(Changer& changer, Drive& drive) {
   const auto statuses = changer.ReadElementStatus();
   if (!statuses.ok()) return Give(subject, statuses.status());
   const ElementStatus* inside = FindElement(*statuses, drive.Address());
+  if (inside != nullptr && IsCleaningMedium(*inside)) {
+    return Tell(Finding::kNote, subject,
+                TagOrElement(*inside) + " cleans it: not tried");
+  }
   if (inside != nullptr && inside->full) {
     Tell(Finding::kNote, subject,
          TagOrElement(*inside) + " is in it and stays there");

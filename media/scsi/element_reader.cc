@@ -9,6 +9,8 @@
 #include <string>
 #include <utility>
 
+#include "media/cleaning_medium.h"
+
 namespace vellum::scsi {
 
 namespace {
@@ -107,7 +109,7 @@ std::vector<ElementStatus> StatusesOf(const ElementMap& map,
       if (record.exception) {
         status.note = "exception " + DescribeCode(record.asc, record.ascq);
       } else if (record.full && record.medium_type == 2) {
-        status.note = "cleaning medium";
+        status.note = kCleaningMedium;
       }
       // An empty element has no tag and no source, whatever is left there.
       if (record.full) {

@@ -385,6 +385,23 @@ TEST_F(JobsTest, O7_InventoryReadsWhatIsNotKnown) {
               HasErrc(Errc::kInterrupted));
 }
 
+TEST_F(JobsTest, O7_NoInventoryLoadsACleaningMedium) {
+  Start(1, 2);
+  fake_->Relabel(Tag(1), "CLN001");
+  ASSERT_OK_AND_ASSIGN(std::vector<InventoryRow> rows,
+                       Inventory(archive(), /*all=*/false));
+  ASSERT_EQ(rows.size(), 1u);
+  EXPECT_EQ(rows[0].medium, Tag(2));
+  ASSERT_OK_AND_ASSIGN(rows, Inventory(archive(), /*all=*/true));
+  ASSERT_EQ(rows.size(), 2u);
+  EXPECT_EQ(rows[0].medium, "CLN001");
+  EXPECT_EQ(rows[0].found, "cleaning medium");
+  ASSERT_OK_AND_ASSIGN(rows, Reindex(archive(), ReindexMode::kSync));
+  ASSERT_EQ(rows.size(), 2u);
+  EXPECT_EQ(rows[0].found, "cleaning medium");
+  EXPECT_EQ(fake_->loads(), 2u) << "V00002 alone, once each";
+}
+
 TEST_F(JobsTest, X8_ReindexTakesTheCatalogBackToWhatIsThere) {
   Start(1, 3);
   MakePrimary(1, "PRIM");

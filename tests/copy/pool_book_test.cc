@@ -55,6 +55,17 @@ TEST_F(PoolBookTest, O6_SetCopyRangeTakesTheFullSlotsAndLoadsNothing) {
   EXPECT_EQ(Copy(Request("PRIM")).target_medium, Tag(3));
 }
 
+TEST_F(PoolBookTest, O6_NoCopyIsMadeOnACleaningMedium) {
+  Start(1, 3);
+  fake_->Relabel(Tag(2), "CLN002");
+  ASSERT_OK(library_->RefreshElements());
+  MakePrimary(1, "PRIM");
+  ASSERT_OK(SetPoolRange(archive(), {1025}, {1026}));
+  EXPECT_THAT(Rows(),
+              ElementsAre("1025 CLN002 unsuitable", "1026 V00003 unused"));
+  EXPECT_EQ(Copy(Request("PRIM")).target_medium, Tag(3));
+}
+
 TEST_F(PoolBookTest, O18_BothSidesOfAMediumAreInThePool) {
   FakeLibraryOptions options;
   options.drives = 1;

@@ -125,6 +125,19 @@ TEST_F(ShelfTest, I13_MediaThatNobodyKnowsAreReadWhenTheyComeIn) {
   EXPECT_EQ(blank[0].found, "blank");
 }
 
+TEST_F(ShelfTest, I13_ACleaningMediumComesInUnread) {
+  Start(1, 2);
+  fake_->Relabel(Tag(2), "CLN002");
+  fake_->Place("CLN002", {768});
+  ASSERT_OK_AND_ASSIGN(const std::vector<ImportRow> rows,
+                       Import(archive(), ""));
+  ASSERT_EQ(rows.size(), 1u);
+  EXPECT_EQ(rows[0].found, "cleaning medium");
+  EXPECT_EQ(fake_->WhereIs("CLN002"), rows[0].to);
+  EXPECT_EQ(rows[0].to.value, 1025);
+  EXPECT_EQ(fake_->loads(), 0u);
+}
+
 TEST_F(ShelfTest, I13_MediaWithoutTagsAreKnownByTheirLabel) {
   Start(1, 3);
   Close();

@@ -7,6 +7,8 @@
 
 #include <algorithm>
 
+#include "media/cleaning_medium.h"
+#include "media/element_book.h"
 #include "tests/media/scsi_changer_fixture.h"
 #include "tests/support/swapped_transport.h"
 
@@ -334,6 +336,24 @@ TEST_F(ScsiChangerTest, AChangerThatIsBackIsFoundAndNoOther) {
   ASSERT_OK_AND_ASSIGN(const bool changed, changer->ElementsChanged());
   EXPECT_TRUE(changed);
   EXPECT_THAT(Full(changer->ReadElementStatus()), ElementsAre("1025 V00003L1"));
+}
+
+TEST_F(ScsiChangerTest, CleaningMediaAreToldByTypeOrTag) {
+  Open();
+  fake_->Put(1025, "CLNU01L1");
+  fake_->SetType(1026, 2);
+  ASSERT_OK_AND_ASSIGN(const auto statuses, changer_->ReadElementStatus());
+  std::vector<int> cleaning;
+  for (const ElementStatus& status : statuses) {
+    if (IsCleaningMedium(status)) cleaning.push_back(status.address.value);
+  }
+  EXPECT_THAT(cleaning, ElementsAre(1025, 1026));
+  ASSERT_OK_AND_ASSIGN(const ElementMap map, changer_->Elements());
+  ElementBook book;
+  book.Rebuild(map, statuses);
+  EXPECT_EQ(book.Find("V00001L1")->problem, "");
+  EXPECT_EQ(book.Find("CLNU01L1")->problem, kCleaningMedium);
+  EXPECT_EQ(book.Find("V00002L1")->problem, kCleaningMedium);
 }
 
 TEST_F(ScsiChangerTest, TellsWhatItCanDo) {

@@ -166,6 +166,15 @@ void FakeLibrary::Place(const VolumeTag& tag, ElementAddress element) {
   if (element.value != 0) places_[element].tag = tag;
 }
 
+void FakeLibrary::Relabel(const VolumeTag& tag, const VolumeTag& now) {
+  MutexLock lock(&mu_);
+  media_[now] = media_.at(tag);
+  media_.erase(tag);
+  for (auto& [address, held] : places_) {
+    if (held.tag == tag) held.tag = now;
+  }
+}
+
 void FakeLibrary::HideTags() {
   MutexLock lock(&mu_);
   tags_hidden_ = true;

@@ -46,6 +46,8 @@ class FakeLibrary {
   ElementAddress WhereIs(const VolumeTag& tag) const;
   // By hand, past the changer. 0 takes it out of the library.
   void Place(const VolumeTag& tag, ElementAddress element);
+  // As if it had been called `now` since it was made.
+  void Relabel(const VolumeTag& tag, const VolumeTag& now);
   // The bar code cannot be read any more.
   void HideTags();
 

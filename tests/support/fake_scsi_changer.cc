@@ -158,7 +158,8 @@ FakeBytes FakeScsiChanger::Descriptor(int type, uint16_t address, bool tags,
                   exception ? medium->ascq : uint8_t{0}, 0, 0, 0});
   const bool source = medium != nullptr && medium->has_source;
   bytes.push_back(static_cast<uint8_t>((source ? 0x80 : 0) |
-                                       (source && medium->turned ? 0x40 : 0)));
+                                       (source && medium->turned ? 0x40 : 0) |
+                                       (medium != nullptr ? medium->type : 0)));
   AppendWord(&bytes, source ? medium->source : 0);
   if (tags) {
     AppendText(&bytes, medium != nullptr ? medium->tag : "", 32);

@@ -61,6 +61,10 @@ class FakeScsiChanger {
   bool IsTurned(uint16_t element) const { return media_.at(element).turned; }
   // EXCEPT with this reason, until the medium is taken.
   void SetException(uint16_t element, uint8_t asc, uint8_t ascq);
+  // MEDIUM TYPE of what is in the element: 2 cleans drives.
+  void SetType(uint16_t element, uint8_t type) {
+    media_.at(element).type = type;
+  }
   // From now on it is becoming ready (2/04/01), for so many TEST UNIT READY.
   void TakeStock(int polls) { stock_polls_ = polls; }
   // Elements that READ ELEMENT STATUS leaves out.
@@ -72,6 +76,7 @@ class FakeScsiChanger {
     uint16_t source = 0;
     bool has_source = false;
     bool turned = false;
+    uint8_t type = 0;
     uint8_t asc = 0;
     uint8_t ascq = 0;
     bool exception = false;

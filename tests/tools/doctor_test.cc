@@ -24,6 +24,7 @@ namespace {
 using testing::Contains;
 using testing::HasSubstr;
 using testing::IsEmpty;
+using testing::Not;
 
 ElementMap SmallMap() {
   return {{{1}, 1}, {{1024}, 3}, {{768}, 1}, {{256}, 1}};
@@ -107,6 +108,23 @@ TEST_F(DoctorTest, ASoundLibraryHasNoProblemsAndIsAsItWas) {
   EXPECT_THAT(told_, HasSubstr("ok drive 257: V00001 moved from 257 to 1024"));
   EXPECT_THAT(told_, HasSubstr("rewritable, 8.4 MB, write unit 2048 bytes"));
   EXPECT_THAT(told_, HasSubstr("8 storage from 1024"));
+}
+
+TEST_F(DoctorTest, ACleaningMediumIsNotLoaded) {
+  library_.Relabel("V00001", "CLN001");
+  Examine();
+  EXPECT_EQ(doctor_->problems(), 0u) << told_;
+  EXPECT_THAT(told_, HasSubstr("ok drive 256: V00002 moved from 1025 to 256"));
+  EXPECT_THAT(told_, Not(HasSubstr("CLN001")));
+}
+
+TEST_F(DoctorTest, ADriveThatIsBeingCleanedIsNotTried) {
+  library_.Relabel("V00001", "CLN001");
+  library_.Place("CLN001", {256});
+  Examine();
+  EXPECT_THAT(told_, HasSubstr("note drive 256: CLN001 cleans it: not tried"));
+  EXPECT_THAT(told_, Not(HasSubstr("drive 256: reads")));
+  EXPECT_THAT(told_, HasSubstr("drive 257: reads"));
 }
 
 TEST_F(DoctorTest, NothingIsWrittenUnasked) {
