@@ -282,7 +282,8 @@ Result<JobId> Jobs::SubmitFileRestore(const std::string& primary,
                                       std::stop_token stop) {
   RETURN_IF_ERROR(impl_->LookAtProblems(stop));
   RETURN_IF_ERROR(impl_->LookForVolume(primary, stop));
-  if (!backup.empty()) RETURN_IF_ERROR(impl_->LookForVolume(backup, stop));
+  RETURN_IF_ERROR(backup.empty() ? LookForBackups(impl_->archive, primary, stop)
+                                 : impl_->LookForVolume(backup, stop));
   ASSIGN_OR_RETURN(
       JobRecord record,
       impl_->AdmitFileRestore(primary, backup, std::move(files), verify));

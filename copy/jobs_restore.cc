@@ -7,6 +7,7 @@
 
 #include "copy/damage_notes.h"
 #include "copy/jobs_impl.h"
+#include "copy/newest_backup.h"
 #include "copy/restore_runner.h"
 #include "copy/shelf.h"
 #include "copy/staging_estimate.h"
@@ -144,7 +145,8 @@ Result<JobId> Jobs::SubmitRestore(const std::string& primary,
                                   std::stop_token stop) {
   RETURN_IF_ERROR(impl_->LookAtProblems(stop));
   RETURN_IF_ERROR(impl_->LookForVolume(primary, stop));
-  if (!backup.empty()) RETURN_IF_ERROR(impl_->LookForVolume(backup, stop));
+  RETURN_IF_ERROR(backup.empty() ? LookForBackups(impl_->archive, primary, stop)
+                                 : impl_->LookForVolume(backup, stop));
   ASSIGN_OR_RETURN(JobRecord record, impl_->AdmitRestore(primary, backup));
   return impl_->Queue(std::move(record));
 }

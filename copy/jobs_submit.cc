@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "copy/jobs_impl.h"
+#include "copy/newest_backup.h"
 #include "copy/shelf.h"
 #include "copy/staging_estimate.h"
 #include "copy/tracking.h"
@@ -52,15 +53,8 @@ Status Jobs::Impl::LookAtProblems(std::stop_token stop) {
 
 Status Jobs::Impl::LookForVolume(const std::string& id, std::stop_token stop) {
   const auto volume = archive.volumes->Find(id);
-  if (volume == nullptr || DisplacedFrom(volume->record().medium).empty()) {
-    return Status::Ok();
-  }
-  const auto found = archive.volumes->Use(volume, std::move(stop));
-  if (found.status().Is(Errc::kInterrupted)) return found.status();
-  if (!found.ok()) {
-    spdlog::info("before a job: {}", found.status().ToString());
-  }
-  return Status::Ok();
+  if (volume == nullptr) return Status::Ok();
+  return LookForDisplaced(archive, volume, std::move(stop));
 }
 
 Status Jobs::Impl::CheckSource(const std::string& id,

@@ -105,6 +105,7 @@ Result<Json> RestoreFiles(Service& service, const CommandLine& line,
   if (backup.empty() && target != line.args[0]) {
     ASSIGN_OR_RETURN(const std::shared_ptr<Volume> owner,
                      FindVolume(service, line.args[0]));
+    RETURN_IF_ERROR(LookForBackups(service.archive(), owner->id(), stop));
     ASSIGN_OR_RETURN(const VolumeRecord newest,
                      NewestForFiles(service.archive(), owner->record()));
     backup = newest.id;

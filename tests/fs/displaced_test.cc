@@ -207,6 +207,34 @@ TEST_F(ReturnedTest, O16_WhatLooksForItCanBeStopped) {
   ExpectBack();
 }
 
+// None is named: the newest one may be where it was again.
+TEST_F(DisplacedTest, O16_ARestoreFindsTheNewestBackup) {
+  MakeVolume("V00001", "VOL-A");
+  MakeVolume("V00003", "OTHER");
+  ASSERT_OK(service_->jobs().Wait(Run("copy VOL-A to=V00002")["job"]));
+  for (const std::string command :
+       {"restore VOL-A VOL-A mode=files confirm=yes",
+        "restore VOL-A VOL-A mode=files to=OTHER:/saved",
+        "restore VOL-A confirm=yes"}) {
+    SCOPED_TRACE(command);
+    Stop();
+    fs::rename(Image("V00002"), directory() + "/kept");
+    WriteImage("V00002", '\0');
+    Start();
+    EXPECT_THAT(Use("V00002"), HasErrc(Errc::kNoMedium));
+    Stop();
+    fs::rename(directory() + "/kept", Image("V00002"));
+    Start();
+    ASSERT_EQ(service_->volumes().Find("V00002")->record().medium, "?V00002");
+    ASSERT_OK_AND_ASSIGN(const Json queued, service_->Execute(command));
+    ASSERT_OK_AND_ASSIGN(const JobRecord job,
+                         service_->jobs().Wait(queued["job"]));
+    EXPECT_EQ(job.state, JobState::kDone) << job.message;
+    EXPECT_EQ(job.request.target, "V00002");
+    EXPECT_EQ(service_->volumes().Find("V00002")->record().medium, "V00002");
+  }
+}
+
 TEST_F(ReturnedTest, O16_AnInventoryOfWhatIsNotKnownFindsIt) {
   PutBack();
   Run("inventory");
