@@ -55,6 +55,18 @@ std::string DisplacedText(const Service& service, const MediumId& medium) {
       medium, found);
 }
 
+// Since a power failure, or a move that failed: no other move can be made.
+void AddRobotAlert(const Service& service, const ElementStatus& robot,
+                   Table* table) {
+  const Result<MediumPlace> place = service.library().MediumAt(robot.address);
+  const bool home = place.ok() && place->home != robot.address;
+  AddAlert(table, "error", "element " + ToString(robot.address),
+           fmt::format("the robot holds {}: `vellum move {} {}` puts it {}",
+                       place.ok() ? place->id : "a medium", robot.address.value,
+                       home ? ToString(place->home) : "ELEMENT",
+                       home ? "home" : "into a free one; no slot is free"));
+}
+
 // Flags that are more than information (H4), and faults that somebody asked
 // for.
 void AddHealthAlerts(const Service& service, Table* table) {
@@ -146,6 +158,9 @@ Result<Table> AlertsTable(const Service& service) {
   table.columns = {
       {"severity", "Severity"}, {"object", "Object"}, {"message", "Message"}};
   for (const ElementStatus& element : service.library().ElementStatuses()) {
+    if (element.type == ElementType::kTransport && element.full) {
+      AddRobotAlert(service, element, &table);
+    }
     if (!element.exception) continue;
     AddAlert(&table, "error", "element " + ToString(element.address),
              element.note.empty() ? "exception" : element.note);

@@ -42,31 +42,43 @@ void ElementBook::Rebuild(const ElementMap& map,
     }
   }
   // The slots are known now, so a home can be found for what is elsewhere.
-  for (const ElementStatus& status : statuses_) {
-    if (!status.full || IsSlot(status.address)) continue;
-    std::optional<ElementAddress> home;
+  const auto home_of =
+      [&](const ElementStatus& status) -> std::optional<ElementAddress> {
     const auto was = old_at.find(status.address.value);
     if (was != old_at.end()) {
       const MediumPlace& place = old_media.at(was->second);
       if (place.tag == status.volume_tag && IsFree(place.home)) {
-        home = place.home;
+        return place.home;
       }
     }
     // A move that the changer made and reported as failed: known by its tag.
-    if (!home && !status.volume_tag.empty()) {
+    if (!status.volume_tag.empty()) {
       const auto known = old_media.find(
           status.sides == 2 ? status.volume_tag + 'A' : status.volume_tag);
       if (known != old_media.end() && IsFree(known->second.home)) {
-        home = known->second.home;
+        return known->second.home;
       }
     }
-    if (!home && status.source && IsSlot(*status.source) &&
-        IsFree(*status.source)) {
-      home = status.source;
+    if (status.source && IsSlot(*status.source) && IsFree(*status.source)) {
+      return status.source;
     }
-    if (!home) home = FirstFreeStorage();
+    return std::nullopt;
+  };
+  std::vector<const ElementStatus*> homeless;
+  for (const ElementStatus& status : statuses_) {
+    if (!status.full || IsSlot(status.address)) continue;
+    const std::optional<ElementAddress> home = home_of(status);
+    if (home) {
+      AddMedium(status, *home);
+    } else {
+      homeless.push_back(&status);
+    }
+  }
+  // What has a home got it: the other slots are free.
+  for (const ElementStatus* status : homeless) {
+    const std::optional<ElementAddress> home = FirstFreeStorage();
     // Without any free slot it stays where it is.
-    AddMedium(status, home ? *home : status.address);
+    AddMedium(*status, home ? *home : status->address);
   }
 }
 

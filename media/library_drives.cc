@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
+#include <algorithm>
 #include <chrono>
 #include <exception>
 #include <utility>
@@ -58,6 +59,11 @@ Status Library::Impl::Start(std::vector<std::unique_ptr<Drive>> new_drives) {
     for (const MediumPlace& place : book.Media()) {
       if (!book.IsSlot(place.element)) astray.push_back(place.element);
     }
+    // A robot that holds one takes no other.
+    std::stable_partition(astray.begin(), astray.end(),
+                          [&map](ElementAddress element) {
+                            return map.transport.Contains(element);
+                          });
     // What lies in a dock may stay there until the dock is needed.
     if (identity.manual) astray.clear();
   }

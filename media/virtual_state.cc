@@ -44,7 +44,8 @@ Status ReadPlace(const json& entry, const ElementMap& map,
     return Status(Errc::kCorruption, "an address that is no 16-bit number");
   }
   const std::string where = "element " + ToString(*address);
-  if (!IsHome(map, *address) && !map.data_transfer.Contains(*address)) {
+  if (!IsHome(map, *address) && !map.data_transfer.Contains(*address) &&
+      !map.transport.Contains(*address)) {
     return Status(Errc::kCorruption,
                   where +
                       " holds a medium, but library.toml has no such "
@@ -242,7 +243,9 @@ Status VirtualState::CheckMoveLocked(ElementAddress from, ElementAddress to,
       source == places_.end() ? std::string("a medium") : source->second.tag,
       from.value, to.value);
   for (const ElementAddress address : {from, to}) {
-    if (!IsElement(address)) {
+    // What a file says that it holds, the transport puts down.
+    const bool held = address == from && source != places_.end();
+    if (!held && !IsElement(address)) {
       return Status(Errc::kNotFound,
                     fmt::format("{}: the library has no storage, import/export "
                                 "or data transfer element {}",
@@ -251,6 +254,12 @@ Status VirtualState::CheckMoveLocked(ElementAddress from, ElementAddress to,
   }
   if (!moving_.empty()) {
     return Status(Errc::kBusy, what + ": the transport is moving a medium");
+  }
+  for (const auto& [address, place] : places_) {
+    if (map_.transport.Contains(address) && address != from) {
+      return Status(Errc::kDeviceError,
+                    fmt::format("{}: the transport holds {}", what, place.tag));
+    }
   }
   if (source == places_.end()) {
     return Status(Errc::kNoMedium,

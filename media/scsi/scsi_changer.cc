@@ -310,7 +310,9 @@ Status ScsiChanger::Move(ElementAddress from, ElementAddress to, bool turned) {
                   fmt::format("{}: {}: {}", device_.Name(), what,
                               DescribeElement(source)));
   }
-  const uint16_t robot = map_->transport.first.value;
+  // What a robot holds only that one puts down.
+  const uint16_t robot =
+      map_->transport.Contains(from) ? from.value : map_->transport.first.value;
   Command command;
   command.cdb = {kMoveMedium,
                  0,

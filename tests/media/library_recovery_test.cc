@@ -157,6 +157,43 @@ TEST_F(LibraryRecoveryTest, ShutdownEndsWithADriveThatIsAway) {
   library_->Shutdown();
 }
 
+// A power failure in the middle of a move.
+TEST_F(LibraryRecoveryTest, O9_WhatTheRobotHoldsGoesHomeFirstAtTheStart) {
+  fake_ = std::make_unique<FakeLibrary>(Drives(1));
+  ASSERT_OK(fake_->MakeChanger()->MoveMedium({1024}, {256}));
+  fake_->Place("V00002", {1});
+  OpenAgain();
+  EXPECT_EQ(fake_->WhereIs("V00001"), ElementAddress{1024});
+  EXPECT_EQ(fake_->WhereIs("V00002"), ElementAddress{1025});
+  EXPECT_OK(ReadOf(Take(Shared("V00002"))));
+}
+
+TEST_F(LibraryRecoveryTest, O9_WhatTheRobotDidNotPutDownIsPutHomeByHand) {
+  fake_ = std::make_unique<FakeLibrary>(Drives(1));
+  fake_->Place("V00002", {1});
+  fake_->FailNextMove(Errc::kDeviceError, /*after_moving=*/false);
+  OpenAgain();
+  ASSERT_OK_AND_ASSIGN(const MediumPlace held, library_->MediumAt({1}));
+  EXPECT_EQ(held.id, "V00002");
+  EXPECT_EQ(held.home, ElementAddress{1025});
+  const auto refused = library_->AcquireAndWait({Shared("V00001")});
+  EXPECT_THAT(refused, MessageHas("the robot holds V00002"));
+  ASSERT_OK(library_->Move({1}, {1025}));
+  EXPECT_EQ(fake_->WhereIs("V00002"), ElementAddress{1025});
+  Take(Shared("V00001")).Release();
+  EXPECT_OK(ReadOf(Take(Shared("V00002"))));
+}
+
+TEST_F(LibraryRecoveryTest, O9_WhatTheRobotDidNotPutDownIsLoadedFromThere) {
+  fake_ = std::make_unique<FakeLibrary>(Drives(1));
+  fake_->Place("V00002", {1});
+  fake_->FailNextMove(Errc::kDeviceError, /*after_moving=*/false);
+  OpenAgain();
+  EXPECT_OK(ReadOf(Take(Shared("V00002"))));
+  ASSERT_OK(library_->SendHome("V00002"));
+  EXPECT_EQ(fake_->WhereIs("V00002"), ElementAddress{1025});
+}
+
 TEST_F(LibraryRecoveryTest, WhatTheChangerSaysWasChangedIsReadAgain) {
   library_options_.watch_changer = milliseconds(2);
   Open();

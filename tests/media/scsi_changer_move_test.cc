@@ -28,6 +28,17 @@ TEST_F(ScsiChangerTest, MovesWithTheRobotOfTheMap) {
   }
 }
 
+TEST_F(ScsiChangerTest, ARobotPutsDownWhatItHolds) {
+  FakeScsiChangerOptions options;
+  options.map.transport.count = 2;
+  Open(options);
+  fake_->Put(2, "V00003L1");
+  ASSERT_OK(changer_->MoveMedium(A(2), A(1025)));
+  EXPECT_THAT(LastMove(),
+              ElementsAre(kMoveMedium, 0, 0, 2, 0, 2, 4, 1, 0, 0, 0, 0));
+  EXPECT_EQ(fake_->At(1025), "V00003L1");
+}
+
 TEST_F(ScsiChangerTest, AFailedMoveNamesTagElementsSenseAndWhatIsThereNow) {
   Open();
   const Status full = changer_->MoveMedium(A(1024), A(1026));

@@ -307,6 +307,7 @@ Status FakeLibrary::MoveLocked(ElementAddress from, ElementAddress to,
       "move {} from {} to {}",
       source == places_.end() ? "?" : source->second.tag, from.value, to.value);
   for (const ElementAddress address : {from, to}) {
+    if (address == from && map_.transport.Contains(from)) continue;
     if (!map_.data_transfer.Contains(address) &&
         !map_.import_export.Contains(address) &&
         !map_.storage.Contains(address)) {
@@ -315,6 +316,11 @@ Status FakeLibrary::MoveLocked(ElementAddress from, ElementAddress to,
   }
   if (source == places_.end()) {
     return Status(Errc::kNoMedium, what + ": source empty");
+  }
+  for (const auto& [address, held] : places_) {
+    if (map_.transport.Contains(address) && address != from) {
+      return Status(Errc::kDeviceError, what + ": the robot holds " + held.tag);
+    }
   }
   if (turn &&
       (!options_.two_sided || (from == to && !options_.turns_in_drive))) {
@@ -327,7 +333,9 @@ Status FakeLibrary::MoveLocked(ElementAddress from, ElementAddress to,
     return Status(Errc::kBusy, what + ": drive in use");
   }
   Held held = source->second;
-  if (!map_.data_transfer.Contains(from)) held.source = from;
+  if (!map_.data_transfer.Contains(from) && !map_.transport.Contains(from)) {
+    held.source = from;
+  }
   if (turn) {
     held.turned = !held.turned;
     ++turns_;
