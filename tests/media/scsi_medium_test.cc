@@ -455,7 +455,7 @@ TEST_F(ScsiMediumTest, NoWriteBesideAnotherCommandGoesToAnotherMedium) {
     disk_.SwapDuring(code, other);
     Status said;
     {
-      const std::jthread thread([&] { said = first(); });
+      const std::jthread thread([&said, call = first] { said = call(); });
       while (disk_.Count(code) == 0) std::this_thread::yield();
       EXPECT_THAT(second(), HasErrc(Errc::kNoMedium));
     }
