@@ -230,7 +230,12 @@ uint64_t FaultSweep::FailEverywhere(const FaultKind& kind) {
       break;
     }
   }
-  // Nobody touches most of them: a long step may miss all others.
+  // A long step may miss all of a few.
+  if (sites == 0 && kind.parts == 0 && step > 1 && lab_ != nullptr &&
+      FailOnce(kind, 1)) {
+    ++sites;
+  }
+  // Nobody touches most parts: a long step may miss all others.
   for (uint64_t n = 1; lab_ != nullptr && !TooMany() && sites == 0 &&
                        n <= kind.parts * lab_->tags().size();
        ++n) {
