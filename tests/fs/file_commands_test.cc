@@ -53,15 +53,6 @@ class FileCommandsTest : public ServiceFixture {
     EXPECT_EQ(job->state, JobState::kDone) << job->message;
     return *job;
   }
-  Json RowOf(const Json& rows, const std::string& key,
-             const std::string& value) {
-    for (const Json& row : rows) {
-      if (row[key] == value) return row;
-    }
-    ADD_FAILURE() << "no row with " << key << " = " << value << " in\n"
-                  << rows.dump(1);
-    return Json::object();
-  }
 };
 
 TEST_F(FileCommandsTest, I9_ACopyOfFilesTellsWhatBecameOfEach) {

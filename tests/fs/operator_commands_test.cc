@@ -16,15 +16,6 @@ using testing::HasSubstr;
 
 class OperatorCommandsTest : public ServiceFixture {
  protected:
-  Json RowOf(const Json& rows, const std::string& key,
-             const std::string& value) {
-    for (const Json& row : rows) {
-      if (row[key] == value) return row;
-    }
-    ADD_FAILURE() << "no row with " << key << " = " << value << " in\n"
-                  << rows.dump(1);
-    return Json::object();
-  }
   JobRecord Done(const std::string& command) {
     const Result<JobRecord> job =
         service_->jobs().Wait(Run(command).value("job", JobId{0}));

@@ -79,6 +79,17 @@ class ServiceFixture : public testing::Test {
     return text.ok() ? Json::parse(*text) : Json();
   }
 
+  // The row whose `key` has that value.
+  static Json RowOf(const Json& rows, const std::string& key,
+                    const Json& value) {
+    for (const Json& row : rows) {
+      if (row[key] == value) return row;
+    }
+    ADD_FAILURE() << "no row with " << key << " = " << value << " in\n"
+                  << rows.dump(1);
+    return Json::object();
+  }
+
   TempDir dir_;
   std::unique_ptr<Service> service_;
   std::unique_ptr<ControlTree> control_;
