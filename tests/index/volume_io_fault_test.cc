@@ -6,6 +6,7 @@
 // finds a committed generation, not older than the last Sync that succeeded.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <filesystem>
 
 #include "media/fault_medium.h"
@@ -177,7 +178,7 @@ TEST_F(VolumeIoFaultTest, EachOperationOfARecoveryFailsOnce) {
 
 TEST_F(VolumeIoFaultTest, EachOperationOfTheCatalogFails) {
   using Fault = FaultyFileSystem::Fault;
-  uint64_t faults = 0;
+  uint64_t faults = 0, places = 0;
   for (const Fault fault :
        {Fault::kNoPower, Fault::kFailedSync, Fault::kFull}) {
     for (uint64_t n = 1;; ++n) {
@@ -203,6 +204,7 @@ TEST_F(VolumeIoFaultTest, EachOperationOfTheCatalogFails) {
         break;
       }
       ++faults;
+      places = std::max(places, n);
       if (!status.ok() && scenario.failed() != nullptr &&
           std::string(scenario.failed()->name) == "sync") {
         EXPECT_TRUE(scenario.frozen());
@@ -219,7 +221,8 @@ TEST_F(VolumeIoFaultTest, EachOperationOfTheCatalogFails) {
       ASSERT_FALSE(HasFailure()) << status.ToString();
     }
   }
-  fmt::print("{} faults of the catalog\n", faults);
+  fmt::print("{} faults of {} appends and syncs of the catalog\n", faults,
+             places);
 }
 
 // The catalog does not take what it could not read for something that is not
