@@ -20,7 +20,6 @@ struct Place {
   const char* name;
   const char* path;  // below the case's directory
   void (*make)(const std::string& r);
-  bool group_only = false;  // not for users that are not in kGroup
 };
 
 // A system call on path `p`; `r` is the case's directory. Below zero: errno.
