@@ -20,12 +20,13 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, HERE)
 sys.dont_write_bytecode = True
 
-from lib import rounds, rows_files  # noqa: E402
+from lib import report, rounds, rows_files  # noqa: E402
 from lib.host import BenchError, Host, mounts_below, unmount  # noqa: E402
 
 BUILD = os.path.abspath(os.environ.get("VELLUM_BUILD", "build"))
 ROWS = ["write", "read", "random", "create", "directory", "find", "fsync",
-        "start", "copy", "incremental", "tracking", "together", "rescan", "recall"]
+        "start", "copy", "incremental", "tracking", "together", "rescan", "recall",
+        "capacity"]
 
 
 def processes_with(text):
@@ -167,6 +168,34 @@ class HostTest(unittest.TestCase):
             user.kill()
             user.wait()
         self.assertEqual(mounts_below(self.host.work), [])
+
+
+class OrderTest(unittest.TestCase):
+    def test_everybody_is_first_and_has_another_before(self):
+        names = ["a", "b", "c", "d"]
+        orders = [rounds.order_of(names, turn) for turn in range(8)]
+        for order in orders:
+            self.assertEqual(sorted(order), names)
+        self.assertEqual({order[0] for order in orders}, set(names))
+        self.assertGreater(len({order[order.index("b") - 1]
+                                for order in orders if order[0] != "b"}), 1)
+
+
+class ProgramTest(unittest.TestCase):
+    def program_of(self, text):
+        with tempfile.TemporaryDirectory() as folder:
+            with open(os.path.join(folder, "CMakeCache.txt"), "w",
+                      encoding="utf-8") as file:
+                file.write(text)
+            return report.program(folder)
+
+    def test_a_build_for_finding_faults_is_refused(self):
+        good = "CMAKE_BUILD_TYPE:STRING=RelWithDebInfo\n"
+        self.assertEqual(self.program_of(good)["build_type"], "RelWithDebInfo")
+        for text in (good + "VELLUM_SANITIZE:STRING=address\n",
+                     "CMAKE_BUILD_TYPE:STRING=Debug\n"):
+            with self.assertRaises(BenchError):
+                self.program_of(text)
 
 
 class ChecksTest(unittest.TestCase):

@@ -8,14 +8,14 @@
 // As in those examples data is spliced between file and FUSE device, names and
 // attributes are kept by the kernel, and several threads serve. Nodes are
 // names, not descriptors, of which a process cannot have a million. No rename,
-// no links: the measurements make none. Without --writeback a write has reached
-// the file when it returns, as with Vellum.
+// no links: the measurements make none. No extended attributes, as in the
+// low-level example unless told: the kernel stops asking for them. Without
+// --writeback a write has reached the file when it returns, as with Vellum.
 #include <dirent.h>
 #include <fcntl.h>
 #include <fuse3/fuse_lowlevel.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
-#include <sys/xattr.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -42,17 +42,26 @@ struct Node {
   std::list<Node>::iterator self;  // in FileSystem::nodes
 };
 
+struct Listing {
+  DIR* dir = nullptr;
+  off_t at = 0;  // where the next entry is
+};
+
 struct FileSystem {
   // What nobody released or forgot before the unmount.
   ~FileSystem() {
-    for (DIR* const dir : directories) closedir(dir);
+    for (Listing* const listing : listings) Close(listing);
+  }
+  static void Close(Listing* listing) {
+    closedir(listing->dir);
+    delete listing;
   }
 
   int root_fd = -1;
   std::mutex mu;
   Node root;
-  std::list<Node> nodes;       // but the root
-  std::set<DIR*> directories;  // that are open
+  std::list<Node> nodes;        // but the root
+  std::set<Listing*> listings;  // that are open
   bool writeback = false;
 };
 
@@ -288,22 +297,25 @@ void OpenDir(fuse_req_t req, fuse_ino_t ino, fuse_file_info* fi) {
     fuse_reply_err(req, errno);
     return;
   }
+  auto* const listing = new Listing{dir};
   {
     const std::lock_guard<std::mutex> lock(Fs(req).mu);
-    Fs(req).directories.insert(dir);
+    Fs(req).listings.insert(listing);
   }
-  fi->fh = reinterpret_cast<uint64_t>(dir);
+  fi->fh = reinterpret_cast<uint64_t>(listing);
   fi->cache_readdir = 1;
   fuse_reply_open(req, fi);
 }
 
 void List(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
           fuse_file_info* fi, bool plus) {
-  DIR* const dir = reinterpret_cast<DIR*>(fi->fh);
+  auto& listing = *reinterpret_cast<Listing*>(fi->fh);
   std::vector<char> buffer(size);
   size_t used = 0;
-  seekdir(dir, offset);
-  for (const dirent* item = nullptr; (item = readdir(dir)) != nullptr;) {
+  if (offset != listing.at) seekdir(listing.dir, offset);
+  listing.at = offset;
+  for (const dirent* item = nullptr;
+       (item = readdir(listing.dir)) != nullptr;) {
     char* const at = buffer.data() + used;
     const size_t room = size - used;
     const std::string name = item->d_name;
@@ -321,9 +333,11 @@ void List(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
                                  item->d_off);
     if (need > room) {
       if (look_up) Drop(req, entry.ino, 1);
+      seekdir(listing.dir, listing.at);  // it comes first in the next answer
       break;
     }
     used += need;
+    listing.at = item->d_off;
   }
   fuse_reply_buf(req, buffer.data(), used);
 }
@@ -339,12 +353,12 @@ void ReadDirPlus(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
 }
 
 void ReleaseDir(fuse_req_t req, fuse_ino_t, fuse_file_info* fi) {
-  DIR* const dir = reinterpret_cast<DIR*>(fi->fh);
+  auto* const listing = reinterpret_cast<Listing*>(fi->fh);
   {
     const std::lock_guard<std::mutex> lock(Fs(req).mu);
-    Fs(req).directories.erase(dir);
+    Fs(req).listings.erase(listing);
   }
-  closedir(dir);
+  FileSystem::Close(listing);
   fuse_reply_err(req, 0);
 }
 
@@ -434,19 +448,6 @@ void StatFs(fuse_req_t req, fuse_ino_t ino) {
   fuse_reply_statfs(req, &st);
 }
 
-void GetXattr(fuse_req_t req, fuse_ino_t ino, const char* name, size_t size) {
-  std::vector<char> value(size);
-  const ssize_t length =
-      lgetxattr(FullPath(req, ino).c_str(), name, value.data(), size);
-  if (length < 0) {
-    fuse_reply_err(req, errno);
-  } else if (size == 0) {
-    fuse_reply_xattr(req, static_cast<size_t>(length));
-  } else {
-    fuse_reply_buf(req, value.data(), static_cast<size_t>(length));
-  }
-}
-
 fuse_lowlevel_ops Operations() {
   fuse_lowlevel_ops o{};
   o.init = Init;
@@ -470,7 +471,6 @@ fuse_lowlevel_ops Operations() {
   o.release = Release;
   o.fsync = Fsync;
   o.statfs = StatFs;
-  o.getxattr = GetXattr;
   return o;
 }
 

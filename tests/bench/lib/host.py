@@ -110,6 +110,51 @@ def forget(path):
         os.close(fd)
 
 
+def forget_all(path):
+    """Names and inodes, too, of everything: the same for all contenders. Where
+    the kernel does not let us, what is clean of the files below the path."""
+    os.sync()
+    try:
+        with open("/proc/sys/vm/drop_caches", "w", encoding="utf-8") as file:
+            file.write("3")
+    except OSError:
+        forget(path)
+
+
+def cached_share(path):
+    """Of a file's bytes, what the page cache has."""
+    size = os.stat(path).st_size
+    return int(run("fincore", "--bytes", "--noheadings", "--output", "RES",
+                   path)) / size
+
+
+def processor_seconds():
+    """Of all processors, that were spent on anything since the start."""
+    with open("/proc/stat", encoding="utf-8") as file:
+        user, nice, system, _, _, irq, softirq, *_ = (
+            int(word) for word in file.readline().split()[1:])
+    return (user + nice + system + irq + softirq) / os.sysconf("SC_CLK_TCK")
+
+
+def disk_bytes_written(path):
+    """By everybody, to the disk that the path is on; what is dirty is not. None
+    if it is no disk."""
+    device = os.stat(path).st_dev
+    stat = f"/sys/dev/block/{os.major(device)}:{os.minor(device)}/stat"
+    try:
+        with open(stat, encoding="utf-8") as file:
+            return int(file.read().split()[6]) * 512
+    except FileNotFoundError:
+        return None
+
+
+def bytes_written_by(pid):
+    """By write(2) and its kin, of a process: files, logs and replies."""
+    with open(f"/proc/{pid}/io", encoding="utf-8") as file:
+        return next(int(line.split()[1]) for line in file
+                    if line.startswith("wchar:"))
+
+
 def resident_mib(pid):
     with open(f"/proc/{pid}/status", encoding="utf-8") as file:
         for line in file:
@@ -131,15 +176,18 @@ def touch_free_memory():
 
 
 class Clock:
-    """with Clock() as c: ...; c.seconds"""
+    """with Clock() as c: ...; c.seconds, and of all processors c.processor"""
 
     def __enter__(self):
-        self.begin = time.monotonic()
         self.seconds = None
+        self.processor = None
+        self.begin_processor = processor_seconds()
+        self.begin = time.monotonic()
         return self
 
     def __exit__(self, *_):
         self.seconds = time.monotonic() - self.begin
+        self.processor = processor_seconds() - self.begin_processor
 
 
 class Host:

@@ -5,7 +5,10 @@ seconds of one machine say nothing about another one."""
 import os
 import platform
 import statistics
+import subprocess
+import time
 
+from .host import BenchError
 from .rounds import slope
 
 # Steeper than this is worse than linear; the rest is noise of small sizes.
@@ -86,8 +89,30 @@ def machine(folder):
     at = os.path.realpath(folder)
     while at not in kinds:
         at = os.path.dirname(at)
-    return {"cpus": os.cpu_count(), "kernel": platform.release(),
-            "file_system": kinds[at], "load_before": os.getloadavg()[0]}
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return {"cpus": os.cpu_count(), "memory_mib": memory >> 20,
+            "kernel": platform.release(), "file_system": kinds[at],
+            "load_before": os.getloadavg()[0],
+            "date": time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime())}
+
+
+def program(build):
+    """What is measured. A build for finding faults is refused: it is slow."""
+    cache = {}
+    with open(os.path.join(build, "CMakeCache.txt"), encoding="utf-8") as file:
+        for line in file:
+            name, _, value = line.strip().partition("=")
+            cache[name.partition(":")[0]] = value
+    kind = cache.get("CMAKE_BUILD_TYPE", "")
+    if cache.get("VELLUM_SANITIZE") or kind not in ("Release",
+                                                    "RelWithDebInfo"):
+        raise BenchError(f"{build} is a build of type '{kind}' with "
+                         f"sanitizers '{cache.get('VELLUM_SANITIZE', '')}'")
+    source = cache.get("CMAKE_HOME_DIRECTORY", ".")
+    commit = subprocess.run(["git", "-C", source, "describe", "--always",
+                             "--dirty"], capture_output=True, text=True,
+                            check=False)
+    return {"build_type": kind, "commit": commit.stdout.strip()}
 
 
 def as_json(results, scale, where):

@@ -128,6 +128,12 @@ def measure(row, host, scale, rounds, parts, say, seconds=math.inf):
     return result
 
 
+def order_of(names, turn):
+    """Nobody is always the first, and nobody always comes after the same."""
+    step = 1 if turn % 2 == 0 else -1
+    return [names[(turn + step * i) % len(names)] for i in range(len(names))]
+
+
 def measure_size(row, host, size, rounds, say, seconds):
     times = {}
     with ExitStack() as stack:
@@ -137,9 +143,9 @@ def measure_size(row, host, size, rounds, say, seconds):
         for turn in range(rounds):
             if turn > 0 and time.monotonic() - begin > seconds:
                 break
-            # Nobody is always the first.
-            at = turn % len(names)
-            for name in names[at:] + names[:at]:
+            for name in order_of(names, turn):
+                # What the one before has left to write or to discard.
+                os.sync()
                 say(f"{row.name}: size {size}, round {turn + 1}, {name}")
                 for metric, value in contenders[name](turn).items():
                     times.setdefault(name, {}).setdefault(

@@ -21,6 +21,7 @@ class Start(Row):
     name = "start"
     title = "start to first ls: a large catalog against one of a thousandth"
     sizes = {"small": 1000, "full": 10_000_000}
+    grows = True
     targets = (
         Target("large by small", ("large", "start"), ("small", "start"),
                at_most=1.5),
@@ -39,7 +40,7 @@ class Start(Row):
 
         def once(library):
             library.unmount()
-            library.forget()
+            library.forget_all()
             with Clock() as clock:
                 library.mount()
                 names = os.listdir(library.root)
@@ -103,9 +104,9 @@ class Rescan(Row):
         def rescan():
             vellum.unmount()
             shutil.rmtree(os.path.join(vellum.dir, "catalog"))
-            vellum.forget_media()
-            vellum.mount()
+            vellum.forget_all()
             with Clock() as clock:
+                vellum.mount()
                 vellum.call("inventory")
             expect(tree() == before, "the catalog is another one")
             return {"rescan": clock.seconds}

@@ -3,9 +3,11 @@
 
 import os
 import random
+import statistics
 
-from .host import MIB, Clock, expect, forget, fsync_path, run
-from .rounds import Fact, Row, Target
+from .host import (MIB, Clock, disk_bytes_written, expect, forget, fsync_path,
+                   run)
+from .rounds import Fact, Row, Target, order_of
 from .rows_data import chunk
 from .systems import Vellum
 
@@ -43,31 +45,43 @@ class FullCopy(Row):
     peers = {
         "dd": ("dd", "if={from}", "of={to}", "bs=1M", "conv=sparse,fsync",
                "status=none"),
+        # Around the page cache, in pieces as large as Vellum's.
+        "dd, direct": ("dd", "if={from}", "of={to}", "bs=4M",
+                       "conv=sparse,fsync", "iflag=direct", "oflag=direct",
+                       "status=none"),
         "cp": ("cp", "--sparse=always", "{from}", "{to}"),
         "qemu-img": ("qemu-img", "convert", "-f", "raw", "-O", "raw", "{from}",
                      "{to}"),
         "ddrescue": ("ddrescue", "-q", "-S", "-f", "{from}", "{to}"),
     }
+    # contender: words of its command
+    modes = {
+        "vellum": ("streaming", "--no-verify"),
+        "vellum, verified": ("streaming",),
+        "vellum image": ("image", "--no-verify"),
+        "vellum image, verified": ("image",),
+    }
     targets = (
-        Target("streaming, dd with fsync", ("dd", "copy"),
-               ("vellum", "streaming"), at_least=0.9),
-        Target("image, dd with fsync", ("dd", "copy"), ("vellum", "image"),
+        Target("streaming, dd with fsync", ("dd", "copy"), ("vellum", "copy"),
+               at_least=0.9),
+        Target("image, dd with fsync", ("dd", "copy"), ("vellum image", "copy"),
                at_least=0.9),
         Target("streaming with verification, dd + cmp", ("dd", "copy + cmp"),
-               ("vellum", "streaming, verified"), at_least=0.9),
+               ("vellum, verified", "copy"), at_least=0.9),
         Target("image with verification, dd + cmp", ("dd", "copy + cmp"),
-               ("vellum", "image, verified"), at_least=0.9),
+               ("vellum image, verified", "copy"), at_least=0.9),
         # An image copy is staged: everything is written twice.
         Target("image, dd by way of a spool file", ("dd, spool", "copy"),
-               ("vellum", "image")),
+               ("vellum image", "copy")),
         Target("image with verification, dd by way of a spool file + cmp",
-               ("dd, spool", "copy + cmp"), ("vellum", "image, verified")),
-        Target("streaming, cp --sparse", ("cp", "copy"),
-               ("vellum", "streaming")),
+               ("dd, spool", "copy + cmp"), ("vellum image, verified", "copy")),
+        Target("streaming, dd around the page cache", ("dd, direct", "copy"),
+               ("vellum", "copy")),
+        Target("streaming, cp --sparse", ("cp", "copy"), ("vellum", "copy")),
         Target("streaming, qemu-img convert", ("qemu-img", "copy"),
-               ("vellum", "streaming")),
+               ("vellum", "copy")),
         Target("streaming, ddrescue", ("ddrescue", "copy"),
-               ("vellum", "streaming")),
+               ("vellum", "copy")),
     )
 
     def set_up(self, stack, host, size):
@@ -76,49 +90,54 @@ class FullCopy(Row):
         fill_volume(vellum, size)
         source = vellum.image()
         folder = host.folder("copies")
+        self.size = size
+        self.written = {}
 
-        def by_vellum(_):
-            seconds = {}
-            for mode in ("streaming", "image"):
-                for verify in (False, True):
-                    clear(vellum, "V00002")
-                    forget(source)
-                    words = ["copy", "A", "--mode", mode, "--to", "V00002"]
-                    with Clock() as clock:
-                        vellum.job(*words, *([] if verify else ["--no-verify"]))
-                    name = mode + (", verified" if verify else "")
-                    seconds[name] = clock.seconds
+        def by_vellum(contender):
+            mode, *words = self.modes[contender]
+            clear(vellum, "V00002")
+            os.sync()
+            forget(source)
+            before = disk_bytes_written(source)
+            with Clock() as clock:
+                vellum.job("copy", "A", "--mode", mode, "--to", "V00002",
+                           *words)
+            self.count(contender, source, before)
             # The proof, outside the measurement.
             vellum.compare(vellum.backup_on("V00002"))
-            return seconds
+            return {"copy": clock.seconds}
 
         def by_program(name):
             to = os.path.join(folder, name)
             words = [w.format(**{"from": source, "to": to})
                      for w in self.peers[name]]
             forget(source)
+            before = disk_bytes_written(source)
             with Clock() as clock:
                 run(*words)
                 fsync_path(to)
+            self.count(name, source, before)
             seconds = {"copy": clock.seconds}
+            forget(to)
+            with Clock() as compare:
+                run("cmp", source, to)
             if name == "dd":
-                forget(to)
-                with Clock() as compare:
-                    run("cmp", source, to)
                 seconds["copy + cmp"] = clock.seconds + compare.seconds
             host.remove(to)
             return seconds
 
-        def by_way_of_spool(_):
+        def by_way_of_spool(name):
             """What dd would have to do with one drive."""
             spool = os.path.join(folder, "spool")
             to = os.path.join(folder, "spooled")
             forget(source)
+            before = disk_bytes_written(source)
             with Clock() as clock:
                 run("dd", f"if={source}", f"of={spool}", "bs=1M",
                     "conv=sparse", "status=none")
                 run("dd", f"if={spool}", f"of={to}", "bs=1M",
                     "conv=sparse,fsync", "status=none")
+            self.count(name, source, before)
             forget(to)
             with Clock() as compare:
                 run("cmp", spool, to)
@@ -127,10 +146,25 @@ class FullCopy(Row):
             return {"copy": clock.seconds,
                     "copy + cmp": clock.seconds + compare.seconds}
 
-        contenders = {"vellum": by_vellum, "dd, spool": by_way_of_spool}
+        contenders = {}
+        for name in self.modes:
+            contenders[name] = lambda _, n=name: by_vellum(n)
         for name in self.peers:
             contenders[name] = lambda _, n=name: by_program(n)
+        contenders["dd, spool"] = lambda _: by_way_of_spool("dd, spool")
         return contenders
+
+    def count(self, name, path, before):
+        """What the disk has been given when the contender says it is done."""
+        after = disk_bytes_written(path)
+        if before is not None:
+            self.written.setdefault(name, []).append(
+                (after - before) / (self.size * MIB))
+
+    def finish(self):
+        return [Fact(f"bytes given to the disk by bytes copied, {name}",
+                     round(statistics.median(values), 2))
+                for name, values in self.written.items()]
 
 
 class Incremental(Row):
@@ -139,6 +173,7 @@ class Incremental(Row):
     name = "incremental"
     title = "incremental copy of changed regions, against rsync --inplace"
     sizes = {"small": 16, "full": 4096}
+    grows = True
     points = tuple((percent, how) for percent in (0.1, 1, 10)
                    for how in ("scattered", "clustered"))
     targets = tuple(
@@ -146,20 +181,26 @@ class Incremental(Row):
             Target(f"{percent} % {how}, share of the full copy",
                    ("vellum", f"{percent} % {how}"), ("vellum", "full"),
                    at_most=0.03 if percent == 1 else None),
+            # Between local files rsync copies whole ones unless told.
             Target(f"{percent} % {how}, rsync --inplace",
                    ("rsync", f"{percent} % {how}"),
+                   ("vellum", f"{percent} % {how}"), at_least=1.0),
+            Target(f"{percent} % {how}, rsync --inplace --no-whole-file",
+                   ("rsync, delta", f"{percent} % {how}"),
                    ("vellum", f"{percent} % {how}"), at_least=1.0)))
 
     def set_up(self, stack, host, size):
         vellum = Vellum(host, capacity=capacity_of(size), media=3)
         stack.callback(vellum.close)
         path = fill_volume(vellum, size)
-        copy = os.path.join(host.folder("rsync"), "image")
+        folder = host.folder("rsync")
+        copies = [os.path.join(folder, name) for name in ("whole", "delta")]
         regions = size * MIB // REGION
         self.changed = {}
         vellum.job("copy", "A", "--mode", "streaming", "--to", "V00002")
         backup = vellum.backup_on("V00002")
-        run("cp", "--sparse=always", vellum.image(), copy)
+        for copy in copies:
+            run("cp", "--sparse=always", vellum.image(), copy)
 
         def change(percent, how, turn):
             count = max(1, round(regions * percent / 100))
@@ -181,23 +222,27 @@ class Incremental(Row):
                              "V00002")
             expect(job["method"] == "incremental", f"a full copy: {job}")
 
-        def rsync():
-            run("rsync", "--inplace", "--no-whole-file", vellum.image(), copy)
+        def rsync(copy, *words):
+            run("rsync", "--inplace", *words, vellum.image(), copy)
             fsync_path(copy)
 
+        works = {"vellum": incremental,
+                 "rsync": lambda: rsync(copies[0]),
+                 "rsync, delta": lambda: rsync(copies[1], "--no-whole-file")}
+
         def once(turn):
-            """Both copy the same changes, each first in every other round."""
-            seconds = {"vellum": {}, "rsync": {}}
+            """All copy the same changes, in turn."""
+            seconds = {name: {} for name in works}
             for percent, how in self.points:
                 name = f"{percent} % {how}"
                 count = change(percent, how, turn)
                 track = [row for row in vellum.table("tracking")
                          if row["backup_disk"] == backup]
                 self.changed[name] = track[0]["changed_bytes"] / REGION / count
-                both = [("vellum", incremental), ("rsync", rsync)]
-                for who, work in both if turn % 2 == 0 else reversed(both):
+                for who in order_of(list(works), turn):
+                    os.sync()
                     with Clock() as clock:
-                        work()
+                        works[who]()
                     seconds[who][name] = clock.seconds
                 vellum.compare(backup)
             clear(vellum, "V00003")
@@ -206,7 +251,7 @@ class Incremental(Row):
             seconds["vellum"]["full"] = clock.seconds
             return seconds
 
-        # One contender drives both: they copy the same changes.
+        # One contender drives all: they copy the same changes.
         kept = {}
 
         def turn_of(name, turn):
@@ -215,7 +260,7 @@ class Incremental(Row):
             return kept[turn][name]
 
         return {name: lambda turn, n=name: turn_of(n, turn)
-                for name in ("vellum", "rsync")}
+                for name in works}
 
     def finish(self):
         return [Fact(f"{name}: regions copied by regions overwritten",

@@ -5,7 +5,7 @@ import hashlib
 import os
 import random
 
-from .host import MIB, Clock, expect, forget
+from .host import MIB, Clock, cached_share, expect, forget_all
 from .rounds import Fact, Row, Target
 from .systems import KINDS
 
@@ -47,13 +47,12 @@ def expected_digest(count):
     return value.hexdigest()
 
 
-def forget_file(system, path):
-    """The next reads of the file come from the disk."""
-    forget(path)
-    if system.name == "vellum":
-        system.forget()
-    elif hasattr(system, "under"):
-        forget(os.path.join(system.under, os.path.basename(path)))
+def forget_file(path):
+    """The next reads of the file come from the disk; what others have read
+    takes no memory any more."""
+    forget_all(path)
+    share = cached_share(path)
+    expect(share == 0, f"{share} of {path} are in memory still")
 
 
 class DataRow(Row):
@@ -110,7 +109,7 @@ class Write(DataRow):
     def finish(self):
         vellum = self.opened["vellum"]
         path = os.path.join(vellum.root, self.last)
-        forget_file(vellum, path)
+        forget_file(path)
         expect(digest(path) == expected_digest(self.size),
                "the file differs from what was written")
         return [Fact("extents of all that is on the volume",
@@ -138,9 +137,11 @@ class Read(DataRow):
 
     def once(self, system, size, _):
         path = os.path.join(system.root, "file")
-        forget_file(system, path)
+        forget_file(path)
         with Clock() as cold:
             read_file(path)
+        share = cached_share(path)
+        expect(share == 1, f"the page cache holds {share} of {path} only")
         with Clock() as warm:
             read_file(path)
         return {"cold": cold.seconds, "warm": warm.seconds}
@@ -155,6 +156,7 @@ class RandomAccess(DataRow):
     name = "random"
     title = "random 4 KiB reads, cold; random 4 KiB overwrites; read back"
     sizes = {"small": 4, "full": 1024}
+    grows = True
     systems = ("vellum", "passthrough", "disk")
     targets = (
         Target("reads, passthrough", ("passthrough", "read"),
@@ -165,6 +167,11 @@ class RandomAccess(DataRow):
         Target("reading it all back in order, passthrough",
                ("passthrough", "read back"), ("vellum", "read back"),
                at_least=0.8),
+        Target("reads, disk", ("disk", "read"), ("vellum", "read")),
+        Target("overwrites and fsync, disk", ("disk", "overwrite"),
+               ("vellum", "overwrite")),
+        Target("reading it all back in order, disk", ("disk", "read back"),
+               ("vellum", "read back")),
     )
     block = 4096
 
@@ -181,7 +188,7 @@ class RandomAccess(DataRow):
         reads = [places.randrange(blocks) for _ in range(count)]
         writes = [places.randrange(blocks) for _ in range(count)]
         data = places.randbytes(self.block)
-        forget_file(system, path)
+        forget_file(path)
         with open(path, "r+b", buffering=0) as file:
             fd = file.fileno()
             os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_RANDOM)
@@ -195,7 +202,7 @@ class RandomAccess(DataRow):
         for place in writes:
             at = place * self.block
             self.model[at:at + self.block] = data
-        forget_file(system, path)
+        forget_file(path)
         with Clock() as back:
             read_file(path)
         return {"read": read.seconds, "overwrite": write.seconds,
@@ -204,7 +211,7 @@ class RandomAccess(DataRow):
     def finish(self):
         vellum = self.opened["vellum"]
         path = os.path.join(vellum.root, "file")
-        forget_file(vellum, path)
+        forget_file(path)
         with open(path, "rb") as file:
             expect(file.read() == self.model,
                    "the file differs from what was written into it")

@@ -17,6 +17,7 @@ class Appends(Row):
     name = "fsync"
     title = "append 4 KiB, fsync"
     sizes = {"small": 20, "full": 2000}
+    grows = True
     targets = (
         Target("disk", ("disk", "append"), ("vellum", "append"),
                at_least=0.5),

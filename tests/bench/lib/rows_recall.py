@@ -24,7 +24,7 @@ class Jukebox(Vellum):
         self.files = files
         # How much faster than the model time passes: what Vellum itself takes
         # counts this many times. Small sizes only show that it works.
-        self.speed = 10 if files >= 1000 else 100
+        self.speed = 10 if files >= 100 else 100
         each = -(-files // VOLUMES)
         super().__init__(host, capacity=each * FILE * 3 // 2 + (64 << 20),
                          media=VOLUMES, drives=DRIVES)
@@ -84,7 +84,9 @@ class Recall(Row):
 
     name = "recall"
     title = "recall of shuffled files from 20 volumes, 2 drives"
-    sizes = {"small": 400, "full": 10_000}
+    sizes = {"small": 40, "full": 10_000}
+    smallest = VOLUMES
+    grows = True
     targets = (
         Target("share of the drives' streaming rate, while media are in them",
                ("drives", "streaming"), ("vellum", "reading"), at_least=0.8),

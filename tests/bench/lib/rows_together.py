@@ -5,11 +5,12 @@ import json
 import os
 import random
 import re
+import statistics
 import subprocess
 import threading
 import time
 
-from .host import MIB, BenchError, Clock, expect, run
+from .host import MIB, BenchError, Clock, bytes_written_by, expect, run
 from .rounds import Fact, Row, Target
 from .rows_copy import capacity_of, clear, fill_volume
 from .rows_data import chunk, digest, expected_digest
@@ -63,6 +64,7 @@ class Tracking(Row):
     name = "tracking"
     title = "writing with 0, 1 and 4 tracked backups"
     sizes = {"small": 10, "full": 1000}
+    grows = True
     targets = (
         Target("1 backup by none", ("1", "write"), ("0", "write")),
         Target("4 backups by none", ("4", "write"), ("0", "write")),
@@ -109,15 +111,23 @@ class Tracking(Row):
     def finish(self):
         facts = []
         counts = {}
+        bytes_written = {}
         for name, library in self.libraries.items():
             library.durable()
+            begin = bytes_written_by(library.pid())
             with FlushCount(self.host, library.pid()) as flushes:
                 self.write(os.path.join(library.root, "counted"))
             counts[name] = flushes.count
+            bytes_written[name] = bytes_written_by(library.pid()) - begin
             facts.append(Fact(f"flushes for each fsync, {name} backups",
                               round(flushes.count / self.size, 2)))
         facts.append(Fact("flushes more with backups than without",
                           max(counts.values()) - counts["0"], at_most=0))
+        facts += [Fact(f"bytes that {name} backups make the daemon write more, "
+                       "by bytes of data",
+                       round((bytes_written[name] - bytes_written["0"]) /
+                             (self.size * REGION), 6), at_most=0.001)
+                  for name in ("1", "4")]
         library = self.libraries["4"]
         library.unmount()
         dump = run(self.host.vellum, "dump-catalog", library.dir, "--all")
@@ -127,7 +137,7 @@ class Tracking(Row):
             if '"changes"' in line:
                 marks += len(json.loads(line)["runs"]) // 2
         written = (self.size + 16) * REGION
-        facts.append(Fact("bytes of the change map by bytes of data",
+        facts.append(Fact("bytes of the change map that stay, by bytes of data",
                           round(marks / written, 6), at_most=0.001))
         return facts
 
@@ -138,6 +148,7 @@ class Together(Row):
     name = "together"
     title = "two volumes written and one copied at once"
     sizes = {"small": 4, "full": 2048}
+    grows = True
     targets = (
         Target("disk writing as many bytes", ("disk", "work"),
                ("vellum", "work"), at_least=0.8),
@@ -147,6 +158,12 @@ class Together(Row):
         # What FUSE leaves of the disk: two files through it, one below it.
         Target("disk and passthrough writing as many", ("passthrough", "work"),
                ("vellum", "work")),
+        Target("processors' time, disk", ("disk", "processors"),
+               ("vellum", "processors")),
+        Target("processors' time, two files and dd", ("dd", "processors"),
+               ("vellum", "processors")),
+        Target("processors' time, disk and passthrough",
+               ("passthrough", "processors"), ("vellum", "processors")),
     )
 
     def set_up(self, stack, host, size):
@@ -157,6 +174,8 @@ class Together(Row):
         fill_volume(vellum, size)
         self.vellum = vellum
         self.size = size
+        # Of each contender's turns: the share of the processors in use.
+        self.shares = {}
         folder = host.folder("disk")
         passthrough = Passthrough(host)
         stack.callback(passthrough.close)
@@ -184,7 +203,9 @@ class Together(Row):
                 for thread in threads:
                     thread.join()
             expect(not failures, f"at once: {failures}")
-            return {"work": clock.seconds}
+            self.busy.append((clock.processor /
+                              (clock.seconds * os.cpu_count())))
+            return {"work": clock.seconds, "processors": clock.processor}
 
         def by_vellum(turn):
             clear(vellum, "V00004")
@@ -229,5 +250,16 @@ class Together(Row):
                 os.unlink(path)
             return seconds
 
-        return {"vellum": by_vellum, "passthrough": by_passthrough,
-                "dd": by_dd, "disk": by_disk}
+        works = {"vellum": by_vellum, "passthrough": by_passthrough,
+                 "dd": by_dd, "disk": by_disk}
+
+        def counted(name, turn):
+            self.busy = self.shares.setdefault(name, [])
+            return works[name](turn)
+
+        return {name: lambda turn, n=name: counted(n, turn) for name in works}
+
+    def finish(self):
+        return [Fact(f"share of the processors in use, {name}",
+                     round(statistics.median(values), 2))
+                for name, values in self.shares.items()]

@@ -3,22 +3,14 @@
 
 Each has: `name`; `root`, a directory to work in; durable(), after which what
 was written survives a power cut; remount(), after which the kernel and the
-daemon know nothing of it any more; used(), bytes on the disk."""
+daemon know nothing of it any more."""
 
 import json
 import os
 import re
 
-from .host import (MIB, await_true, expect, forget, fsync_path, mounts_below,
-                   run, sync_file_system, unmount)
-
-
-def allocated(path):
-    """Bytes that a file, or all below a folder, take on the disk."""
-    if not os.path.isdir(path):
-        return os.stat(path).st_blocks * 512
-    return sum(allocated(item.path) for item in os.scandir(path)
-               if not item.is_symlink())
+from .host import (MIB, await_true, expect, forget_all, fsync_path,
+                   mounts_below, run, sync_file_system, unmount)
 
 
 class Disk:
@@ -33,10 +25,7 @@ class Disk:
         sync_file_system(self.root)
 
     def remount(self):
-        forget(self.root)
-
-    def used(self):
-        return allocated(self.root)
+        forget_all(self.root)
 
     def close(self):
         pass
@@ -68,11 +57,8 @@ class Passthrough:
 
     def remount(self):
         self.host.stop(self.child)
-        forget(self.under)
+        forget_all(self.under)
         self.mount()
-
-    def used(self):
-        return allocated(self.under)
 
     def close(self):
         self.host.stop(self.child)
@@ -117,11 +103,8 @@ class Fuse2fs:
     def remount(self):
         self.close()
         fsync_path(self.image)
-        forget(self.image)
+        forget_all(self.image)
         self.mount()
-
-    def used(self):
-        return allocated(self.image)
 
     def close(self):
         unmount(self.root)
@@ -195,21 +178,13 @@ class Vellum:
     def durable(self):
         self.call("sync")
 
-    def forget_media(self):
-        forget(os.path.join(self.dir, "media"))
-
-    def forget(self):
-        """What the daemon has read of media and catalog."""
-        self.forget_media()
-        forget(os.path.join(self.dir, "catalog"))
+    def forget_all(self):
+        forget_all(self.dir)
 
     def remount(self):
         self.unmount()
-        self.forget()
+        self.forget_all()
         self.mount()
-
-    def used(self):
-        return allocated(self.image())
 
     def info(self, volume="A"):
         path = os.path.join(self.mount_point, ".vellum", "volumes", volume,
