@@ -101,9 +101,7 @@ TEST_F(VolumeIoFaultTest, EachOperationOfTheMediumFailsOnce) {
       } else {
         EXPECT_THAT(status, HasErrc(Errc::kDeviceError));
         EXPECT_THAT(status, MessageHas("injected"));
-        if (op == Op::kFlush && scenario.failed() != nullptr &&
-            scenario.volume()->generation().number > 0 &&
-            std::string(scenario.failed()->name) == "sync") {
+        if (op == Op::kFlush && scenario.later().attached) {
           EXPECT_TRUE(scenario.frozen());
         }
       }
@@ -205,8 +203,7 @@ TEST_F(VolumeIoFaultTest, EachOperationOfTheCatalogFails) {
       }
       ++faults;
       places = std::max(places, n);
-      if (!status.ok() && scenario.failed() != nullptr &&
-          std::string(scenario.failed()->name) == "sync") {
+      if (!status.ok() && scenario.later().attached) {
         EXPECT_TRUE(scenario.frozen());
       }
       // The daemon starts anew on a healthy disk.

@@ -67,6 +67,7 @@ class IoScenario {
       : medium_(medium) {
     VolumeOptions options;
     options.on_commit_step = [this](CommitStep step) {
+      last_step_ = step;
       if (step == CommitStep::kFrozen) {
         history_[volume_->generation().number + 1] = model_;
         if (failed_ != nullptr) {
@@ -104,9 +105,8 @@ class IoScenario {
       const Status status = step.run();
       if (!status.ok()) {
         failed_ = &step;
-        frozen_ = !volume_->CheckWritable().ok();
-        later_.push_back(volume_->Sync());
-        later_.push_back(volume_->Detach());
+        committed_ = last_step_ == CommitStep::kApplied;
+        TryToSave();
         return status;
       }
       if (step.effect) step.effect(&model_);
@@ -114,8 +114,9 @@ class IoScenario {
     return volume_->Detach();
   }
 
-  // After a load: the tree is that of a committed generation.
-  void Check(Volume* volume) {
+  // After a load: the tree is that of a committed generation, whose model goes
+  // to `loaded`.
+  void Check(Volume* volume, Model* loaded = nullptr) {
     const uint64_t number = volume->generation().number;
     ASSERT_GE(number, promised_);
     ASSERT_EQ(history_.count(number), 1u) << number;
@@ -141,17 +142,46 @@ class IoScenario {
       model.edit(failed_->file).content = found;
     }
     ExpectVolumeIs(volume, model);
+    if (loaded != nullptr) *loaded = std::move(model);
   }
+
+  // What was said when a step had failed.
+  struct Later {
+    bool attached = false;
+    Status writable, sync, detach;
+  };
 
   Volume* volume() { return volume_.get(); }
   const Model& model() const { return model_; }
+  // What was to be committed under that number; nullptr: nothing was.
+  const Model* ModelOf(uint64_t number) const {
+    const auto it = history_.find(number);
+    return it == history_.end() ? nullptr : &it->second;
+  }
+  uint64_t promised() const { return promised_; }
   const Step* failed() const { return failed_; }
-  bool frozen() const { return frozen_; }
+  const Later& later() const { return later_; }
+  bool frozen() const { return !later_.writable.ok(); }
+  // The generation of the commit that failed had been made durable before.
+  bool committed() const { return committed_; }
+  // Commits that were begun when a step had failed.
+  size_t begun_later() const { return after_failure_.size(); }
   void KillAt(CommitStep step) { kill_at_ = step; }
   // The generation that the killed commit made durable.
   void Promise(uint64_t number) { promised_ = number; }
 
  private:
+  void TryToSave() {
+    later_.attached = volume_->attached();
+    later_.writable = volume_->CheckWritable();
+    later_.sync = volume_->Sync();
+    // Whoever is told that all is well relies on it.
+    if (later_.attached && later_.sync.ok()) Promise();
+    later_.detach = volume_->Detach();
+    if (later_.attached && later_.detach.ok()) Promise();
+  }
+  void Promise() { promised_ = volume_->generation().number; }
+
   Status Create(InodeNumber dir, const char* name, uint64_t id,
                 udf::FileType type = udf::FileType::kRegular) {
     NewInode inode;
@@ -416,8 +446,9 @@ class IoScenario {
   std::set<uint64_t> after_failure_;
   uint64_t promised_ = 0;
   const Step* failed_ = nullptr;
-  bool frozen_ = false;
-  std::vector<Status> later_;
+  bool committed_ = false;
+  Later later_;
+  std::optional<CommitStep> last_step_;
   std::optional<CommitStep> kill_at_;
 };
 

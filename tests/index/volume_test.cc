@@ -321,12 +321,12 @@ TEST_F(VolumeTest, AnFsyncOfASmallChangeFlushesOnce) {
   EXPECT_EQ(FsckText(*medium_), "");
 }
 
-TEST_F(VolumeTest, AFailedFlushFreezesTheVolumeUntilItIsLoadedAnew) {
+TEST_F(VolumeTest, AFailedCommitFreezesTheVolumeUntilItIsLoadedAnew) {
   VolumeOptions options;
   bool fail = false;
   options.on_commit_step = [&fail](CommitStep step) {
     if (fail && step == CommitStep::kRecordFlushed) {
-      return Status(Errc::kDeviceError, "flush failed");
+      return Status(Errc::kDeviceError, "commit failed");
     }
     return Status::Ok();
   };

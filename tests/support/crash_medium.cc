@@ -109,6 +109,28 @@ std::unique_ptr<CrashMedium> CrashMedium::AfterKill(size_t k) const {
 std::unique_ptr<MemoryMedium> CrashMedium::ContentAfterCrash(
     size_t k, const CrashOptions& options) const {
   MutexLock lock(&mu_);
+  return ContentLocked(k, options);
+}
+
+void CrashMedium::LoseUnflushed(const CrashOptions& options) {
+  MutexLock lock(&mu_);
+  const size_t end = records_.size();
+  const std::unique_ptr<MemoryMedium> left = ContentLocked(end, options);
+  Bytes data;
+  for (size_t i = FirstUnflushed(end); i < end; ++i) {
+    const SectorRange range = records_[i].event.range;
+    data.resize(range.count * kSectorSize);
+    left->Peek(range.first * kSectorSize, data);
+    live_->Poke(range.first * kSectorSize, data);
+  }
+  Record record;
+  record.event.kind = Event::Kind::kFlush;
+  record.durable = live_->Clone();
+  records_.push_back(std::move(record));
+}
+
+std::unique_ptr<MemoryMedium> CrashMedium::ContentLocked(
+    size_t k, const CrashOptions& options) const {
   VELLUM_CHECK(k <= records_.size());
   const size_t first = FirstUnflushed(k);
   std::unique_ptr<MemoryMedium> medium = DurableAt(first).Clone();

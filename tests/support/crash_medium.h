@@ -61,6 +61,10 @@ class CrashMedium : public Medium {
   Result<SectorRange> NextAllocated(SectorRange from) override;
   void DropReadCache(uint64_t, uint64_t) override {}
 
+  // A flush has failed: of what no flush covers, the medium has from now on
+  // what a power cut would have left, and that for good. Recorded as a flush.
+  void LoseUnflushed(const CrashOptions& options);
+
   size_t EventCount() const;
   // Those from `begin` on, before `end`.
   std::vector<Event> Events(size_t begin = 0, size_t end = SIZE_MAX) const;
@@ -91,6 +95,9 @@ class CrashMedium : public Medium {
   // The first of the events before `k` that no flush covers.
   size_t FirstUnflushed(size_t k) const REQUIRES(mu_);
   const MemoryMedium& DurableAt(size_t first_unflushed) const REQUIRES(mu_);
+  std::unique_ptr<MemoryMedium> ContentLocked(size_t k,
+                                              const CrashOptions& options) const
+      REQUIRES(mu_);
 
   const std::unique_ptr<MemoryMedium> live_;
   const std::shared_ptr<const MemoryMedium> start_;

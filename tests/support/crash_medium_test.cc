@@ -76,6 +76,27 @@ TEST_F(CrashMediumTest, KeptHasWhatReturnedAndNoMore) {
   EXPECT_EQ(SectorValue(*after, 2), 0);
 }
 
+TEST_F(CrashMediumTest, AFailedFlushLosesForGood) {
+  medium_.LoseUnflushed(With(Unflushed::kLost));
+  EXPECT_EQ(SectorValue(*medium_.Content(), 0), 0xA);
+  EXPECT_EQ(SectorValue(*medium_.Content(), 1), 0);
+  ASSERT_OK(medium_.Write(2, Filled(1, 0xD)));
+  ASSERT_OK(medium_.Flush());
+  auto after =
+      medium_.ContentAfterCrash(medium_.EventCount(), With(Unflushed::kKept));
+  EXPECT_EQ(SectorValue(*after, 0), 0xA);
+  EXPECT_EQ(SectorValue(*after, 1), 0);
+  EXPECT_EQ(SectorValue(*after, 2), 0xD);
+}
+
+TEST_F(CrashMediumTest, WhatAFailedFlushKeptIsDurable) {
+  medium_.LoseUnflushed(With(Unflushed::kKept));
+  auto after =
+      medium_.ContentAfterCrash(medium_.EventCount(), With(Unflushed::kLost));
+  EXPECT_EQ(SectorValue(*after, 1), 0xB);
+  EXPECT_EQ(SectorValue(*after, 2), 0xC);
+}
+
 TEST_F(CrashMediumTest, ReorderedShowsALaterWriteWithoutAnEarlier) {
   std::set<std::pair<int, int>> seen;
   for (uint64_t seed = 0; seed < 64; ++seed) {
