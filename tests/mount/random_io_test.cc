@@ -4,7 +4,8 @@
 // bytes: through the page cache, past it (O_DIRECT), by shared mappings, by
 // fallocate(2); with truncation, reopening and new daemons in between.
 //
-// VELLUM_SECONDS (20) is how long it goes on; VELLUM_SEED repeats a run.
+// VELLUM_SECONDS (20) is how long it goes on, for a thousand steps at least;
+// VELLUM_SEED repeats a run.
 #include <fcntl.h>
 #include <linux/falloc.h>
 #include <sys/mman.h>
@@ -31,6 +32,7 @@ namespace {
 constexpr size_t kMaxSize = 700'000;
 constexpr size_t kMaxPiece = 150'000;
 constexpr size_t kPage = 4096;
+constexpr size_t kFewest = 1000;  // steps of a run
 
 // Memory that O_DIRECT takes.
 class Aligned {
@@ -309,17 +311,29 @@ TEST_F(RandomIoTest, ReadsWhatANativeFileReads) {
   const auto end =
       std::chrono::steady_clock::now() + std::chrono::seconds(seconds);
   size_t steps = 0;
-  while (std::chrono::steady_clock::now() < end && !HasFailure()) {
+  // On a slow machine longer, so that there are some of each step.
+  while ((std::chrono::steady_clock::now() < end || steps < kFewest) &&
+         !HasFailure()) {
     Step();
     if (++steps % 500 == 0 && !HasFailure()) {
       for (const Pair& pair : pairs_) CompareWhole(pair);
     }
+    if (steps % kFewest == 0 && !HasFailure()) NewDaemon();
   }
   if (HasFailure()) std::printf("the last steps:\n%s", trace_.c_str());
   for (const auto& [what, count] : counts_) {
     std::printf("%zu %s, ", count, what.c_str());
   }
   std::printf("%zu steps\n", steps);
+  // Nothing that it is there for stays away unnoticed.
+  if (!HasFailure()) {
+    for (const char* what :
+         {"read", "write", "direct read", "direct write", "mapped read",
+          "mapped write", "truncate", "allocate", "allocate beyond", "punch",
+          "zero", "zero beyond", "reopen", "new daemon"}) {
+      EXPECT_GT(counts_[what], 0u) << what;
+    }
+  }
   for (Pair& pair : pairs_) pair.Close();
   EXPECT_EQ(Run("fsck VOL data=yes")["clean"], true);
 }
