@@ -15,6 +15,14 @@ namespace {
 constexpr uint64_t kAnchorDistances[] = {257, 1};
 
 Result<VolumeDescription> ReadVds(Medium& medium, uint32_t first) {
+  // An anchor may name anything, or the medium has lost its end.
+  const uint64_t end = medium.Info().sectors;
+  if (uint64_t{first} + kVdsSectors > end) {
+    return Error{Errc::kCorruption,
+                 fmt::format("volume descriptor sequence at sector {}, outside "
+                             "the medium of {}",
+                             first, end)};
+  }
   std::vector<Sector> sectors;
   for (uint32_t i = 0; i < kVdsSectors; ++i) {
     ASSIGN_OR_RETURN(const Sector sector,

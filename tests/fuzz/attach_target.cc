@@ -14,18 +14,20 @@ namespace vellum::fuzz {
 
 void RunAttach(ConstByteSpan data) {
   Input input(data);
-  const BaseVolume& base = Base();
   const uint8_t kind = input.Byte();
+  const bool cut = (kind & 3) == 3;
+  const BaseVolume& base = cut ? LargerBase() : Base();
   const MemoryMedium& good = (kind & 1) != 0   ? *base.pending
                              : (kind & 2) != 0 ? *base.backup
                                                : *base.clean;
   const bool known = (kind & 4) != 0;
   const bool protect = (kind & 8) != 0;
+  const uint16_t sectors = cut ? input.Word() : 0;
   Bytes operations(size_t{kind} >> 4);
   for (std::byte& operation : operations) operation = std::byte{input.Byte()};
 
   const Place place = NewPlace();
-  const std::unique_ptr<MemoryMedium> medium = good.Clone();
+  std::unique_ptr<MemoryMedium> medium = good.Clone();
   const Result<udf::ControlSlot> before = udf::ReadControlSlot(*medium);
   VELLUM_CHECK(before.ok());
   Volume volume(place.catalog, RecordFor(*before, base.geometry, place.index),
@@ -34,6 +36,7 @@ void RunAttach(ConstByteSpan data) {
     VELLUM_CHECK(volume.Attach(medium.get()).ok() && volume.Detach().ok());
   }
   ApplyPatches(&input, base.places, medium.get());
+  if (cut) medium = CutOff(*medium, sectors);
   medium->SetWriteProtected(protect);
   const Status attached = volume.Attach(medium.get());
   CheckReported(attached);
@@ -49,6 +52,12 @@ std::vector<Bytes> AttachSeeds() {
       seed.push_back(std::byte(static_cast<uint8_t>(i * 13)));
     }
     seeds.push_back(seed);
+  }
+  // The end is missing.
+  for (uint8_t sectors : {0, 1, 200, 255}) {
+    for (uint8_t kind : {0x03, 0x07}) {
+      seeds.push_back({std::byte{kind}, std::byte{sectors}, std::byte{3}});
+    }
   }
   // Damage to each place, under every operation.
   for (uint8_t place = 0; place < Base().places.interesting.size(); ++place) {

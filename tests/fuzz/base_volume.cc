@@ -14,6 +14,8 @@
 namespace vellum::fuzz {
 namespace {
 
+constexpr uint64_t kMoreSectors = 1024;
+
 InodeNumber Make(Volume* volume, InodeNumber dir, const std::string& name,
                  udf::FileType type, const std::string& content = "") {
   NewInode inode;
@@ -87,11 +89,14 @@ PatchPlaces FindPlaces(MemoryMedium* medium, const udf::Geometry& g) {
   return places;
 }
 
-BaseVolume Build() {
+}  // namespace
+
+BaseVolume MakeBase(const std::string& volume_id, uint64_t sectors) {
   BaseVolume base;
-  MemoryMedium medium(udf::kMinVolumeSectors);
+  MemoryMedium medium(sectors);
+  medium.AbortOutside();
   udf::FormatOptions format;
-  format.volume_id = "HOSTILE";
+  format.volume_id = volume_id;
   const udf::ControlSlot slot = Value(udf::FormatVolume(medium, format));
   base.geometry = Value(udf::ReadDescription(medium)).geometry;
 
@@ -123,18 +128,29 @@ BaseVolume Build() {
   copy.state = udf::SlotState::kComplete;
   copy.owner_id = copy.volume_id;
   copy.owner_uuid = copy.medium_uuid;
-  copy.volume_id = "COPY";
+  copy.volume_id = volume_id + "-COPY";
   copy.medium_uuid = udf::NewUuid();
   copy.threshold = 99;
   Check(udf::WriteControlSlot(*base.backup, &copy));
   return base;
 }
 
-}  // namespace
-
 const BaseVolume& Base() {
-  static const BaseVolume kBase = Build();
+  static const BaseVolume kBase = MakeBase("HOSTILE", udf::kMinVolumeSectors);
   return kBase;
+}
+
+const BaseVolume& LargerBase() {
+  static const BaseVolume kBase =
+      MakeBase("LARGER", udf::kMinVolumeSectors + kMoreSectors);
+  return kBase;
+}
+
+std::unique_ptr<MemoryMedium> CutOff(const MemoryMedium& larger,
+                                     uint16_t sectors) {
+  std::unique_ptr<MemoryMedium> medium = larger.Clone();
+  medium->CutTo(udf::kMinVolumeSectors + sectors % kMoreSectors);
+  return medium;
 }
 
 }  // namespace vellum::fuzz

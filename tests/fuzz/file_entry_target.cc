@@ -82,6 +82,7 @@ struct Entries {
 const Entries& TheEntries() {
   static const Entries kEntries = [] {
     Entries entries;
+    entries.medium->AbortOutside();
     for (uint32_t kind = 0; kind < kKinds; ++kind) {
       const Result<udf::EncodedEntry> encoded =
           udf::EncodeFileEntry(EntryOf(kind), kind);

@@ -44,6 +44,7 @@ const Rings& TheRings() {
   static const Rings kRings = [] {
     Rings rings;
     MemoryMedium medium(udf::kMinVolumeSectors);
+    medium.AbortOutside();
     udf::FormatOptions format;
     format.volume_id = "RING";
     const Result<udf::ControlSlot> slot = udf::FormatVolume(medium, format);

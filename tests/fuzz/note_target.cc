@@ -79,6 +79,7 @@ struct NotedVolume {
 NotedVolume BuildNoted() {
   NotedVolume base;
   MemoryMedium medium(udf::kMinVolumeSectors);
+  medium.AbortOutside();
   udf::FormatOptions format;
   format.volume_id = "NOTED";
   const Result<udf::ControlSlot> slot = udf::FormatVolume(medium, format);

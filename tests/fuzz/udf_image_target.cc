@@ -67,9 +67,11 @@ void ReadVolume(const MemoryMedium& image) {
 
 void RunUdfImage(ConstByteSpan data) {
   Input input(data);
-  const BaseVolume& base = Base();
+  const uint8_t kind = input.Byte();
+  const BaseVolume& base = (kind & 2) != 0 ? LargerBase() : Base();
+  const MemoryMedium& good = (kind & 1) != 0 ? *base.pending : *base.clean;
   const std::unique_ptr<MemoryMedium> medium =
-      (input.Byte() & 1) != 0 ? base.pending->Clone() : base.clean->Clone();
+      (kind & 2) != 0 ? CutOff(good, input.Word()) : good.Clone();
   ApplyPatches(&input, base.places, medium.get());
   ReadVolume(*medium);
   udf::FsckOptions options;
@@ -91,6 +93,17 @@ std::vector<Bytes> UdfImageSeeds() {
       AppendPatch(place, true, 24 + place * 8, udf::AsBytes("\x01\xFF"), &seed);
       seeds.push_back(seed);
     }
+  }
+  for (uint8_t place = 0; place < Base().places.interesting.size(); ++place) {
+    // In a directory: the block of the first name, outside.
+    Bytes seed = {std::byte{0}};
+    AppendPatch(place, true, 64, udf::AsBytes("\xFF\xFF\xFF"), &seed);
+    seeds.push_back(seed);
+  }
+  // The end is missing.
+  for (uint8_t sectors : {0, 1, 200, 255}) {
+    seeds.push_back({std::byte{2}, std::byte{sectors}, std::byte{3}});
+    seeds.push_back({std::byte{3}, std::byte{sectors}, std::byte{3}});
   }
   return seeds;
 }

@@ -4,6 +4,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <utility>
 
@@ -49,7 +51,7 @@ MediumInfo MemoryMedium::Info() const {
 
 Status MemoryMedium::Read(uint64_t lba, ByteSpan out) {
   MutexLock lock(&mu_);
-  RETURN_IF_ERROR(CheckTransfer(info_, "read", lba, out.size()));
+  RETURN_IF_ERROR(InsideLocked(CheckTransfer(info_, "read", lba, out.size())));
   if (!unreadable_.empty()) {
     const auto bad = unreadable_.lower_bound(lba);
     if (bad != unreadable_.end() && *bad < lba + out.size() / kSectorSize) {
@@ -66,7 +68,8 @@ Status MemoryMedium::Read(uint64_t lba, ByteSpan out) {
 Status MemoryMedium::Write(uint64_t lba, ConstByteSpan data) {
   if (before_write_) before_write_(lba);
   MutexLock lock(&mu_);
-  RETURN_IF_ERROR(CheckTransfer(info_, "write", lba, data.size()));
+  RETURN_IF_ERROR(
+      InsideLocked(CheckTransfer(info_, "write", lba, data.size())));
   RETURN_IF_ERROR(CheckWritable(info_, "write"));
   MakeReadableLocked(lba, data.size() / kSectorSize);
   WriteLocked(lba * kSectorSize, data);
@@ -75,7 +78,7 @@ Status MemoryMedium::Write(uint64_t lba, ConstByteSpan data) {
 
 Status MemoryMedium::Discard(uint64_t lba, uint64_t count) {
   MutexLock lock(&mu_);
-  RETURN_IF_ERROR(CheckSectorRange(info_, "discard", lba, count));
+  RETURN_IF_ERROR(InsideLocked(CheckSectorRange(info_, "discard", lba, count)));
   RETURN_IF_ERROR(CheckWritable(info_, "discard"));
   MakeReadableLocked(lba, count);
   const uint64_t begin = lba * kSectorSize;
@@ -98,8 +101,8 @@ Status MemoryMedium::Discard(uint64_t lba, uint64_t count) {
 
 Result<SectorRange> MemoryMedium::NextAllocated(SectorRange from) {
   MutexLock lock(&mu_);
-  RETURN_IF_ERROR(
-      CheckSectorRange(info_, "search for data", from.first, from.count));
+  RETURN_IF_ERROR(InsideLocked(
+      CheckSectorRange(info_, "search for data", from.first, from.count)));
   constexpr uint64_t kPerChunk = kChunkSize / kSectorSize;
   auto it = chunks_.lower_bound(from.first / kPerChunk);
   if (it == chunks_.end() || it->first * kPerChunk >= from.end()) {
@@ -122,6 +125,7 @@ std::unique_ptr<MemoryMedium> MemoryMedium::Clone() const {
   copy->info_ = info_;
   copy->chunks_ = chunks_;
   copy->unreadable_ = unreadable_;
+  copy->abort_outside_ = abort_outside_;
   return copy;
 }
 
@@ -133,6 +137,24 @@ void MemoryMedium::MakeUnreadable(SectorRange range) {
 void MemoryMedium::SetWriteProtected(bool on) {
   MutexLock lock(&mu_);
   info_.write_protected = on;
+}
+
+void MemoryMedium::CutTo(uint64_t sectors) {
+  MutexLock lock(&mu_);
+  info_.sectors = std::min(info_.sectors, sectors);
+}
+
+void MemoryMedium::AbortOutside() {
+  MutexLock lock(&mu_);
+  abort_outside_ = true;
+}
+
+Status MemoryMedium::InsideLocked(Status inside) const {
+  if (abort_outside_ && !inside.ok()) {
+    std::fprintf(stderr, "asked outside: %s\n", inside.ToString().c_str());
+    std::abort();
+  }
+  return inside;
 }
 
 void MemoryMedium::Poke(uint64_t byte_offset, ConstByteSpan data) {

@@ -46,6 +46,12 @@ class MemoryMedium : public Medium {
   // written (or discarded) again, as after a medium error.
   void MakeUnreadable(SectorRange range);
   void SetWriteProtected(bool on);
+  // It has only so many sectors from now on; what lay behind them is gone.
+  // REQUIRES: sectors > 0.
+  void CutTo(uint64_t sectors);
+  // An access outside of the medium ends the process, here and in clones,
+  // instead of giving an error: who reads hostile bytes has to check first.
+  void AbortOutside();
   // Called before each write, with the first sector; empty: nothing is. Not
   // while another thread writes.
   void BeforeWrite(std::function<void(uint64_t)> call) {
@@ -65,6 +71,8 @@ class MemoryMedium : public Medium {
     bool shared = false;  // another medium may hold it: copy before writing
   };
 
+  // Of what CheckSectorRange or CheckTransfer said.
+  Status InsideLocked(Status inside) const REQUIRES(mu_);
   void ReadLocked(uint64_t offset, ByteSpan out) const REQUIRES(mu_);
   void WriteLocked(uint64_t offset, ConstByteSpan data) REQUIRES(mu_);
   Chunk& WritableLocked(uint64_t index) REQUIRES(mu_);
@@ -73,6 +81,7 @@ class MemoryMedium : public Medium {
   std::function<void(uint64_t)> before_write_;
   mutable Mutex mu_;  // a leaf: nothing is called with it held
   MediumInfo info_ GUARDED_BY(mu_);
+  bool abort_outside_ GUARDED_BY(mu_) = false;
   mutable std::map<uint64_t, Slot> chunks_ GUARDED_BY(mu_);
   std::set<uint64_t> unreadable_ GUARDED_BY(mu_);
 };

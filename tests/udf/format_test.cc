@@ -345,6 +345,13 @@ TEST(ReadDescription, RefusesACutOffVolume) {
   ASSERT_OK(whole.Read(0, part));
   ASSERT_OK(cut.Write(0, part));
   EXPECT_THAT(ReadDescription(cut), HasErrc(Errc::kCorruption));
+
+  // The reserve sequence is missing: damage, not a read that it did not ask.
+  const auto less = whole.Clone();
+  less->CutTo(7900);
+  less->AbortOutside();
+  Poke(*less, 33, "damaged");
+  EXPECT_THAT(ReadDescription(*less), HasErrc(Errc::kCorruption));
 }
 
 TEST(ReadDescription, SaysWhatElseIsThere) {
