@@ -90,6 +90,7 @@ bool FaultDevices::Clear() {
   const MutexLock lock(&mu_);
   left_ = 0;
   reached_ = false;
+  hangs_.reset();
   return std::exchange(gone_, std::nullopt).has_value();
 }
 
@@ -101,11 +102,17 @@ Status FaultDevices::Count(Device device, ElementAddress element,
     return Status(code, fmt::format("{}: {}: {}", name, what, why));
   };
   if (!power_()) return failed(Errc::kOffline, "power is off");
-  const MutexLock lock(&mu_);
+  MutexLock lock(&mu_);
   const bool now = left_ > 0 && device == device_ && --left_ == 0;
   if (now) {
     reached_ = true;
     if (act_ == Act::kGone) gone_ = element;
+    if (act_ == Act::kHang) hangs_ = element;
+  }
+  if (hangs_ == element) {
+    lock.Unlock();
+    hold_->Stay();
+    return Status::Ok();
   }
   if (gone_ == element) return failed(Errc::kOffline, "gone (injected)");
   if (!now) return Status::Ok();

@@ -23,12 +23,13 @@ class FaultDevices {
     kFail,  // that operation, once: nothing was done
     kDone,  // that one, once: it was done all the same
     kGone,  // from then on all operations of that device: kOffline
+    kHang,  // from then on all of that device stay in `hold`
   };
 
-  // What drives hand out goes through `media`. Both outlive the devices.
+  // What drives hand out goes through `media`. All outlive the devices.
   // Without `power` all operations fail.
-  FaultDevices(std::function<bool()> power, FaultMedia* media)
-      : power_(std::move(power)), media_(media) {}
+  FaultDevices(std::function<bool()> power, FaultMedia* media, Hold* hold)
+      : power_(std::move(power)), media_(media), hold_(hold) {}
 
   // The `n`th operation of such a device from now on (1: the next): moves and
   // inventories of the changer; loads, unloads and identifications of the
@@ -45,14 +46,16 @@ class FaultDevices {
   friend class SweptChanger;
   friend class SweptDrive;
 
-  // Counts the operation; answers what it fails with, and sets `done` when it
-  // is to be done before. `element`: the drive's.
+  // Counts the operation, and stays while the device hangs; answers what it
+  // fails with, and sets `done` when it is to be done before. `element`: the
+  // drive's.
   Status Count(Device device, ElementAddress element, const char* what,
                bool* done);
   FaultMedia& media() { return *media_; }
 
   const std::function<bool()> power_;
   FaultMedia* const media_;
+  Hold* const hold_;
   mutable Mutex mu_;  // a leaf
   uint64_t left_ GUARDED_BY(mu_) = 0;
   Device device_ GUARDED_BY(mu_) = Device::kChanger;
@@ -60,6 +63,7 @@ class FaultDevices {
   bool reached_ GUARDED_BY(mu_) = false;
   // The changer has the address 0.
   std::optional<ElementAddress> gone_ GUARDED_BY(mu_);
+  std::optional<ElementAddress> hangs_ GUARDED_BY(mu_);
 };
 
 }  // namespace vellum

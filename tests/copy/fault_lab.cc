@@ -149,8 +149,9 @@ Status FaultLab::Open() {
   const auto power = [disk = catalog_disk_] { return disk->power(); };
   const auto cut = [this] { CutPower(); };
   spool_disk_ = std::make_unique<SpoolFaults>(SpoolPath(), power, cut);
-  media_ = std::make_unique<FaultMedia>(power, cut);
-  devices_ = std::make_unique<FaultDevices>(power, media_.get());
+  hold_ = std::make_unique<Hold>();
+  media_ = std::make_unique<FaultMedia>(power, cut, hold_.get());
+  devices_ = std::make_unique<FaultDevices>(power, media_.get(), hold_.get());
   for (const auto& [tag, content] : contents_) {
     const auto written = written_.find(tag);
     if (written == written_.end()) {

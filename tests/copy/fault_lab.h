@@ -28,6 +28,7 @@
 #include "media/udf/control.h"
 #include "tests/copy/fault_devices.h"
 #include "tests/copy/fault_media.h"
+#include "tests/copy/hold.h"
 #include "tests/copy/spool_faults.h"
 #include "tests/index/faulty_file_system.h"
 #include "tests/support/fake_library.h"
@@ -88,6 +89,8 @@ class FaultLab {
   FaultDevices& devices() { return *devices_; }
   FaultyFileSystem& catalog_disk() { return *catalog_disk_; }
   SpoolFaults& spool_disk() { return *spool_disk_; }
+  // In which media and devices hang; let go before the session ends.
+  Hold& hold() { return *hold_; }
   bool power() const { return catalog_disk_->power(); }
   // Media, devices and spool; the catalog needs a new session. After a
   // device was gone the library asks anew at once; fails when it does not take
@@ -168,6 +171,7 @@ class FaultLab {
   std::string log_;
   std::shared_ptr<FaultyFileSystem> catalog_disk_;
   std::unique_ptr<SpoolFaults> spool_disk_;
+  std::unique_ptr<Hold> hold_;
   std::unique_ptr<FaultMedia> media_;
   std::unique_ptr<FaultDevices> devices_;
   std::unique_ptr<Catalog> catalog_;

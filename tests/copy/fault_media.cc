@@ -123,11 +123,23 @@ void FaultMedia::Clear() {
   for (auto& [tag, entry] : entries_) {
     entry.plan->Clear();
     entry.bad = {};
+    entry.hangs = false;
   }
 }
 
 bool FaultMedia::Count(Op op, SectorRange range, Entry* entry) {
-  const MutexLock lock(&mu_);
+  bool cut = false;
+  bool hangs = false;
+  {
+    const MutexLock lock(&mu_);
+    cut = CountLocked(op, range, entry);
+    hangs = entry->hangs;
+  }
+  if (hangs) hold_->Stay();
+  return cut;
+}
+
+bool FaultMedia::CountLocked(Op op, SectorRange range, Entry* entry) {
   if (entry->bad.first < range.end() && range.first < entry->bad.end()) {
     reached_ = true;
   }
@@ -144,6 +156,9 @@ bool FaultMedia::Count(Op op, SectorRange range, Entry* entry) {
       break;
     case Act::kGone:
       entry->plan->SetGone(true);
+      break;
+    case Act::kHang:
+      entry->hangs = true;
       break;
     case Act::kCut:
       return true;

@@ -15,6 +15,7 @@
 #include "media/fault_medium.h"
 #include "media/mutex.h"
 #include "media/write_once_medium.h"
+#include "tests/copy/hold.h"
 #include "tests/support/crash_medium.h"
 #include "tests/support/memory_medium.h"
 
@@ -29,12 +30,14 @@ class FaultMedia {
     kFail,   // that operation, once
     kShort,  // that read or write, once, in the middle of a sector
     kGone,   // from then on all operations of that medium: kNoMedium
+    kHang,   // from then on all of that medium stay in `hold`
     kCut,    // the power goes: `cut` is called
   };
 
   // `power` says whether there is any; without it all operations fail.
-  FaultMedia(std::function<bool()> power, std::function<void()> cut)
-      : power_(std::move(power)), cut_(std::move(cut)) {}
+  // `hold` outlives the media.
+  FaultMedia(std::function<bool()> power, std::function<void()> cut, Hold* hold)
+      : power_(std::move(power)), cut_(std::move(cut)), hold_(hold) {}
 
   void Add(const VolumeTag& tag, const MemoryMedium& content);
   void AddWriteOnce(const VolumeTag& tag, const MemoryMedium& content,
@@ -61,16 +64,20 @@ class FaultMedia {
     std::shared_ptr<FaultPlan> plan;
     std::optional<WrittenState> written;  // of a write-once medium
     SectorRange bad;
+    bool hangs = false;
   };
 
   Entry& Find(const VolumeTag& tag);
-  // Counts; true: the power goes during this operation.
+  // Counts, and stays while the medium hangs; true: the power goes during this
+  // operation.
   bool Count(Op op, SectorRange range, Entry* entry);
+  bool CountLocked(Op op, SectorRange range, Entry* entry) REQUIRES(mu_);
   bool power() const { return power_(); }
   void Cut() { cut_(); }
 
   const std::function<bool()> power_;
   const std::function<void()> cut_;
+  Hold* const hold_;
   mutable Mutex mu_;                    // before the mutexes of FaultPlan
   std::map<VolumeTag, Entry> entries_;  // not changed once media are open
   uint64_t left_ GUARDED_BY(mu_) = 0;

@@ -337,6 +337,19 @@ FaultScenario ScenarioCalled(const std::string& name) {
   return {};
 }
 
+std::string ContentOfOther() { return RandomText(6, 150'000); }
+
+FaultScenario WithOther(FaultScenario scenario) {
+  scenario.lab.drives = 3;
+  const int medium = ++scenario.lab.media;
+  scenario.prepare = [medium, prepare = scenario.prepare](FaultLab& lab) {
+    RETURN_IF_ERROR(prepare(lab));
+    RETURN_IF_ERROR(MakeVolume(lab, medium, kOther));
+    return lab.Put(kOther, "/file", ContentOfOther());
+  };
+  return scenario;
+}
+
 std::vector<FaultScenario> FaultScenarios() {
   std::vector<FaultScenario> all;
   AddCopies(&all);

@@ -50,6 +50,12 @@ inline void PrintTo(const FaultScenario& scenario, std::ostream* out) {
   *out << scenario.name;
 }
 
+// With three drives. In the one that no job needs is another primary, kOther,
+// with the file "/file".
+inline constexpr const char* kOther = "OTHER";
+std::string ContentOfOther();
+FaultScenario WithOther(FaultScenario scenario);
+
 // Its name as that of a test.
 std::string ScenarioTestName(const testing::TestParamInfo<FaultScenario>& info);
 

@@ -314,15 +314,10 @@ bool FaultSweep::FailOnce(const FaultKind& kind, uint64_t n) {
   }
   if (anew) {
     lab_->Close();
-    need_announcement_.clear();
-    CheckMedia(log);
+    CheckMedia();
     // What succeeds all the same has done all of it.
     if (status.ok()) CheckDone();
-    for (const VolumeTag& tag : need_announcement_) {
-      if (log.find(kAnnouncement) == std::string::npos) {
-        Violated(tag + " is INCOMPLETE, and nobody announced it");
-      }
-    }
+    ExpectAnnounced(log);
     if (const Status opened = lab_->Open(); !opened.ok()) {
       Violated("open: " + opened.ToString());
       lab_->Close();
@@ -358,8 +353,7 @@ bool FaultSweep::CutOnce(const FaultKind& kind, uint64_t n, LabDeath death) {
   }
   ++runs_;
   lab_->Die(death, seed_ * 1000 + n);
-  need_announcement_.clear();
-  CheckMedia("");
+  CheckMedia();
   Status opened = lab_->Open();
   if (opened.Is(Errc::kCorruption) &&
       opened.error().message.find("MANIFEST") != std::string::npos) {
@@ -384,20 +378,25 @@ bool FaultSweep::CutOnce(const FaultKind& kind, uint64_t n, LabDeath death) {
   if (!resumed.ok() && scenario_.somewhere.empty()) {
     Violated("taken up: " + resumed.ToString() + "\n" + lab_->log());
   }
-  for (const VolumeTag& tag : need_announcement_) {
-    if (lab_->log().find(kAnnouncement) == std::string::npos) {
-      Violated(tag + " was INCOMPLETE, and nobody had announced it");
-    }
-  }
+  ExpectAnnounced(lab_->log());
   RunAgain();
   return true;
 }
 
-void FaultSweep::CheckMedia(const std::string&) {
+void FaultSweep::CheckMedia() {
+  need_announcement_.clear();
   for (const VolumeTag& tag : lab_->tags()) {
     bool announcement = false;
     Expect(lab_->CheckMedium(tag, scenario_.allowed[tag], &announcement));
     if (announcement) need_announcement_.push_back(tag);
+  }
+}
+
+void FaultSweep::ExpectAnnounced(const std::string& log) {
+  for (const VolumeTag& tag : need_announcement_) {
+    if (log.find(kAnnouncement) == std::string::npos) {
+      Violated(tag + " is INCOMPLETE, and nobody announced it");
+    }
   }
 }
 

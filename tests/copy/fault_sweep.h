@@ -10,7 +10,9 @@
 #include <thread>
 #include <vector>
 
+#include "media/error.h"
 #include "media/mutex.h"
+#include "tests/copy/fault_lab.h"
 #include "tests/copy/fault_scenarios.h"
 #include "tests/support/environment.h"
 
@@ -63,6 +65,15 @@ FaultKind CatalogReadFails();
 // The `n`th of the parts of which all media consist cannot be read or written.
 FaultKind BadPart();
 FaultKind PowerGoesIn(const std::string& where);  // medium, catalog, spool
+// It does not answer until it is let go (FaultLab::hold).
+FaultKind MediumHangs();
+FaultKind DeviceHangs(FaultDevices::Device device);
+
+// What somebody asks who does not need the device that hangs.
+struct Question {
+  std::string name;
+  std::function<Status(FaultLab&)> ask;
+};
 
 class FaultSweep {
  public:
@@ -74,10 +85,16 @@ class FaultSweep {
   // at how many.
   uint64_t FailEverywhere(const FaultKind& kind);
   uint64_t CutEverywhere(const FaultKind& kind);
+  // The operation stays until all questions have their answers. Of the jobs
+  // that ran then, half are cancelled meanwhile; all else ends as if nothing
+  // had been.
+  uint64_t HoldEverywhere(const FaultKind& kind,
+                          const std::vector<Question>& questions);
 
   uint64_t runs() const { return runs_; }      // that failed or were cut
   uint64_t masked() const { return masked_; }  // succeeded all the same
   uint64_t resumed() const { return resumed_; }
+  uint64_t cancelled() const { return cancelled_; }  // while held
   // After how many cuts the catalog had to be made anew.
   uint64_t rebuilt() const { return rebuilt_; }
   const std::vector<std::string>& violations() const { return violations_; }
@@ -85,7 +102,13 @@ class FaultSweep {
  private:
   bool FailOnce(const FaultKind& kind, uint64_t n);
   bool CutOnce(const FaultKind& kind, uint64_t n, LabDeath death);
-  void CheckMedia(const std::string& log);
+  bool HoldOnce(const FaultKind& kind, uint64_t n,
+                const std::vector<Question>& questions);
+  // While an operation is held. False: it waits for that.
+  bool Ask(const Question& question);
+  void CheckMedia();
+  // Where CheckMedia has found that it was necessary.
+  void ExpectAnnounced(const std::string& log);
   // Those that are not in the catalog yet are read by their next use.
   void ReadTrees();
   // Runs it again, without faults, to its end.
@@ -108,7 +131,7 @@ class FaultSweep {
   std::string where_;
   std::vector<std::string> violations_;
   std::vector<VolumeTag> need_announcement_;
-  uint64_t runs_ = 0, masked_ = 0, resumed_ = 0, rebuilt_ = 0;
+  uint64_t runs_ = 0, masked_ = 0, resumed_ = 0, rebuilt_ = 0, cancelled_ = 0;
 };
 
 }  // namespace vellum
