@@ -141,7 +141,8 @@ class Read(DataRow):
         with Clock() as cold:
             read_file(path)
         share = cached_share(path)
-        expect(share == 1, f"the page cache holds {share} of {path} only")
+        # The kernel may take a few pages back.
+        expect(share > 0.99, f"the page cache holds {share} of {path} only")
         with Clock() as warm:
             read_file(path)
         return {"cold": cold.seconds, "warm": warm.seconds}
