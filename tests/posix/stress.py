@@ -19,7 +19,7 @@ import sys
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(os.path.dirname(HERE), "system"))
 
-from harness import Failure, Library, expect  # noqa: E402
+from harness import Failure, Library, expect, must_fail  # noqa: E402
 
 # Of that class, but about other things: mounts of their own, event and file
 # descriptors, /proc, the I/O scheduler, and fanotify of the whole system.
@@ -43,14 +43,20 @@ def stress(folder, seconds, *words):
         capture_output=True, text=True, check=False, timeout=900)
 
 
-def run_stress(folder, seconds):
-    done = stress(folder, seconds, "--class", "filesystem", "--sequential", "2",
-                  "--exclude", ",".join(OTHER))
+def check_stress(done):
+    """What it has printed; Failure: what it found."""
     text = done.stdout + done.stderr
     wrong = [line for line in text.splitlines() if ": fail:" in line
              or "aborted early" in line]
     expect(done.returncode == 0 and not wrong,
            f"stress-ng: exit code {done.returncode}\n{text[-4000:]}")
+    return text
+
+
+def run_stress(folder, seconds):
+    text = check_stress(stress(
+        folder, seconds, "--class", "filesystem", "--sequential", "2",
+        "--exclude", ",".join(OTHER)))
     skipped = set(re.findall(r"\] ([a-z-]+): .*skipping", text))
     ran = set(re.findall(r"metrc: \[\d+\] ([a-z-]+) +\d+ +\d+\.", text))
     expect(skipped == SKIPPED, f"stress-ng skipped {sorted(skipped)}, "
@@ -76,14 +82,6 @@ def fio(folder, how, *words):
 
 def verify_all(folder):
     return sum(fio(folder, how, "--verify_only=1") for how in FIO)
-
-
-def must_fail(what, call):
-    try:
-        call()
-    except Failure:
-        return
-    raise Failure(f"{what} was not noticed")
 
 
 def main():
@@ -113,9 +111,13 @@ def main():
             file.seek(5 * BLOCKS + 100)
             file.write(b"changed")
         must_fail("a changed block",
-                  lambda: fio(folder, "direct", "--verify_only=1"))
-        done = stress("/proc", 1, "--rename", "1")
-        expect(done.returncode != 0, "stress-ng found nothing wrong with /proc")
+                  lambda: fio(folder, "direct", "--verify_only=1"),
+                  "crc32c: verify failed at file ",
+                  f"direct.0.0 offset {5 * BLOCKS}, ")
+        # No directory can be made there.
+        must_fail("that files cannot be renamed in /proc",
+                  lambda: check_stress(stress("/proc", 1, "--rename", "1")),
+                  "exit code 2", "fail: ", "rename: mkdir ")
         library.unmount()
     print(f"stress: {ran} stressors of stress-ng for {seconds} s each, 0 "
           f"failed, skipped {', '.join(sorted(SKIPPED))}; fio: {len(FIO)} "

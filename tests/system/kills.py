@@ -73,11 +73,11 @@ def check_media(library, counts):
 
 
 def controls(library, writer, counts):
-    """With no daemon running: the same checks find what is wrong."""
+    """The same checks find what is wrong."""
     volume, medium = "ONE", VOLUMES["ONE"]
     image, spare = library.image(medium), library.image(medium) + ".spare"
-    path = min(writer.log.now.names)
     library.start()
+    path = writer.a_file()
     library.tell(f"sync {volume}")
     library.kill()
     library.unmount()

@@ -31,6 +31,12 @@ class Writer:
         for folder in FOLDERS:
             os.makedirs(os.path.join(self.root, folder))
 
+    def a_file(self):
+        """The first of its files; makes one where it has none."""
+        if not self.log.now.names:
+            self.create([])
+        return min(self.log.now.names)
+
     # --- The thread
 
     def start(self):
