@@ -254,15 +254,19 @@ void Make(fuse_req_t req, fuse_ino_t parent, const char* name, mode_t mode,
   Guard(req, [&](const RequestPtr& request) {
     const Result<VolumeInode> dir = FindForChange(request->fs(), parent);
     if (!dir.ok()) return request->Fail(dir.error());
-    Result<NewInode> inode = MakeNewInode(request, *dir, type, mode);
-    if (!inode.ok()) return request->Fail(inode.error());
-    inode->major = major(device);
-    inode->minor = minor(device);
-    if (target != nullptr) inode->symlink_target = target;
+    // The directory's attributes are asked for behind the load: a tree that the
+    // catalog does not have yet is read by it, or it says why it cannot be.
     WithVolume(request, dir->shown,
-               [request, dir = *dir, inode = std::move(*inode),
+               [request, dir = *dir, type, mode, device,
+                target = std::string(target != nullptr ? target : ""),
                 name = std::string(name)](VolumeUse& use) {
-                 const Result<Attr> attr = use->Create(dir.ino, name, inode);
+                 Result<NewInode> inode =
+                     MakeNewInode(request, dir, type, mode);
+                 if (!inode.ok()) return request->Fail(inode.error());
+                 inode->major = major(device);
+                 inode->minor = minor(device);
+                 inode->symlink_target = target;
+                 const Result<Attr> attr = use->Create(dir.ino, name, *inode);
                  if (!attr.ok()) return request->Fail(attr.error());
                  request->Entry(VolumeEntry(request->fs(), *dir.shown, *attr));
                });

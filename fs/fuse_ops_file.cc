@@ -110,14 +110,15 @@ void Create(fuse_req_t req, fuse_ino_t parent, const char* name, mode_t mode,
   Guard(req, [&](const RequestPtr& request) {
     const Result<VolumeInode> dir = FindForChange(request->fs(), parent);
     if (!dir.ok()) return request->Fail(dir.error());
-    Result<NewInode> inode =
-        MakeNewInode(request, *dir, udf::FileType::kRegular, mode);
-    if (!inode.ok()) return request->Fail(inode.error());
     WithVolume(
         request, dir->shown,
-        [request, dir = *dir, inode = std::move(*inode),
-         name = std::string(name), info = *fi](VolumeUse& use) mutable {
-          const Result<Attr> attr = use->Create(dir.ino, name, inode);
+        [request, dir = *dir, mode, name = std::string(name),
+         info = *fi](VolumeUse& use) mutable {
+          // As Make does: behind the load.
+          const Result<NewInode> inode =
+              MakeNewInode(request, dir, udf::FileType::kRegular, mode);
+          if (!inode.ok()) return request->Fail(inode.error());
+          const Result<Attr> attr = use->Create(dir.ino, name, *inode);
           if (!attr.ok()) return request->Fail(attr.error());
           const Status opened = use->Open(attr->ino);
           if (!opened.ok()) return request->Fail(opened.error());
