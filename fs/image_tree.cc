@@ -54,7 +54,7 @@ Result<std::unique_ptr<ImageTree>> ImageTree::Open(const std::string& path) {
   ASSIGN_OR_RETURN(tree->reader_, udf::Reader::Open(tree->medium_.get()));
   tree->volume_id_ = slot.volume_id;
   // An image without a root is no use: say so now.
-  RETURN_IF_ERROR(tree->Entry(tree->root()).status());
+  RETURN_IF_ERROR(tree->Entry(tree->root()).status().WithContext(path));
   return tree;
 }
 
@@ -88,7 +88,12 @@ Result<std::shared_ptr<const ImageTree::Listing>> ImageTree::List(
                  fmt::format("block {} is not a directory", dir)};
   }
   auto listing = std::make_shared<Listing>();
-  ASSIGN_OR_RETURN(listing->entries, reader_->ReadDirectory(entry));
+  Result<std::vector<udf::DirEntry>> entries = reader_->ReadDirectory(entry);
+  if (!entries.ok()) {
+    return entries.status().WithContext(
+        fmt::format("directory entry in block {}", dir));
+  }
+  listing->entries = *std::move(entries);
   for (size_t i = 0; i < listing->entries.size(); ++i) {
     listing->by_name.emplace(listing->entries[i].fid.name, i);
   }
