@@ -26,6 +26,10 @@ bool Volume::Impl::LeftBehindLocked() const {
   return !broken_.ok() && frozen_ != nullptr && frozen_->number > committed_;
 }
 
+Errc Volume::Impl::BrokenCodeLocked() const {
+  return broken_.Is(Errc::kCorruption) ? Errc::kCorruption : Errc::kDeviceError;
+}
+
 Status Volume::Impl::Step(CommitStep step) {
   if (!options_.on_commit_step) return Status::Ok();
   return options_.on_commit_step(step);
@@ -82,7 +86,7 @@ Status Volume::Impl::CommitUpTo(uint64_t target, bool closing) {
       for (;;) {
         if (committed_ >= target) return Status::Ok();
         if (!broken_.ok()) {
-          return Status(Errc::kDeviceError,
+          return Status(BrokenCodeLocked(),
                         fmt::format("volume {}: {}", record_.id,
                                     broken_.error().message));
         }
@@ -299,7 +303,7 @@ Status Volume::Sync() {
     }
     // Whoever asks must hear of it, however often.
     if (impl_->LeftBehindLocked()) {
-      return Status(Errc::kDeviceError,
+      return Status(impl_->BrokenCodeLocked(),
                     fmt::format("volume {}: generation {} could not be "
                                 "committed: {}",
                                 impl_->record_.id, impl_->frozen_->number,

@@ -21,7 +21,7 @@ Status Volume::Detach() {
     close = impl.journal_ != nullptr && impl.broken_.ok() &&
             (impl.DirtyLocked() || impl.slot_.state == impl.OpenState());
     if (!impl.broken_.ok()) {
-      status = Status(Errc::kDeviceError,
+      status = Status(impl.BrokenCodeLocked(),
                       fmt::format("volume {}: {}", impl.record_.id,
                                   impl.broken_.error().message));
     }

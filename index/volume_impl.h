@@ -278,6 +278,9 @@ struct Volume::Impl {
   bool DirtyLocked() const REQUIRES(mu_);
   // A commit has failed, and what it froze is on no medium.
   bool LeftBehindLocked() const REQUIRES(mu_);
+  // Of what is refused because a commit has failed: damage on the medium stays
+  // damage, anything else is the device's. REQUIRES: broken_ is an error.
+  Errc BrokenCodeLocked() const REQUIRES(mu_);
   Status Commit(const std::shared_ptr<Frozen>& frozen) EXCLUDES(mu_);
   // The one role of committer; nothing else writes slot or record meanwhile.
   void BecomeCommitter() EXCLUDES(mu_);
@@ -473,7 +476,7 @@ struct Volume::Impl {
   uint64_t committed_ GUARDED_BY(mu_) = 0;  // number
   uint64_t active_ GUARDED_BY(mu_) = 1;     // number
   uint64_t applied_ GUARDED_BY(mu_) = 0;    // number, in the catalog
-  Status broken_ GUARDED_BY(mu_);           // a failed flush froze it
+  Status broken_ GUARDED_BY(mu_);           // a failed commit froze it
   std::vector<std::shared_ptr<SnapshotState>> snapshots_ GUARDED_BY(mu_);
 
   // Committer.

@@ -453,6 +453,38 @@ TEST_F(VolumeTest, ABitmapThatRottedStopsChangesAtTheNextLoad) {
   ASSERT_OK(volume_->Detach());
 }
 
+TEST_F(VolumeTest, ACommitThatMeetsDamageCallsItSo) {
+  Make(8192);
+  const Attr file = MakeFile("a", "a");
+  ASSERT_OK(volume_->Detach());
+  // The newest record does not have the directory, so no replay puts it right.
+  ASSERT_OK(volume_->Attach(medium_.get()));
+  AttrChange change;
+  change.mode = 0600;
+  ASSERT_OK(volume_->SetAttr(file.ino, change));
+  ASSERT_OK(volume_->Detach());
+  uint32_t block = 0;
+  {
+    const auto reader = udf::Reader::Open(medium_.get());
+    ASSERT_OK(reader);
+    const auto root = (*reader)->ReadEntry((*reader)->root_block());
+    ASSERT_OK(root);
+    block = root->extents.at(0).block;
+  }
+  const uint64_t at = volume_->record().geometry.Sector(block) * kSectorSize;
+  medium_->Poke(at + 4, AsBytes("x"));  // the checksum of its first entry
+  ASSERT_OK(volume_->Attach(medium_.get()));
+  // The catalog knows the directory; that it is damaged only the commit sees.
+  ASSERT_OK(volume_->Create(volume_->root(), "b", {}));
+  const std::string where = "block " + std::to_string(block);
+  for (int i = 0; i < 2; ++i) {
+    const Status status = volume_->Sync();
+    EXPECT_THAT(status, HasErrc(Errc::kCorruption));
+    EXPECT_NE(status.error().message.find(where), std::string::npos);
+  }
+  EXPECT_THAT(volume_->Detach(), HasErrc(Errc::kCorruption));
+}
+
 TEST_F(VolumeTest, AFullVolumeKeepsWhatPreallocationPromised) {
   for (const uint32_t atomic_sectors : {1u, 32u}) {
     Make(16384, {}, atomic_sectors);
