@@ -388,10 +388,12 @@ Status Volume::Impl::BuildEntry(const FrozenInode& inode,
       ASSIGN_OR_RETURN(
           udf::FileEntry committed,
           udf::DecodeFileEntry(old, inode.ino, geometry_.partition_blocks,
-                               [](uint32_t, udf::Sector*) {
-                                 return Status(Errc::kCorruption,
-                                               "an inline file has "
-                                               "descriptors");
+                               [&inode](uint32_t, udf::Sector*) {
+                                 return Status(
+                                     Errc::kCorruption,
+                                     fmt::format("the inline file in block {} "
+                                                 "has descriptors",
+                                                 inode.ino));
                                }));
       entry.inline_data = std::move(committed.inline_data);
       if (!entry.inline_data.has_value()) {

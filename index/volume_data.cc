@@ -223,9 +223,12 @@ Status Volume::Impl::LoadInline(LiveInode* inode) {
   ASSIGN_OR_RETURN(
       udf::FileEntry entry,
       udf::DecodeFileEntry(sector, inode->ino, geometry_.partition_blocks,
-                           [](uint32_t, udf::Sector*) {
-                             return Status(Errc::kCorruption,
-                                           "an inline file has descriptors");
+                           [inode](uint32_t, udf::Sector*) {
+                             return Status(
+                                 Errc::kCorruption,
+                                 fmt::format("the inline file in block {} has "
+                                             "descriptors",
+                                             inode->ino));
                            }));
   if (!entry.inline_data.has_value()) {
     return Status(Errc::kCorruption,

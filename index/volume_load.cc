@@ -175,10 +175,12 @@ Status Volume::Impl::AttachPrimary(Medium* medium, udf::ControlSlot slot) {
     record = record_;
   }
   if (!(description.geometry == record.geometry)) {
-    return Status(Errc::kCorruption,
-                  fmt::format("volume {}: the geometry on {} is not the one "
-                              "that the catalog knows",
-                              record.id, medium->Info().name));
+    return Status(
+        Errc::kCorruption,
+        fmt::format("volume {}: the geometry in the volume descriptors "
+                    "from sector {} on of {} is not the one that the "
+                    "catalog knows",
+                    record.id, udf::kMainVdsSector, medium->Info().name));
   }
   ASSIGN_OR_RETURN(std::optional<Error> bad_slot,
                    CheckSlots(medium, record.id, &slot));
@@ -305,9 +307,10 @@ Status Volume::Impl::StartAllocator() {
   if (allocator_->used_blocks() != record_.used_blocks) {
     bitmap_damage_ = Status(
         Errc::kCorruption,
-        fmt::format("the space bitmap calls {} blocks used, the last commit "
-                    "left {}: it is damaged",
-                    allocator_->used_blocks(), record_.used_blocks));
+        fmt::format("the space bitmap in block {} calls {} blocks used, the "
+                    "last commit left {}: it is damaged",
+                    udf::kBitmapBlock, allocator_->used_blocks(),
+                    record_.used_blocks));
     spdlog::error("volume {}: {}", record_.id, bitmap_damage_.error().message);
   }
   ForgetRecordUnits();
@@ -412,10 +415,12 @@ Status Volume::Impl::AttachBackup(Medium* medium, udf::ControlSlot slot) {
   ASSIGN_OR_RETURN(Found found,
                    Recover(medium, description.geometry, slot, read_only));
   if (found.replay.outcome == udf::ReplayOutcome::kForeign) {
-    return Status(Errc::kCorruption,
-                  fmt::format("backup {}: another system wrote to its medium; "
-                              "make a full copy",
-                              record.id));
+    return Status(
+        Errc::kCorruption,
+        fmt::format("backup {}: another system wrote to its medium (the "
+                    "integrity descriptor in sector {}); make a full "
+                    "copy",
+                    record.id, udf::kLvidSector));
   }
   Medium* const view = found.view != nullptr ? found.view.get() : medium;
   if (!read_only && !(slot.generation == found.replay.generation)) {

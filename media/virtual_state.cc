@@ -36,8 +36,7 @@ Status ReadPlace(const json& entry, const ElementMap& map,
                  VirtualPlaces* places) {
   if (!entry.is_object() || !entry.contains("address") ||
       !entry.contains("volume_tag")) {
-    return Status(Errc::kCorruption,
-                  "an element without address or volume_tag");
+    return Status(Errc::kCorruption, "without address or volume_tag");
   }
   const std::optional<ElementAddress> address = ReadAddress(entry["address"]);
   if (!address) {
@@ -152,8 +151,11 @@ Result<VirtualPlaces> ParsePlaces(const std::string& path,
   }
   const ElementMap map = VirtualElementMap(geometry);
   VirtualPlaces places;
+  size_t number = 0;
   for (const json& entry : root["elements"]) {
-    RETURN_IF_ERROR(ReadPlace(entry, map, &places).WithContext(path));
+    RETURN_IF_ERROR(
+        ReadPlace(entry, map, &places)
+            .WithContext(fmt::format("{}: entry {}", path, ++number)));
   }
   return places;
 }

@@ -36,7 +36,8 @@ Status CheckOnMedium(Medium& medium, const VolumeDescription& description) {
   const Geometry& g = description.geometry;
   if (g.sectors > medium.Info().sectors) {
     return Status(Errc::kCorruption,
-                  fmt::format("volume of {} sectors on a medium of {}",
+                  fmt::format("volume of {} sectors on a medium that ends "
+                              "at sector {}",
                               g.sectors, medium.Info().sectors));
   }
   ASSIGN_OR_RETURN(const Sector file_set,

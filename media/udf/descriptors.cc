@@ -130,7 +130,7 @@ Status CheckAgainstGeometry(const Prevailing& found, const Geometry& g) {
   const Sector& logical = *found.logical;
   const Sector& partition = *found.partition;
   const auto wrong = [](const std::string& what) {
-    return Status(Errc::kCorruption, "volume descriptors: " + what);
+    return Status(Errc::kCorruption, what);
   };
   if (Load32(logical, 212) != kSectorSize ||
       LoadRegid(logical, 216) != kDomainId || Load32(logical, 268) != 1 ||
@@ -203,17 +203,23 @@ Result<VolumeDescription> ParseVds(const std::vector<Sector>& sectors,
       found.partition == nullptr) {
     return Error{
         Errc::kCorruption,
-        fmt::format("volume descriptor sequence at {} is incomplete", first)};
+        fmt::format("volume descriptor sequence at sector {} is incomplete",
+                    first)};
   }
   if (found.ours == nullptr) {
     return Error{Errc::kIncompatible,
                  "a UDF volume, but not one made by Vellum"};
   }
   VolumeDescription description;
-  RETURN_IF_ERROR(DecodePrivateVolume(*found.ours, &description));
-  RETURN_IF_ERROR(CheckAgainstGeometry(found, description.geometry));
-  ASSIGN_OR_RETURN(description.logical_volume_id,
-                   LoadDstring(*found.logical, 84, 128));
+  Status status = DecodePrivateVolume(*found.ours, &description);
+  if (status.ok()) status = CheckAgainstGeometry(found, description.geometry);
+  Result<std::string> id = LoadDstring(*found.logical, 84, 128);
+  if (status.ok()) status = id.status();
+  if (!status.ok()) {
+    return status.WithContext(
+        fmt::format("volume descriptor sequence at sector {}", first));
+  }
+  description.logical_volume_id = *std::move(id);
   return description;
 }
 
@@ -252,9 +258,11 @@ Status CheckFileSet(const Sector& sector, const Geometry& geometry) {
   RETURN_IF_ERROR(CheckTag(sector, kTagFileSet, kFileSetBlock));
   if (Load32(sector, 400) != kSectorSize ||
       Load32(sector, 404) != geometry.root_block || Load16(sector, 408) != 0) {
-    return Status(Errc::kCorruption,
-                  fmt::format("file set: root directory is not in block {}",
-                              geometry.root_block));
+    return Status(
+        Errc::kCorruption,
+        fmt::format("file set in block {}: the root directory is not in "
+                    "block {}",
+                    kFileSetBlock, geometry.root_block));
   }
   return Status::Ok();
 }
@@ -274,8 +282,9 @@ Status CheckBitmapHeader(ConstByteSpan sector, const Geometry& geometry) {
   if (Load32(sector, 16) != geometry.partition_blocks ||
       Load32(sector, 20) != (geometry.partition_blocks + 7) / 8) {
     return Status(Errc::kCorruption,
-                  fmt::format("space bitmap has {} bits, not {}",
-                              Load32(sector, 16), geometry.partition_blocks));
+                  fmt::format("space bitmap in block {} has {} bits, not {}",
+                              kBitmapBlock, Load32(sector, 16),
+                              geometry.partition_blocks));
   }
   return Status::Ok();
 }

@@ -42,9 +42,10 @@ Result<DecodedLvid> DecodeLvid(const Sector& sector) {
   if (TagCrcLengthOf(sector) < kCrcLength || Load32(sector, 72) != 1 ||
       Load32(sector, 76) < kImplementationUseSize ||
       Load32(sector, 76) > kSectorSize - kImplementationUseAt) {
-    return Error{Errc::kCorruption,
-                 fmt::format("integrity descriptor at {}: lengths are wrong",
-                             kLvidSector)};
+    return Error{
+        Errc::kCorruption,
+        fmt::format("integrity descriptor in sector {}: lengths are wrong",
+                    kLvidSector)};
   }
   DecodedLvid decoded;
   Lvid& lvid = decoded.lvid;

@@ -214,7 +214,10 @@ Status Reader::Walk(const Visitor& visitor) const {
 
   ASSIGN_OR_RETURN(FileEntry root, DecodeAt(g.root_block, g, read, read_chain));
   if (root.attr.type != FileType::kDirectory) {
-    return Status(Errc::kCorruption, "the root is not a directory");
+    return Status(Errc::kCorruption,
+                  fmt::format("file entry in block {}: the root is not a "
+                              "directory",
+                              g.root_block));
   }
   seen[g.root_block] = true;
   if (visitor.inode) RETURN_IF_ERROR(visitor.inode(g.root_block, root));

@@ -47,9 +47,11 @@ void SealTag(ByteSpan descriptor, TagId id, uint32_t location,
 
 Status CheckTag(ConstByteSpan descriptor, TagId id, uint32_t location) {
   const auto wrong = [id, location](const std::string& what) {
-    return Status(Errc::kCorruption,
-                  fmt::format("descriptor {} at {}: {}",
-                              static_cast<unsigned>(id), location, what));
+    // Those of a partition have numbers from 256 on, and its blocks as places.
+    return Status(
+        Errc::kCorruption,
+        fmt::format("descriptor {} in {} {}: {}", static_cast<unsigned>(id),
+                    id < kTagFileSet ? "sector" : "block", location, what));
   };
   if (descriptor.size() < kTagSize) return wrong("cut off");
   if (Load8(descriptor, 4) != TagChecksum(descriptor)) {

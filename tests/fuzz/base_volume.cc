@@ -50,7 +50,8 @@ void BuildTree(Volume* volume) {
   }
 }
 
-// Sectors that hold structures, in a fixed order: inputs name them by index.
+}  // namespace
+
 PatchPlaces FindPlaces(MemoryMedium* medium, const udf::Geometry& g) {
   PatchPlaces places;
   std::vector<uint64_t>& list = places.interesting;
@@ -88,8 +89,6 @@ PatchPlaces FindPlaces(MemoryMedium* medium, const udf::Geometry& g) {
   VELLUM_CHECK(list.size() < 255);
   return places;
 }
-
-}  // namespace
 
 BaseVolume MakeBase(const std::string& volume_id, uint64_t sectors) {
   BaseVolume base;

@@ -23,6 +23,10 @@ struct BaseVolume {
   PatchPlaces places;
 };
 
+// Sectors of a volume that hold structures, in a fixed order: inputs name them
+// by index. Aborts the process when it cannot be read.
+PatchPlaces FindPlaces(MemoryMedium* medium, const udf::Geometry& g);
+
 // Aborts the process when it cannot be made. Accesses outside of its media do,
 // too (MemoryMedium::AbortOutside).
 BaseVolume MakeBase(const std::string& volume_id, uint64_t sectors);

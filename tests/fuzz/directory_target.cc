@@ -69,9 +69,9 @@ void RunDirectory(ConstByteSpan data) {
         if (offset > 0) names.push_back(static_cast<uint32_t>(offset));
         return Status::Ok();
       });
-  CheckLocated(status);
+  CheckReported(status);
   const Result<DirectoryImage> image = DirectoryImage::Parse(content, kBlock);
-  CheckLocated(image.status());
+  CheckReported(image.status());
   if (image.ok()) Change(content, names, which);
 }
 

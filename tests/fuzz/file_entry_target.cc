@@ -138,7 +138,7 @@ void RunFileEntry(ConstByteSpan data) {
         VELLUM_CHECK(++reads <= kPartition);
         return medium->Read(block, *out);
       });
-  CheckLocated(entry.status());
+  CheckReported(entry.status());
   if (entry.ok()) CheckEntry(*entry);
 }
 

@@ -12,10 +12,10 @@
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
-#include <random>
 #include <string>
 
 #include "tests/fuzz/input.h"
+#include "tests/fuzz/mutator.h"
 #include "tests/fuzz/targets.h"
 #include "tests/support/temp_dir.h"
 
@@ -23,7 +23,6 @@ namespace vellum::fuzz {
 namespace {
 
 constexpr int kMutations = 3000;
-constexpr size_t kMaxInput = 4096;
 // One input may not take longer, on a machine that has other things to do.
 constexpr std::chrono::seconds kPatience(10);
 
@@ -76,56 +75,6 @@ std::vector<Bytes> Corpus(const Target& target) {
   return inputs;
 }
 
-class Mutator {
- public:
-  explicit Mutator(uint32_t seed) : random_(seed) {}
-
-  size_t Below(size_t bound) { return random_() % bound; }
-
-  Bytes Mutate(const std::vector<Bytes>& pool) {
-    Bytes input = pool[Below(pool.size())];
-    for (size_t i = 1 + Below(5); i > 0; --i) {
-      const size_t at = Below(input.size() + 1);
-      const auto where = input.begin() + static_cast<ptrdiff_t>(at);
-      switch (Below(6)) {
-        case 0:
-          input.insert(where, Byte());
-          break;
-        case 1:
-          if (where != input.end()) input.erase(where);
-          break;
-        case 2:
-          if (where != input.end()) *where ^= std::byte{1} << Below(8);
-          break;
-        case 3:  // all of another one behind it, its first byte aside
-          Splice(pool[Below(pool.size())], &input);
-          break;
-        default:
-          if (where != input.end()) *where = Byte();
-          break;
-      }
-    }
-    if (input.size() > kMaxInput) input.resize(kMaxInput);
-    return input;
-  }
-
- private:
-  // Values that lengths and counts are often wrong with, or any.
-  std::byte Byte() {
-    constexpr uint8_t kOften[] = {0, 1, 0x7F, 0x80, 0xFE, 0xFF};
-    const bool often = Below(2) == 0;
-    return std::byte(often ? kOften[Below(std::size(kOften))]
-                           : static_cast<uint8_t>(random_()));
-  }
-  static void Splice(const Bytes& from, Bytes* input) {
-    if (from.size() > 1) {
-      input->insert(input->end(), from.begin() + 1, from.end());
-    }
-  }
-
-  std::mt19937 random_;
-};
-
 class FuzzReplay : public testing::TestWithParam<size_t> {
  protected:
   void SetUp() override {
@@ -152,6 +101,19 @@ TEST_P(FuzzReplay, CorpusAndMutations) {
               target.name, seed, pool.size(), kMutations);
   Mutator mutator(seed);
   for (int i = 0; i < kMutations; ++i) RunOne(target, mutator.Mutate(pool));
+}
+
+TEST(NamesPlace, DemandsAWordAndItsNumber) {
+  for (const char* text :
+       {"descriptor 266 in block 64: CRC is wrong", "sectors 288 and 304",
+        "directory 64 is not one extent", "elements.json: entry 2: bad"}) {
+    EXPECT_TRUE(NamesPlace(text)) << text;
+  }
+  for (const char* text :
+       {"", "sector", "descriptor 266: CRC is wrong", "12 sectors",
+        "volume V1: generation 5 is gone", "sector64", "a block that 3 have"}) {
+    EXPECT_FALSE(NamesPlace(text)) << text;
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(Targets, FuzzReplay,

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <string>
+#include <string_view>
 
 #include "media/error.h"
 #include "media/types.h"
@@ -46,24 +47,13 @@ inline Bytes ToBytes(std::string_view text) {
   return Bytes(data, data + text.size());
 }
 
-// An error that hostile bytes may cause: it says something, and it is not one
-// that means a mistake of ours.
-inline void CheckReported(const Error& error) {
-  VELLUM_CHECK(!error.message.empty());
-  VELLUM_CHECK(error.code != Errc::kInternal);
-}
-inline void CheckReported(const Status& status) {
-  if (!status.ok()) CheckReported(status.error());
-}
-// The same, and a corruption names a place: a sector, a block, a line.
-inline void CheckLocated(const Status& status) {
-  CheckReported(status);
-  if (!status.Is(Errc::kCorruption)) return;
-  const std::string& text = status.error().message;
-  const bool located = std::any_of(text.begin(), text.end(),
-                                   [](char c) { return c >= '0' && c <= '9'; });
-  if (!located) std::fprintf(stderr, "where? %s\n", text.c_str());
-  VELLUM_CHECK(located);
-}
+// A word for a place, then its number: "sector 64", "blocks 70 to 72".
+bool NamesPlace(std::string_view text);
+
+// What hostile bytes may cause: it says something, and does not mean a mistake
+// of ours. For what takes one value apart, whose caller knows where it stands.
+void CheckSaid(const Status& status);
+// The same, and damage says where it is.
+void CheckReported(const Status& status);
 
 }  // namespace vellum::fuzz

@@ -15,7 +15,7 @@ namespace {
 // What was decoded has an encoding that gives it back.
 template <typename T, typename Decode>
 void RoundTrip(const Result<T>& record, Decode decode) {
-  CheckReported(record.status());
+  CheckSaid(record.status());
   if (!record.ok()) return;
   const Result<T> again = decode(Encode(*record));
   VELLUM_CHECK(again.ok() && *again == *record);
@@ -31,14 +31,14 @@ void ParseKeys(std::string_view text) {
 
 void ReadNote(std::string_view text) {
   const Result<CommitNote> note = DecodeCommitNote(text);
-  CheckReported(note.status());
+  CheckSaid(note.status());
   if (!note.ok()) return;
   VELLUM_CHECK(DecodeCommitNote(Encode(*note))->batch == note->batch);
   const Result<CatalogBatch> batch = CatalogBatch::Parse(note->batch);
-  CheckReported(batch.status());
+  CheckSaid(batch.status());
   if (!batch.ok()) return;
   const Result<VolumeRecord> record = batch->RecordOf(note->volume);
-  CheckReported(record.status());
+  CheckSaid(record.status());
   if (record.ok()) note->LeadsFrom(*record, note->catalog);
   CatalogBatch merged;
   merged.Merge(*batch);
@@ -67,7 +67,7 @@ void RunRecords(ConstByteSpan data) {
     }
     case 3: {
       const Result<std::vector<uint64_t>> chunk = DecodeChunk(text);
-      CheckReported(chunk.status());
+      CheckSaid(chunk.status());
       if (chunk.ok()) {
         VELLUM_CHECK(chunk->size() == kChunkRegions);
         VELLUM_CHECK(*DecodeChunk(EncodeChunk(*chunk)) == *chunk);
@@ -79,7 +79,7 @@ void RunRecords(ConstByteSpan data) {
       break;
     case 5: {
       const Result<CatalogBatch> batch = CatalogBatch::Parse(text);
-      CheckReported(batch.status());
+      CheckSaid(batch.status());
       if (batch.ok()) {
         VELLUM_CHECK(CatalogBatch::Parse(batch->Serialize()).ok());
       }

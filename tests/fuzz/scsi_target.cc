@@ -67,7 +67,7 @@ void CheckStatuses(const ElementMap& map,
 
 void CheckElementStatus(ConstByteSpan data) {
   const Result<ElementReport> report = scsi::ParseElementStatus(AsOctets(data));
-  CheckReported(report.status());
+  CheckSaid(report.status());
   VELLUM_CHECK(report.ok() == (data.size() >= kHeader));
   if (!report.ok()) return;
   VELLUM_CHECK(report->records.size() <= report->count);
@@ -100,10 +100,10 @@ void CheckModePages(ConstByteSpan data) {
   for (const bool ten_bytes : {false, true}) {
     for (const uint8_t page : {0x1D, 0x1E, 0x1F}) {
       const auto found = scsi::FindModePage(AsOctets(data), ten_bytes, page);
-      CheckReported(found.status());
+      CheckSaid(found.status());
       if (!found.ok()) continue;
       VELLUM_CHECK(found->page.size() >= 2 && found->page.size() <= 257);
-      CheckReported(scsi::ParseElementAddressPage(found->page).status());
+      CheckSaid(scsi::ParseElementAddressPage(found->page).status());
       scsi::ParseCapabilitiesPage(found->page);
     }
   }

@@ -34,7 +34,7 @@ void WriteAnew(const std::string& path, std::string_view content) {
 void RunCommand(ConstByteSpan data) {
   const std::string_view text = AsText(data);
   const Result<CommandLine> line = ParseCommandLine(text);
-  CheckReported(line.status());
+  CheckSaid(line.status());
   if (line.ok()) {
     VELLUM_CHECK(!line->verb.empty() || text.find('"') != text.npos);
     OptionReader options(*line);
@@ -43,7 +43,7 @@ void RunCommand(ConstByteSpan data) {
     options.Number("threshold", 5, 1, 100);
     options.Choice("mode", {"full", "incremental"}, 0);
     options.Args(0, 2, "copy FROM TO");
-    CheckReported(options.Finish());
+    CheckSaid(options.Finish());
     for (const std::string& arg : line->args) ParseNumber(arg);
   }
   // Any word without a line's end comes back out of its quotes.
@@ -58,7 +58,7 @@ void RunCommand(ConstByteSpan data) {
 void RunLibraryConfig(ConstByteSpan data) {
   WriteAnew(LibraryConfigPath(Directory().path()), AsText(data));
   const Result<LibraryConfig> config = ReadLibraryConfig(Directory().path());
-  CheckReported(config.status());
+  CheckSaid(config.status());
   if (!config.ok()) {
     // Names the file.
     VELLUM_CHECK(config.error().message.find("library.toml") !=
@@ -70,7 +70,7 @@ void RunLibraryConfig(ConstByteSpan data) {
       geometry != nullptr
           ? CheckGeometry(*geometry)
           : CheckScsiOptions(std::get<ScsiLibraryOptions>(config->devices));
-  CheckReported(options);
+  CheckSaid(options);
   if (geometry != nullptr) VirtualElementMap(*geometry);
   if (!options.ok()) return;
   // What it says can be written and read back.
@@ -93,7 +93,7 @@ void RunElements(ConstByteSpan data) {
   const std::string library = directory + "/library";
   WriteAnew(VirtualElementsPath(library), AsText(data));
   const Result<VirtualPlaces> places = ReadVirtualPlaces(library, geometry);
-  CheckReported(places.status());
+  CheckSaid(places.status());
   if (!places.ok()) {
     VELLUM_CHECK(places.error().message.find("elements.json") !=
                  std::string::npos);

@@ -14,7 +14,7 @@ namespace {
 void ReadTree(Medium* medium) {
   const auto reader = udf::Reader::Open(medium);
   if (!reader.ok()) {
-    CheckLocated(reader.status());
+    CheckReported(reader.status());
     return;
   }
   const uint32_t blocks = (*reader)->description().geometry.partition_blocks;
@@ -25,7 +25,7 @@ void ReadTree(Medium* medium) {
     const uint64_t size = entry.attr.size;
     for (const uint64_t at : {uint64_t{0}, size / 2, size - 1}) {
       const Result<size_t> got = (*reader)->ReadFile(entry, at, buffer);
-      CheckLocated(got.status());
+      CheckReported(got.status());
       VELLUM_CHECK(!got.ok() || *got <= buffer.size());
     }
     return Status::Ok();
@@ -35,8 +35,8 @@ void ReadTree(Medium* medium) {
                  entry.fid.name.find('/') == std::string::npos);
     return Status::Ok();
   };
-  CheckLocated((*reader)->Walk(visitor));
-  CheckLocated((*reader)->ReadLvid().status());
+  CheckReported((*reader)->Walk(visitor));
+  CheckReported((*reader)->ReadLvid().status());
 }
 
 void ReadVolume(const MemoryMedium& image) {
@@ -45,15 +45,15 @@ void ReadVolume(const MemoryMedium& image) {
   const Result<udf::MediumContent> content = udf::ProbeMedium(*medium);
   CheckReported(content.status());
   const Result<udf::ControlSlot> slot = udf::ReadControlSlot(*medium);
-  CheckLocated(slot.status());
+  CheckReported(slot.status());
   const Result<udf::VolumeDescription> description =
       udf::ReadDescription(*medium);
-  CheckLocated(description.status());
+  CheckReported(description.status());
   if (slot.ok() && description.ok()) {
     const udf::Geometry& g = description->geometry;
-    CheckLocated(udf::ReadControlLog(*medium, g).status());
+    CheckReported(udf::ReadControlLog(*medium, g).status());
     Result<udf::ReplayPlan> plan = udf::PlanReplay(*medium, g, *slot);
-    CheckLocated(plan.status());
+    CheckReported(plan.status());
     if (plan.ok()) {
       udf::ReplayedMedium view(medium->Clone(), std::move(plan->images));
       ReadTree(&view);
@@ -77,7 +77,7 @@ void RunUdfImage(ConstByteSpan data) {
   udf::FsckOptions options;
   options.check_data = true;
   const Result<udf::FsckReport> report = udf::CheckVolume(*medium, options);
-  CheckLocated(report.status());
+  CheckReported(report.status());
   if (!report.ok()) return;
   for (const udf::FsckFinding& finding : report->errors) {
     VELLUM_CHECK(!finding.text.empty());
