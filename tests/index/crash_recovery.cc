@@ -37,7 +37,7 @@ CrashRun::Point CrashRun::Pick(std::mt19937_64& rng) const {
     const auto [begin, end] = phases_[rng() % phases_.size()];
     point.at = begin + rng() % (end - begin + 1);
   }
-  if (broken_ == Break::kEarlyFsync) {
+  if (aim_ == Break::kEarlyFsync) {
     // While the flush that it did not wait for is under way.
     std::vector<size_t> flushes;
     for (const Promised& promised : fsynced_) {
@@ -49,7 +49,7 @@ CrashRun::Point CrashRun::Pick(std::mt19937_64& rng) const {
   point.crash.destroy_unit = options_.atomic_sectors > 1;
   point.crash.destroyed_unreadable = point.crash.destroy_unit && rng() % 2 == 0;
   point.crash.seed = rng();
-  if ((broken_ == Break::kNoBehind || broken_ == Break::kNoData) &&
+  if ((aim_ == Break::kNoBehind || aim_ == Break::kNoData) &&
       !one_flush_at_.empty()) {
     // The record may be there, and what it should make up for is not.
     point.at = one_flush_at_[rng() % one_flush_at_.size()];
@@ -63,7 +63,7 @@ CrashRun::Point CrashRun::Pick(std::mt19937_64& rng) const {
 
 std::string CrashRun::Crash(std::mt19937_64& rng) {
   const Point point = Pick(rng);
-  const bool killed = broken_ == Break::kNoFlush || rng() % 3 == 0;
+  const bool killed = aim_ == Break::kNoFlush || rng() % 3 == 0;
   if (!killed || broken_ == Break::kNoReplay) {
     return Recover(medium_->ContentAfterCrash(point.at, point.crash), point,
                    rng);

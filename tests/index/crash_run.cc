@@ -77,6 +77,7 @@ CrashRun::CrashRun(uint64_t seed, const CrashRunOptions& options)
     : seed_(seed),
       options_(options),
       broken_(options.broken),
+      aim_(options.broken),
       thread_(std::this_thread::get_id()),
       rng_(seed * 7919 + 1) {
   MemoryMediumOptions medium;

@@ -83,7 +83,9 @@ class CrashRun {
   // A testing failure when volume and model disagree.
   void Operate();
   // Breaks another rule from now on. REQUIRES: neither is of the volume.
-  void SetBroken(Break rule) { broken_ = rule; }
+  void SetBroken(Break rule) { broken_ = aim_ = rule; }
+  // Crashes from now on where it hurts most if `rule` is broken, be it or not.
+  void SetAim(Break rule) { aim_ = rule; }
 
   // Crashes at a random event, recovers, compares. Good(result), or it says
   // what is wrong.
@@ -139,6 +141,7 @@ class CrashRun {
   const uint64_t seed_;
   const CrashRunOptions options_;
   Break broken_;
+  Break aim_;
   const std::thread::id thread_;
   std::mt19937_64 rng_;  // of what happens beside the operations
   std::unique_ptr<CrashMedium> medium_;

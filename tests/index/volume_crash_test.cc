@@ -10,6 +10,7 @@
 // VELLUM_CRASHES=N crashes for each test, over all seeds; VELLUM_SEED=S runs
 // that seed alone.
 #include <fmt/format.h>
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <cstdlib>
@@ -117,23 +118,48 @@ TEST(VolumeCrashTest, OtherReadersNeverSeeContentOfAnotherFile) {
 // ------------------------------------------------------- negative controls
 
 // The harness must be able to fail: each of these breaks one rule, and every
-// one of a hundred runs must show it. Several may be tried on one run.
+// one of a hundred runs must show it, by what that rule is there for, while the
+// same run without the break is good. Several may be tried on one run.
 constexpr uint64_t kRuns = 100;
 constexpr int kTries = 300;
+constexpr int kGoodTries = 5;  // of the run that breaks nothing
 // A run in which nothing has needed the rule yet goes on, so many times at
 // most.
 constexpr int kLengths = 20;
 
+// What shows it: regular expressions of what a crash answers.
+constexpr char kWrongTree[] =
+    ": generation [0-9]+( although [0-9]+ was promised|: "
+    "(type|attributes|content|size|target|xattrs|node|unexpected name|hard "
+    "link|fsck|CORRUPTION))";
+constexpr char kForeignContent[] =
+    "shows content of another one|leads to another file";
+
 class Control {
  public:
-  Control(const char* what, Crash crash) : what_(what), crash_(crash) {}
+  Control(const char* what, Break rule, const std::string& symptom,
+          Crash crash = &CrashRun::Crash)
+      : what_(what), rule_(rule), symptom_(symptom), crash_(crash) {}
 
-  void Try(CrashRun* run, uint64_t seed) {
+  // `whole`: the same run without the break, or `run` itself, if the break is
+  // not of the volume.
+  void Try(CrashRun* run, CrashRun* whole, uint64_t seed) {
     std::mt19937_64 rng(seed);
     ++runs_;
+    if (run == whole) whole->SetBroken(Break::kNothing);
+    whole->SetAim(rule_);
+    for (int i = 0; i < kGoodTries; ++i) {
+      const std::string result = (whole->*crash_)(rng);
+      ASSERT_TRUE(CrashRun::Good(result))
+          << what_ << ", not broken: " << result;
+    }
+    if (run == whole) run->SetBroken(rule_);
+    rng.seed(seed);
     for (int length = 1; length <= kLengths; ++length) {
       for (int i = 0; i < kTries; ++i) {
-        if (CrashRun::Good((run->*crash_)(rng))) continue;
+        const std::string result = (run->*crash_)(rng);
+        if (CrashRun::Good(result)) continue;
+        ASSERT_THAT(result, testing::ContainsRegex(symptom_)) << what_;
         ++caught_;
         longer_ += length > 1 ? 1 : 0;
         return;
@@ -152,6 +178,8 @@ class Control {
 
  private:
   const char* const what_;
+  const Break rule_;
+  const std::string symptom_;
   const Crash crash_;
   uint64_t runs_ = 0;
   uint64_t caught_ = 0;
@@ -159,64 +187,79 @@ class Control {
   std::string missed_;
 };
 
-void ForEachRun(CrashRunOptions options,
-                const std::function<void(CrashRun*, uint64_t)>& visit) {
+// `visit` gets a run and the same one without the break (Control::Try).
+void ForEachRun(
+    CrashRunOptions options,
+    const std::function<void(CrashRun*, CrashRun*, uint64_t)>& visit) {
   options.operations = 200;
   options.plain = true;
+  CrashRunOptions whole = options;
+  whole.broken = Break::kNothing;
   for (const uint64_t seed : Seeds(kRuns)) {
-    CrashRun run(seed, options);
-    run.Operate();
+    CrashRun good(seed, whole);
+    good.Operate();
     ASSERT_FALSE(testing::Test::HasFailure()) << "seed " << seed;
-    visit(&run, seed);
+    if (!IsOfTheVolume(options.broken)) {
+      visit(&good, &good, seed);
+    } else {
+      CrashRun run(seed, options);
+      run.Operate();
+      ASSERT_FALSE(testing::Test::HasFailure()) << "seed " << seed;
+      visit(&run, &good, seed);
+    }
+    ASSERT_FALSE(testing::Test::HasFailure()) << "seed " << seed;
   }
 }
 
 TEST(VolumeCrashTest, ReusingFreedBlocksAtOnceIsCaught) {
-  Control lost("blocks reused at once, replayed", &CrashRun::Crash);
-  Control shown("blocks reused at once, not replayed",
-                &CrashRun::CrashUnreplayed);
-  ForEachRun({.broken = Break::kReuse}, [&](CrashRun* run, uint64_t seed) {
-    lost.Try(run, seed);
-    shown.Try(run, seed);
-  });
+  Control lost("blocks reused at once, replayed", Break::kReuse, kWrongTree);
+  Control shown("blocks reused at once, not replayed", Break::kReuse,
+                kForeignContent, &CrashRun::CrashUnreplayed);
+  ForEachRun({.broken = Break::kReuse},
+             [&](CrashRun* run, CrashRun* whole, uint64_t seed) {
+               lost.Try(run, whole, seed);
+               shown.Try(run, whole, seed);
+             });
   lost.Expect();
   shown.Expect();
 }
 
 TEST(VolumeCrashTest, WaitersAndRecoveriesThatBreakTheRulesAreCaught) {
-  Control replay("not replayed", &CrashRun::Crash);
-  Control flush("replayed without the flush before", &CrashRun::Crash);
-  Control fsync("fsync answered before the record was flushed",
-                &CrashRun::Crash);
-  ForEachRun({}, [&](CrashRun* run, uint64_t seed) {
-    run->SetBroken(Break::kNoReplay);
-    replay.Try(run, seed);
-    run->SetBroken(Break::kNoFlush);
-    flush.Try(run, seed);
-    run->SetBroken(Break::kEarlyFsync);
-    fsync.Try(run, seed);
+  Control controls[] = {
+      {"not replayed", Break::kNoReplay, kWrongTree},
+      {"replayed without the flush before", Break::kNoFlush,
+       std::string(kWrongTree) + "|taken for a foreign write"},
+      {"fsync answered before the record was flushed", Break::kEarlyFsync,
+       "is older than an fsync promised"}};
+  ForEachRun({}, [&](CrashRun* run, CrashRun* whole, uint64_t seed) {
+    for (Control& control : controls) control.Try(run, whole, seed);
   });
-  replay.Expect();
-  flush.Expect();
-  fsync.Expect();
+  for (const Control& control : controls) control.Expect();
+}
+
+void ExpectCaught(const char* what, const CrashRunOptions& options,
+                  const std::string& symptom) {
+  Control control(what, options.broken, symptom);
+  ForEachRun(options, [&](CrashRun* run, CrashRun* whole, uint64_t seed) {
+    control.Try(run, whole, seed);
+  });
+  control.Expect();
 }
 
 TEST(VolumeCrashTest, RecordsWithoutAFlushBeforeThatLackWhatItWasForAreCaught) {
-  const auto caught = [](const char* what, Break rule) {
-    Control control(what, &CrashRun::Crash);
-    ForEachRun({.broken = rule},
-               [&](CrashRun* run, uint64_t seed) { control.Try(run, seed); });
-    control.Expect();
-  };
-  caught("one flush, without what is in place", Break::kNoBehind);
-  caught("one flush, without its data", Break::kNoData);
+  ExpectCaught("one flush, without what is in place",
+               {.broken = Break::kNoBehind}, kWrongTree);
+  ExpectCaught("one flush, without its data", {.broken = Break::kNoData},
+               kWrongTree);
 }
 
 TEST(VolumeCrashTest, WritingSharedUnitsDirectlyIsCaught) {
-  Control units("shared units written directly", &CrashRun::Crash);
-  ForEachRun({.broken = Break::kSharedUnits, .atomic_sectors = 32},
-             [&](CrashRun* run, uint64_t seed) { units.Try(run, seed); });
-  units.Expect();
+  // A unit that was destroyed cannot be read.
+  ExpectCaught("shared units written directly",
+               {.broken = Break::kSharedUnits, .atomic_sectors = 32},
+               std::string(kWrongTree) +
+                   "|: (generation [0-9]+|used again): "
+                   "DEVICE_ERROR.* unrecovered");
 }
 
 }  // namespace
