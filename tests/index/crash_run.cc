@@ -39,6 +39,7 @@ void CrashFacts::Add(const CrashFacts& other) {
   new_descriptors += other.new_descriptors;
   changed_descriptors += other.changed_descriptors;
   fsyncs += other.fsyncs;
+  fsyncs_beside += other.fsyncs_beside;
   accompanied += other.accompanied;
   waited += other.waited;
   by_volume += other.by_volume;
@@ -58,15 +59,15 @@ void CrashFacts::Add(const CrashFacts& other) {
 
 std::string CrashFacts::ToString() const {
   return fmt::format(
-      "{} commits, {} with one flush, {} with company ({} waited), {} fsyncs; "
-      "{} records spilled, "
+      "{} commits, {} with one flush, {} with company ({} waited), {} fsyncs "
+      "and {} of company; {} records spilled, "
       "{} larger than the ring, {} wraps; {} files cut into pieces, {} chains "
       "cut, {} extended, {} overwritten, {} blocks of descriptors written "
       "anew, {} in place; {} files outgrew their entry; recovered: {} chains "
       "of up to {} blocks, {} sparse files, {} in their entry; {} recoveries "
       "with an old catalog, {} applied its batch, {} the note of a record, {} "
       "read the medium anew",
-      commits, one_flush, accompanied, waited, fsyncs, spilled,
+      commits, one_flush, accompanied, waited, fsyncs, fsyncs_beside, spilled,
       larger_than_ring, wraps, fuzz.fragmented, fuzz.chain_cut,
       fuzz.chain_grown, fuzz.chain_overwritten, new_descriptors,
       changed_descriptors, fuzz.grown_out, found.chains, found.longest,
@@ -142,18 +143,27 @@ void CrashRun::Commit() {
     EXPECT_OK(volume_->Sync());
     Promise();
   }
-  bystander_.Join();
+  JoinCompany();
   company_allowed_ = false;
+}
+
+void CrashRun::JoinCompany() {
+  bystander_.Join();
+  facts_.fsyncs_beside += fsynced_beside_.size();
+  fsynced_.insert(fsynced_.end(), fsynced_beside_.begin(),
+                  fsynced_beside_.end());
+  fsynced_beside_.clear();
 }
 
 void CrashRun::Fsync() {
   const VolumeFuzzer::Fsynced node = fuzzer_->PickForFsync();
   fsyncing_ = node;
   EXPECT_OK(fuzzer_->Fsync(node));
+  const size_t answered = medium_->EventCount();
   // The company may commit, too.
-  bystander_.Join();
+  JoinCompany();
   fsyncing_.reset();
-  fsynced_.push_back({medium_->EventCount(), node});
+  fsynced_.push_back({answered, node});
   ++facts_.fsyncs;
 }
 
@@ -266,7 +276,9 @@ void CrashRun::Accompany(CommitStep step) {
       [this, count, all, fsync, step] {
         fuzzer_->StepsInCommit(count, all);
         if (fsync) {
-          EXPECT_OK(fuzzer_->Fsync(fuzzer_->PickForFsync()));
+          const VolumeFuzzer::Fsynced node = fuzzer_->PickForFsync();
+          EXPECT_OK(fuzzer_->Fsync(node));
+          fsynced_beside_.push_back({medium_->EventCount(), node});
         }
         if (testing::Test::HasFailure()) {
           ADD_FAILURE() << "seed " << seed_ << ", at step "

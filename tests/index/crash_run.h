@@ -62,12 +62,13 @@ struct CrashFacts {
   uint64_t new_descriptors = 0;   // blocks of extent chains written directly
   uint64_t changed_descriptors = 0;  // and through the record
   uint64_t fsyncs = 0;
-  uint64_t accompanied = 0;  // commits that had company,
-  uint64_t waited = 0;       // those whose company waited for their end
-  uint64_t by_volume = 0;    // recoveries by a Volume with an old catalog,
-  uint64_t applied = 0;      // those that applied a pending batch,
-  uint64_t noted = 0;        // those that applied the note of a record,
-  uint64_t rescanned = 0;    // those that read the medium anew
+  uint64_t fsyncs_beside = 0;  // those of a commit's company
+  uint64_t accompanied = 0;    // commits that had company,
+  uint64_t waited = 0;         // those whose company waited for their end
+  uint64_t by_volume = 0;      // recoveries by a Volume with an old catalog,
+  uint64_t applied = 0;        // those that applied a pending batch,
+  uint64_t noted = 0;          // those that applied the note of a record,
+  uint64_t rescanned = 0;      // those that read the medium anew
   FuzzCounts fuzz;
   TreeFacts found;  // in what was recovered
 
@@ -119,6 +120,7 @@ class CrashRun {
   void Observe(CommitStep step, size_t begin, size_t end);
   uint64_t DescriptorBlocks(size_t begin, size_t end) const;
   void Accompany(CommitStep step);
+  void JoinCompany();
   void Commit();
   void Fsync();
   void Promise();
@@ -169,6 +171,7 @@ class CrashRun {
   // Not while an operation or an unload commits: one at a time uses the fuzzer.
   bool company_allowed_ = false;
   std::optional<VolumeFuzzer::Fsynced> fsyncing_;
+  std::vector<Promised> fsynced_beside_;  // by the company, until it is joined
   uint64_t ring_position_ = 0;
   CrashFacts facts_;
   uint64_t tags_seen_ = 0;

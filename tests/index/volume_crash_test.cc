@@ -74,6 +74,9 @@ TEST(VolumeCrashTest, X1_EveryCrashLeavesOneGeneration) {
   EXPECT_GT(met.larger_than_ring, 0u);
   EXPECT_GT(met.wraps, 0u);
   EXPECT_GT(met.fsyncs, 0u);
+  if (FromEnvironment("VELLUM_CRASHES", 5000) >= 5000) {
+    EXPECT_GT(met.fsyncs_beside, 0u);  // fourteen
+  }
   EXPECT_GT(met.accompanied, 0u);
   EXPECT_GT(met.fuzz.fragmented, 0u);
   EXPECT_GT(met.fuzz.chain_cut, 0u);
