@@ -305,10 +305,18 @@ std::string CrashRun::CrashUnreplayed(std::mt19937_64& rng) {
     if (!names.ok()) continue;
     for (const udf::DirEntry& name : *names) {
       const Result<udf::FileEntry> child = reader.ReadEntry(name.fid.icb_block);
-      if (child.ok() &&
-          static_cast<uint32_t>(child->attr.unique_id) != name.fid.unique_id) {
+      if (!child.ok()) continue;
+      if (static_cast<uint32_t>(child->attr.unique_id) != name.fid.unique_id) {
         return point.text +
                fmt::format("'{}' leads to another file", name.fid.name);
+      }
+      ++names_seen_;
+      if (names_.count({entry->attr.unique_id, child->attr.unique_id,
+                        name.fid.name}) == 0) {
+        return point.text +
+               fmt::format(
+                   "the directory in block {} shows '{}' of another one", icb,
+                   name.fid.name);
       }
       if (seen.insert(name.fid.icb_block).second) {
         todo.push_back(name.fid.icb_block);

@@ -180,6 +180,7 @@ Status CrashRun::OnStep(CommitStep step) {
     const uint64_t number = volume_->generation().number + 1;
     fuzzer_->NoteTimes();
     history_[number] = fuzzer_->model();
+    NoteNames();
     frozen_at_[number] = end;
     flushes_ = 0;
     company_.reset();
@@ -201,6 +202,17 @@ Status CrashRun::OnStep(CommitStep step) {
   if (company_ == step) Accompany(step);
   mark_ = medium_->EventCount();
   return Status::Ok();
+}
+
+void CrashRun::NoteNames() {
+  const Model& model = fuzzer_->model();
+  std::map<uint64_t, uint64_t> unique;
+  for (const auto& [id, node] : model.nodes) unique[id] = fuzzer_->UniqueId(id);
+  for (const auto& [id, node] : model.nodes) {
+    for (const auto& [name, child] : node->names) {
+      names_.emplace(unique[id], unique[child], name);
+    }
+  }
 }
 
 // What the commit wrote between this step and the one before.

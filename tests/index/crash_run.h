@@ -9,8 +9,10 @@
 #include <memory>
 #include <optional>
 #include <random>
+#include <set>
 #include <string>
 #include <thread>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -92,13 +94,15 @@ class CrashRun {
   // what is wrong.
   std::string Crash(std::mt19937_64& rng);
   // The same, and nobody recovers: a reader that knows nothing of the journal
-  // may find old content or none, but never that of another file.
+  // may find old content or none, but never that of another file, or names of
+  // another directory.
   std::string CrashUnreplayed(std::mt19937_64& rng);
   static bool Good(const std::string& result) {
     return result.ends_with(": ok");
   }
-  // Bytes that CrashUnreplayed could tell apart so far.
+  // Bytes and names that CrashUnreplayed could tell apart so far.
   uint64_t tags_seen() const { return tags_seen_; }
+  uint64_t names_seen() const { return names_seen_; }
   CrashFacts facts() const;
 
  private:
@@ -117,6 +121,7 @@ class CrashRun {
 
   // --- crash_run.cc
   Status OnStep(CommitStep step);
+  void NoteNames();
   void Observe(CommitStep step, size_t begin, size_t end);
   uint64_t DescriptorBlocks(size_t begin, size_t end) const;
   void Accompany(CommitStep step);
@@ -155,6 +160,8 @@ class CrashRun {
   // By number: what was frozen last under it, and at which event.
   std::map<uint64_t, Model> history_;
   std::map<uint64_t, size_t> frozen_at_;
+  // What any of them has: unique ids of a directory and of what it names so.
+  std::set<std::tuple<uint64_t, uint64_t, std::string>> names_;
   std::map<size_t, uint64_t> promised_;  // events done -> generation
   std::vector<Promised> fsynced_;
   std::map<size_t, CatalogCopy> catalogs_;  // by events done
@@ -175,6 +182,7 @@ class CrashRun {
   uint64_t ring_position_ = 0;
   CrashFacts facts_;
   uint64_t tags_seen_ = 0;
+  uint64_t names_seen_ = 0;
 
   Bystander bystander_;  // last: it uses the others
 };

@@ -93,6 +93,12 @@ void VolumeFuzzer::NoteTimes() {
   model_.times = std::move(times);
 }
 
+uint64_t VolumeFuzzer::UniqueId(uint64_t id) const {
+  const Result<Attr> attr = volume_->GetAttr(Ino(id));
+  EXPECT_OK(attr) << "node " << id;
+  return attr.ok() ? attr->attr.unique_id : 0;
+}
+
 VolumeFuzzer::Fsynced VolumeFuzzer::PickForFsync() {
   uint64_t id = last_file_;
   if (model_.nodes.count(id) == 0 || Random(3) == 0) id = PickNode();

@@ -101,6 +101,8 @@ class VolumeFuzzer {
   // Takes the times of all nodes from the volume; they stand in the model until
   // the next step.
   void NoteTimes();
+  // Of a node of the model, as the medium has it.
+  uint64_t UniqueId(uint64_t id) const;
   const Model& model() const { return model_; }
   const FuzzCounts& counts() const { return counts_; }
   const std::string& last() const { return last_; }
