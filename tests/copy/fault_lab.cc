@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include <fstream>
 #include <set>
 #include <utility>
 
@@ -251,6 +252,40 @@ Status FaultLab::RebuildCatalog() {
   RETURN_IF_ERROR(OpenLibraryCatalog(CatalogPath(), {}).status());
   RETURN_IF_ERROR(Open());
   return Reindex(archive(), ReindexMode::kReset).status();
+}
+
+Status FaultLab::SalvageCatalog() {
+  const auto missed = [](const std::string& what) {
+    return Status(Errc::kInternal, "a damaged catalog: " + what);
+  };
+  {
+    ASSIGN_OR_RETURN(const auto catalog, OpenLibraryCatalog(CatalogPath(), {}));
+    ASSIGN_OR_RETURN(const auto note, SalvageNote(*catalog));
+    if (!note) return missed("nobody is told");
+    // What became of it, and what to do.
+    for (const std::string& part :
+         {"was made anew; the damaged one is kept as " + CatalogPath(),
+          std::string("Jobs that had not ended are failed"),
+          std::string("`vellum reindex --reset` reads all media now")}) {
+      if (note->find(part) == std::string::npos) {
+        return missed("not told: " + part);
+      }
+    }
+  }
+  RETURN_IF_ERROR(Open());
+  for (const JobRecord& job : jobs_->List()) {
+    if (JobEnded(job.state)) continue;
+    return missed(fmt::format("job {} goes on", job.id));
+  }
+  RETURN_IF_ERROR(Reindex(archive(), ReindexMode::kReset).status());
+  ASSIGN_OR_RETURN(const auto note, SalvageNote(*catalog_));
+  return note ? missed("told after all media were read") : Status::Ok();
+}
+
+void FaultLab::DamageCatalog() {
+  std::string manifest;
+  std::ifstream(CatalogPath() + "/CURRENT") >> manifest;
+  std::filesystem::remove(CatalogPath() + "/" + manifest);
 }
 
 Status FaultLab::Heal() {

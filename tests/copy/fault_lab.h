@@ -80,9 +80,13 @@ class FaultLab {
   // The catalog alone does. REQUIRES: closed
   void GoToStartOfCatalog();
   void RemoveCatalog();  // REQUIRES: closed
-  // REQUIRES: closed. Opens with what a start makes of a damaged catalog, and
-  // reads the media.
+  // REQUIRES: closed. Opens with what a start makes of a catalog that is gone,
+  // and reads the media.
   Status RebuildCatalog();
+  // REQUIRES: closed. The same with a damaged one; fails, too, when a person is
+  // not told of that, or a job goes on as if nothing had been.
+  Status SalvageCatalog();
+  void DamageCatalog();  // REQUIRES: closed
 
   // --- Faults; of an open session
   FaultMedia& media() { return *media_; }

@@ -204,12 +204,14 @@ void AddFileCopies(std::vector<FaultScenario>* all) {
   // The copy formats it first: broken off, that is no foreign data to the next.
   s.name = "file copy to a new medium";
   s.prepare = OnePrimary;
+  s.refusal = "format it with clear";
   s.allowed["V00002"] = NewBackup();
   s.allowed["V00002"].by_file = true;
   s.done = {{"V00001", First()}, {"V00002", First()}};
   all->push_back(s);
 
   s.name = "restore of files";
+  s.refusal.clear();
   s.prepare = OldBackup;
   s.run = [](FaultLab& lab) {
     FileSelection files;
@@ -238,6 +240,7 @@ void AddRestores(std::vector<FaultScenario>* all) {
     s.allowed["V00001"] = OneOf({First(), Second()});
     // Asked for and confirmed: what is on the primary is given up.
     s.allowed["V00001"].incomplete = true;
+    s.refusal = "PRIM is a BACKUP: only a PRIMARY is restored";
     s.done = {{"V00001", First()}, {"V00002", First()}};
     s.uses_spool = drives == 1;
     all->push_back(s);

@@ -39,6 +39,9 @@ struct FaultScenario {
   // It writes a volume in use: what cannot be committed freezes that volume
   // until it is loaded anew.
   bool may_freeze = false;
+  // What it may be refused with where a damaged catalog alone knew how far it
+  // was; the media are as after a failure then. Empty: it never is.
+  std::string refusal;
   // Nobody can write the new name on this medium: the catalog alone has it.
   VolumeTag other_label;
 };

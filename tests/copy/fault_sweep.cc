@@ -354,18 +354,25 @@ bool FaultSweep::CutOnce(const FaultKind& kind, uint64_t n, LabDeath death) {
   ++runs_;
   lab_->Die(death, seed_ * 1000 + n);
   CheckMedia();
+  if (kind.damages_catalog) lab_->DamageCatalog();
   Status opened = lab_->Open();
+  bool salvaged = false;
   if (opened.Is(Errc::kCorruption) &&
       opened.error().message.find("MANIFEST") != std::string::npos) {
     // The database cannot be opened when a page is missing in the middle of
     // what it had not synced. The jobs are not taken up then.
     ++rebuilt_;
-    if (!quiet_) {
+    salvaged = true;
+    if (!quiet_ && !kind.damages_catalog) {
       fmt::print("catalog made anew: {}: {}\n", where_, opened.error().message);
     }
     lab_->Close();
     need_announcement_.clear();
-    opened = lab_->RebuildCatalog();
+    opened = lab_->SalvageCatalog();
+    if (opened.ok()) {
+      Expect(lab_->FindLeaks());
+      Expect(lab_->CompareCatalog(scenario_.other_label));
+    }
   }
   if (!opened.ok()) {
     Violated("open: " + opened.ToString());
@@ -379,7 +386,7 @@ bool FaultSweep::CutOnce(const FaultKind& kind, uint64_t n, LabDeath death) {
     Violated("taken up: " + resumed.ToString() + "\n" + lab_->log());
   }
   ExpectAnnounced(lab_->log());
-  RunAgain();
+  RunAgain(salvaged);
   return true;
 }
 
@@ -408,16 +415,20 @@ void FaultSweep::ReadTrees() {
   }
 }
 
-void FaultSweep::RunAgain() {
+void FaultSweep::RunAgain(bool salvaged) {
   const Status status =
       scenario_.again ? scenario_.again(*lab_) : scenario_.run(*lab_);
-  if (!status.ok()) {
+  const bool refused =
+      salvaged && !status.ok() && !scenario_.refusal.empty() &&
+      status.error().message.find(scenario_.refusal) != std::string::npos;
+  if (!status.ok() && !refused) {
     Violated("again: " + status.ToString() + "\n" + lab_->log());
   }
   Expect(lab_->FindLeaks());
   if (status.ok()) Expect(lab_->CompareCatalog(scenario_.other_label));
   lab_->Close();
   if (status.ok()) CheckDone();
+  if (refused) CheckMedia();
 }
 
 void FaultSweep::CheckDone() {

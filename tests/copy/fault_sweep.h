@@ -49,6 +49,8 @@ struct FaultKind {
   bool may_stop_catalog = false;  // or takes all as before
   bool may_be_masked = true;      // by redundancy, without a word
   bool at_all = false;            // operations, whatever kFaultStep is
+  uint64_t coarser = 1;           // so many times the step
+  bool damages_catalog = false;   // of a power cut: behind it
   // Not of operations, but of so many parts of each medium; some of them nobody
   // touches.
   uint64_t parts = 0;
@@ -111,15 +113,16 @@ class FaultSweep {
   void ExpectAnnounced(const std::string& log);
   // Those that are not in the catalog yet are read by their next use.
   void ReadTrees();
-  // Runs it again, without faults, to its end.
-  void RunAgain();
+  // Runs it again, without faults, to its end. `salvaged`: it may be refused.
+  void RunAgain(bool salvaged = false);
   void CheckDone();
   void Violated(const std::string& what);
   // Notes what is not empty.
   void Expect(const std::string& wrong);
   uint64_t StepOf(const FaultKind& kind) const {
     const uint64_t step = kind.at_all ? 1 : kFaultStep;
-    return quiet_ ? step : FromEnvironment("VELLUM_FAULT_STEP", step);
+    return kind.coarser *
+           (quiet_ ? step : FromEnvironment("VELLUM_FAULT_STEP", step));
   }
   bool TooMany() const { return violations_.size() >= (quiet_ ? 1 : 8); }
 

@@ -120,6 +120,22 @@ TEST_P(JobPowerTest, X2_PowerGoesAtEveryOperation) {
   EXPECT_EQ(sweep.violations().size(), 0u) << sweep.violations()[0];
 }
 
+// As a cut may, but rarely does: what is said then, and that all volumes are
+// found again.
+TEST_P(JobPowerTest, X8_TheCatalogIsDamagedAsWell) {
+  FaultSweep sweep(GetParam());
+  uint64_t cuts = 0;
+  for (const char* where : {"medium", "catalog"}) {
+    FaultKind kind = PowerGoesIn(where);
+    kind.damages_catalog = true;
+    kind.coarser = 4;
+    cuts += sweep.CutEverywhere(kind);
+  }
+  EXPECT_GT(cuts, 0u);
+  EXPECT_EQ(sweep.rebuilt(), sweep.runs());
+  EXPECT_EQ(sweep.violations().size(), 0u) << sweep.violations()[0];
+}
+
 INSTANTIATE_TEST_SUITE_P(All, JobPowerTest, testing::ValuesIn(FaultScenarios()),
                          ScenarioTestName);
 
