@@ -7,7 +7,7 @@ import os
 import random
 import threading
 
-from oplog import XATTR, Content, OpLog
+from oplog import BLOCK, XATTR, Content, OpLog
 
 FOLDERS = ("d0", "d1")
 PAGE = os.sysconf("SC_PAGE_SIZE")
@@ -16,8 +16,11 @@ PAGE = os.sysconf("SC_PAGE_SIZE")
 class Writer:
     """One folder of a volume, changed by one thread at a time."""
 
-    def __init__(self, root, seed, files=16, size=160_000, piece=40_000):
+    def __init__(self, root, seed, files=16, size=160_000, piece=40_000,
+                 large=0):
         self.root = root  # below the mount
+        # That many files besides, which keep their names and their size.
+        self.large = [f"large/f{i}" for i in range(large)]
         self.random = random.Random(seed)
         self.files, self.size, self.piece = files, size, piece
         self.log = OpLog()
@@ -36,6 +39,18 @@ class Writer:
         if not self.log.now.names:
             self.create([])
         return min(self.log.now.names)
+
+    def make_large(self, size):
+        os.makedirs(os.path.join(self.root, "large"))
+        for path in self.large:
+            self.make(path)
+            self.fill(path, size)
+
+    def fill(self, path, size):
+        # In pieces: each page of a write makes a step that has the whole write.
+        for offset in range(0, size, BLOCK):
+            self.write(path, offset,
+                       self.random.randbytes(min(BLOCK, size - offset)))
 
     # --- The thread
 
@@ -65,7 +80,9 @@ class Writer:
                  (self.write_direct, 3), (self.write_mapped, 3),
                  (self.allocate, 1), (self.set_mode, 2), (self.set_owner, 1),
                  (self.set_time, 2), (self.set_xattr, 2)]
-        names = sorted(self.log.now.names)
+        if self.large:
+            steps.append((self.overwrite_large, 1))
+        names = sorted(self.log.now.names.keys() - set(self.large))
         if not names:
             return self.create(names)
         run = self.random.choices([s for s, _ in steps],
@@ -108,6 +125,10 @@ class Writer:
         path = self.new_path()
         if len(names) >= self.files or path in self.log.now.names:
             return self.overwrite(names)
+        self.make(path)
+        return self.write(path, 0, self.data(self.piece))
+
+    def make(self, path):
         state = self.log.now.copy()
         number = self.log.next_file
         self.log.next_file += 1
@@ -116,7 +137,6 @@ class Writer:
             lambda: os.close(os.open(self.at(path), os.O_CREAT | os.O_EXCL |
                                      os.O_WRONLY | os.O_CLOEXEC, 0o644)),
             state, number, os.path.dirname(path))
-        return self.write(path, 0, self.data(self.piece))
 
     def write(self, path, offset, data, flags=0):
         number = self.log.now.names[path]
@@ -149,6 +169,12 @@ class Writer:
         limit = min(self.piece, self.size - offset)
         if limit > 1:
             self.write(path, offset, self.data(limit))
+
+    def overwrite_large(self, _):
+        path = self.random.choice(self.large)
+        offset = self.random.randrange(self.content(path).size)
+        limit = min(self.piece, self.content(path).size - offset)
+        self.write(path, offset, self.data(limit + 1)[:limit])
 
     def append(self, names):
         path = self.random.choice(names)
