@@ -3,8 +3,12 @@
 """Makes the trees that the readers are tried with. Needs root (owners).
 
 usage: corpus.py make DIR COUNT [--all]    a new tree, COUNT small files in it
-       corpus.py scatter FILE PIECES       rewrites every other 4 KiB in place,
+       corpus.py again FILE PIECES         rewrites every other 4 KiB in place,
                                            with the bytes that it has
+       corpus.py scatter FILE PIECES       the same behind a hole: twice as many
+                                           extents, and no holes in the end
+       corpus.py extents <CATALOG          prints and checks in how many pieces
+                                           files are, by `vellum dump-catalog`
        corpus.py part TREE COPY NAME...    copies these folders of the tree;
        corpus.py without TREE COPY NAME... all but these
 
@@ -12,6 +16,8 @@ Without --all there is only what 7-Zip can read: no symbolic links, special or
 sparse files. Everything depends on nothing but the arguments.
 """
 
+import ctypes
+import json
 import os
 import random
 import socket
@@ -201,17 +207,59 @@ class Corpus:
             os.utime(path, ns=(access, modification), follow_symlinks=False)
 
 
-def scatter(path, pieces):
-    """Contents are never overwritten in place on a volume: what is written again
-    after a commit goes elsewhere."""
+def punch(file, offset, length):
+    function = ctypes.CDLL(None, use_errno=True).fallocate64
+    function.argtypes = [ctypes.c_int, ctypes.c_int, ctypes.c_int64,
+                         ctypes.c_int64]
+    # FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE
+    if function(file, 3, offset, length) != 0:
+        error = ctypes.get_errno()
+        raise OSError(error, os.strerror(error))
+
+
+def write_again(path, pieces, holes):
+    """A small piece of a committed file that is written again keeps its blocks. One
+    that was a hole meanwhile gets others: the old ones are not free before the
+    next commit."""
     status = os.stat(path)
     file = os.open(path, os.O_RDWR)
     for piece in range(pieces):
         data = os.pread(file, 4096, piece * 8192)
+        if holes:
+            punch(file, piece * 8192, 4096)
         os.pwrite(file, data, piece * 8192)
     os.fsync(file)
     os.close(file)
     os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+
+# Volume and path -> fewest and most extents, whether it has no holes. (7-Zip reads
+# what has no chain of allocation extent descriptors.)
+PIECES = {("PLAIN", "/scattered"): (150, 218, True),
+          ("ALL", "/scattered"): (150, 218, True),
+          ("PLAIN", "/written again"): (1, 218, True),
+          ("ALL", "/written again"): (2000, 10000, True),
+          ("ALL", "/islands"): (1000, 10000, False)}
+
+
+def check_extents(lines):
+    seen = {}
+    for entry in map(json.loads, lines):
+        # (A name that is no UTF-8 is an object.)
+        file = (entry.get("volume"), str(entry.get("path")))
+        if file not in PIECES:
+            continue
+        extents = entry["extents"]
+        dense = sum(count for _, _, count, *_ in extents) * 2048 >= entry["size"]
+        chained = "chained" if "aed_blocks" in entry else "in its entry"
+        seen[file] = (len(extents), dense, "aed_blocks" in entry)
+        print(f"{':'.join(file)}: {len(extents)} extents, {chained}, "
+              f"{'without' if dense else 'with'} holes")
+    for file, (fewest, most, whole) in PIECES.items():
+        count, dense, chained = seen.get(file, (0, False, False))
+        if not fewest <= count <= most or dense != whole or \
+                chained != (fewest > 229):
+            sys.exit(f"corpus.py: {':'.join(file)} has {count} extents")
 
 
 def copy_part(tree, copy, names, without):
@@ -233,11 +281,14 @@ def main():
         copy_part(sys.argv[2], sys.argv[3], sys.argv[4:],
                   sys.argv[1] == "without")
         return
+    if sys.argv[1:] == ["extents"]:
+        check_extents(sys.stdin)
+        return
     arguments = [a for a in sys.argv[1:] if a != "--all"]
-    if len(arguments) != 3 or arguments[0] not in ("make", "scatter"):
+    if len(arguments) != 3 or arguments[0] not in ("make", "again", "scatter"):
         sys.exit(__doc__)
-    if arguments[0] == "scatter":
-        scatter(arguments[1], int(arguments[2]))
+    if arguments[0] != "make":
+        write_again(arguments[1], int(arguments[2]), arguments[0] == "scatter")
         return
     os.umask(0)
     corpus = Corpus(arguments[1], int(arguments[2]))

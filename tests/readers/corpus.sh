@@ -45,9 +45,14 @@ check "cp -a" python3 -B "$readers/corpus.py" part "$work/plain" \
   "$mnt/PLAIN" "${later[@]}"
 check "sync" vellum sync
 for tree in PLAIN ALL; do
-  python3 -B "$readers/corpus.py" scatter "$mnt/$tree/scattered" 100
-  python3 -B "$readers/corpus.py" scatter "$mnt/$tree/written again" 1300
+  check "scatter" python3 -B "$readers/corpus.py" scatter \
+    "$mnt/$tree/scattered" 100
 done
+check "write again" python3 -B "$readers/corpus.py" again \
+  "$mnt/PLAIN/written again" 1300
+# In a chain of descriptors then, which 7-Zip cannot read.
+check "scatter" python3 -B "$readers/corpus.py" scatter \
+  "$mnt/ALL/written again" 1300
 check "image copy" vellum copy PLAIN --mode image --to V00003 --wait
 check "streaming copy" vellum copy ALL --mode streaming --to V00004 --wait
 check "incremental copy" vellum copy PLAIN --mode incremental \
@@ -72,10 +77,9 @@ for volume in "${for_linux[@]}"; do
 done
 
 section "Vellum: fsck, and a mount of the image alone"
-most=$(vellum dump-catalog "$lib" | python3 -c '
-import json, sys
-print(max(len(json.loads(line).get("extents", [])) for line in sys.stdin))')
-[[ $most -gt 1000 ]] || fail "no file has more than $most extents"
+vellum dump-catalog "$lib" >"$work/catalog" || fail "dump-catalog"
+python3 -B "$readers/corpus.py" extents <"$work/catalog" || fail "extents"
+checks=$((checks + 1))
 for volume in "${volumes[@]}"; do
   check "fsck" vellum fsck --image "${image[$volume]}" --data
   check "mount --image" vellum mount --image "${image[$volume]}" "$mnt"
