@@ -26,11 +26,11 @@ Status CopyRunner::Run() {
   if (image_ == nullptr) source_record_ = source_->record();
   RETURN_IF_ERROR(CheckMedia());
   if (request_.mode == CopyMode::kImage && image_ == nullptr) {
-    auto image = SpoolImage::Open(*steps_->context().spool, steps_->job().id());
-    if (image.ok() &&
-        (*image)->identity().medium_uuid == source_record_.medium_uuid) {
-      ASSIGN_OR_RETURN(resumed_, steps_->CanGoOnFrom(**image));
-      if (resumed_) image_ = std::move(*image);
+    auto image = steps_->FindImage();
+    if (image != nullptr &&
+        image->identity().medium_uuid == source_record_.medium_uuid) {
+      ASSIGN_OR_RETURN(resumed_, steps_->CanGoOnFrom(*image));
+      if (resumed_) image_ = std::move(image);
     }
   }
   ASSIGN_OR_RETURN(const bool done, TakeUpDisc());

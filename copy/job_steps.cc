@@ -47,6 +47,15 @@ Error JobSteps::Defer(const std::shared_ptr<Volume>& volume,
   return busy;
 }
 
+std::unique_ptr<SpoolImage> JobSteps::FindImage() const {
+  auto image = SpoolImage::Open(*context_.spool, job_->id());
+  if (image.ok()) return std::move(*image);
+  if (image.error().code != Errc::kNotFound) {
+    Log("what was staged is staged again: " + image.error().message);
+  }
+  return nullptr;
+}
+
 Result<bool> JobSteps::CanGoOnFrom(const SpoolImage& image) const {
   Log("reads the image in the spool: is it whole?");
   const Status whole = image.Check(stop(), &job_->counters);

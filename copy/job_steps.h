@@ -64,6 +64,9 @@ class JobSteps {
   // What the job was deferred for; null: it was not. Forgets it.
   std::shared_ptr<Volume> TakeDeferred() { return std::move(deferred_for_); }
 
+  // The image in the spool that a restart has found; nullptr: there is none.
+  // The log says so of one that cannot be opened.
+  std::unique_ptr<SpoolImage> FindImage() const;
   // Whether the image that a restart has found is whole; says so in the log.
   // kAborted when the job is cancelled meanwhile.
   Result<bool> CanGoOnFrom(const SpoolImage& image) const;

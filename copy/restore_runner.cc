@@ -31,11 +31,9 @@ Status RestoreRunner::Run() {
   RETURN_IF_ERROR(archive.library->RefreshElements(steps_->stop()));
   RETURN_IF_ERROR(CheckLoadable(*archive.library, primary_record_.medium)
                       .WithContext("volume " + primary_record_.id));
-  if (auto image =
-          SpoolImage::Open(*steps_->context().spool, steps_->job().id());
-      image.ok()) {
-    ASSIGN_OR_RETURN(const bool whole, steps_->CanGoOnFrom(**image));
-    if (whole) image_ = std::move(*image);
+  if (auto image = steps_->FindImage()) {
+    ASSIGN_OR_RETURN(const bool whole, steps_->CanGoOnFrom(*image));
+    if (whole) image_ = std::move(image);
   }
   const bool staged = image_ != nullptr || archive.library->OnlineDrives() < 2;
   RETURN_IF_ERROR(staged ? RunStaged() : RunStreaming());
