@@ -358,6 +358,7 @@ std::vector<FaultScenario> FaultScenarios() {
   AddCopies(&all);
   AddFileCopies(&all);
   AddRestores(&all);
+  for (FaultScenario& scenario : all) scenario.is_job = true;
   AddOperations(&all);
   return all;
 }

@@ -36,6 +36,7 @@ struct FaultScenario {
   // Write-once media: one of those that may hold anything holds this.
   FileTreeText somewhere;
   bool uses_spool = false;
+  bool is_job = false;  // what a next session takes up
   // It writes a volume in use: what cannot be committed freezes that volume
   // until it is loaded anew.
   bool may_freeze = false;

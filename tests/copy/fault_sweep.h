@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <set>
 #include <string>
 #include <thread>
 #include <vector>
@@ -95,8 +96,11 @@ class FaultSweep {
 
   uint64_t runs() const { return runs_; }      // that failed or were cut
   uint64_t masked() const { return masked_; }  // succeeded all the same
+  // Power cuts behind which jobs were there that the start had not, and those
+  // of them where all of these ended well.
   uint64_t resumed() const { return resumed_; }
   uint64_t cancelled() const { return cancelled_; }  // while held
+  uint64_t finished() const { return finished_; }
   // After how many cuts the catalog had to be made anew.
   uint64_t rebuilt() const { return rebuilt_; }
   const std::vector<std::string>& violations() const { return violations_; }
@@ -111,10 +115,15 @@ class FaultSweep {
   void CheckMedia();
   // Where CheckMedia has found that it was necessary.
   void ExpectAnnounced(const std::string& log);
+  // Of those that the start had not.
+  std::vector<JobRecord> NewJobs() const;
   // Those that are not in the catalog yet are read by their next use.
   void ReadTrees();
   // Runs it again, without faults, to its end. `salvaged`: it may be refused.
   void RunAgain(bool salvaged = false);
+  // Everybody has let go of everything; the catalog, if it is `done`, says what
+  // the media say. Closes, and then the media hold what they shall.
+  void CheckEnd(bool done);
   void CheckDone();
   void Violated(const std::string& what);
   // Notes what is not empty.
@@ -134,7 +143,9 @@ class FaultSweep {
   std::string where_;
   std::vector<std::string> violations_;
   std::vector<VolumeTag> need_announcement_;
-  uint64_t runs_ = 0, masked_ = 0, resumed_ = 0, rebuilt_ = 0, cancelled_ = 0;
+  std::set<JobId> before_;  // the jobs of the start
+  uint64_t runs_ = 0, masked_ = 0, resumed_ = 0, finished_ = 0, rebuilt_ = 0,
+           cancelled_ = 0;
 };
 
 }  // namespace vellum
