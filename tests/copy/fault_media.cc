@@ -116,10 +116,15 @@ bool FaultMedia::reached() const {
   return reached_;
 }
 
+bool FaultMedia::bad_changes() const {
+  const MutexLock lock(&mu_);
+  return bad_changes_;
+}
+
 void FaultMedia::Clear() {
   const MutexLock lock(&mu_);
   left_ = 0;
-  reached_ = false;
+  reached_ = bad_changes_ = false;
   for (auto& [tag, entry] : entries_) {
     entry.plan->Clear();
     entry.bad = {};
@@ -142,6 +147,7 @@ bool FaultMedia::Count(Op op, SectorRange range, Entry* entry) {
 bool FaultMedia::CountLocked(Op op, SectorRange range, Entry* entry) {
   if (entry->bad.first < range.end() && range.first < entry->bad.end()) {
     reached_ = true;
+    bad_changes_ = bad_changes_ || op == Op::kWrite || op == Op::kDiscard;
   }
   if (left_ == 0 || (op_ && *op_ != op)) return false;
   if (act_ == Act::kCut && (op == Op::kRead || op == Op::kSearch)) return false;

@@ -52,6 +52,8 @@ class FaultMedia {
   void BadSectors(const VolumeTag& tag, SectorRange range);
   // What At or BadSectors has asked for has come.
   bool reached() const;
+  // Bad sectors were to be written or discarded.
+  bool bad_changes() const;
   void Clear();
 
   // `loaded` is what the drive would hand out.
@@ -84,6 +86,7 @@ class FaultMedia {
   std::optional<Op> op_ GUARDED_BY(mu_);
   Act act_ GUARDED_BY(mu_) = Act::kFail;
   bool reached_ GUARDED_BY(mu_) = false;
+  bool bad_changes_ GUARDED_BY(mu_) = false;
 };
 
 }  // namespace vellum

@@ -46,12 +46,18 @@ struct FaultKind {
   // At the `n`th operation from now on.
   std::function<void(FaultLab&, uint64_t n)> arm;
   std::function<bool(FaultLab&)> reached;
+  // And something has failed of it; empty: what reaches it does.
+  std::function<bool(FaultLab&)> struck = {};
   bool of_catalog = false;        // it takes nothing more in this session
   bool may_stop_catalog = false;  // or takes all as before
-  bool may_be_masked = true;      // by redundancy, without a word
-  bool at_all = false;            // operations, whatever kFaultStep is
-  uint64_t coarser = 1;           // so many times the step
-  bool damages_catalog = false;   // of a power cut: behind it
+  // What the log has when the scenario succeeds all the same,
+  std::string told = "injected";
+  // unless this (asked before all is healed) says that only reads failed: what
+  // is there twice is read from the other place, and nobody need hear of it.
+  std::function<bool(FaultLab&)> only_reads = {};
+  bool at_all = false;  // operations, whatever kFaultStep is
+  uint64_t coarser = 1;          // so many times the step
+  bool damages_catalog = false;  // of a power cut: behind it
   // Not of operations, but of so many parts of each medium; some of them nobody
   // touches.
   uint64_t parts = 0;
@@ -106,6 +112,7 @@ class FaultSweep {
   const std::vector<std::string>& violations() const { return violations_; }
 
  private:
+  // False: it was not reached.
   bool FailOnce(const FaultKind& kind, uint64_t n);
   bool CutOnce(const FaultKind& kind, uint64_t n, LabDeath death);
   bool HoldOnce(const FaultKind& kind, uint64_t n,

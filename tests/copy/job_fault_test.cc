@@ -65,10 +65,29 @@ TEST(FaultSweepTest, AnErrorThatIsSwallowedIsNoticed) {
     run(lab).IgnoreError("the test is about this");
     return Status::Ok();
   };
+  for (const FaultKind& kind :
+       {MediumFails(FaultPlan::Op::kWrite)}) {
+    FaultSweep sweep(scenario, /*quiet=*/true);
+    EXPECT_GT(sweep.FailEverywhere(kind), 0u) << kind.name;
+    ASSERT_FALSE(sweep.violations().empty()) << kind.name;
+    EXPECT_NE(sweep.violations()[0].find("swallowed"), std::string::npos)
+        << sweep.violations()[0];
+  }
+}
+
+// The next run would make it good.
+TEST(FaultSweepTest, ACatalogThatMissesWhatWasDoneIsNoticed) {
+  FaultScenario scenario = ScenarioCalled("format");
+  const auto run = scenario.run;
+  scenario.run = [run](FaultLab& lab) {
+    run(lab).IgnoreError("the test is about this");
+    return Status::Ok();
+  };
   FaultSweep sweep(scenario, /*quiet=*/true);
-  EXPECT_GT(sweep.FailEverywhere(MediumFails(FaultPlan::Op::kWrite)), 0u);
-  ASSERT_FALSE(sweep.violations().empty());
-  EXPECT_NE(sweep.violations()[0].find("swallowed"), std::string::npos);
+  EXPECT_GT(sweep.FailEverywhere(CatalogFails(FaultyFileSystem::Fault::kFull)),
+            0u);
+  EXPECT_THAT(sweep.violations(),
+              testing::Contains(testing::HasSubstr("V00002 is not known")));
 }
 
 TEST(FaultSweepTest, AnErrorThatNamesNothingIsNoticed) {

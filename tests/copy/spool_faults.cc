@@ -47,7 +47,7 @@ void SpoolFaults::At(uint64_t n, Act act) {
   const MutexLock lock(&mu_);
   left_ = n;
   act_ = act;
-  reached_ = false;
+  reached_ = struck_ = false;
 }
 
 bool SpoolFaults::reached() const {
@@ -58,7 +58,12 @@ bool SpoolFaults::reached() const {
 void SpoolFaults::Clear() {
   const MutexLock lock(&mu_);
   left_ = 0;
-  reached_ = false;
+  reached_ = struck_ = false;
+}
+
+bool SpoolFaults::struck() const {
+  const MutexLock lock(&mu_);
+  return struck_;
 }
 
 bool SpoolFaults::Watches(int fd) const {
@@ -81,10 +86,13 @@ SpoolFaults::Verdict SpoolFaults::Judge(Call call) {
     reached_ = reached_ || now;
     switch (act_) {
       case Act::kFail:
+        struck_ = struck_ || now;
         return {now ? EIO : 0, false};
       case Act::kBroken:
+        struck_ = reached_;
         return {reached_ ? EIO : 0, false};
       case Act::kFull:
+        struck_ = struck_ || (reached_ && fills);
         return {reached_ && fills ? ENOSPC : 0, false};
       case Act::kCut:
         if (!now) return {};

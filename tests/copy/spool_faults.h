@@ -37,6 +37,8 @@ class SpoolFaults {
   void At(uint64_t n, Act act);
   // What At has asked for has come.
   bool reached() const;
+  // And some call has failed of it.
+  bool struck() const;
   void Clear();
   // After a power cut, all files closed: by the seed all or some of what was
   // not synced are zeros.
@@ -73,6 +75,7 @@ class SpoolFaults {
   uint64_t left_ GUARDED_BY(mu_) = 0;  // calls until the act; 0: none
   Act act_ GUARDED_BY(mu_) = Act::kFail;
   bool reached_ GUARDED_BY(mu_) = false;
+  bool struck_ GUARDED_BY(mu_) = false;
 };
 
 }  // namespace vellum

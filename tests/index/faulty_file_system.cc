@@ -90,6 +90,7 @@ class FaultyFileSystem::File : public rocksdb::FSWritableFileOwnerWrapper {
         const IOStatus status = target()->Append(half, options, dbg);
         if (!status.ok()) return status;
         owner_->Written(this, half.size());
+        owner_->Struck();
         return IOStatus::NoSpace("disk is full");
       }
       case Fault::kFailedSync:
@@ -131,6 +132,7 @@ class FaultyFileSystem::File : public rocksdb::FSWritableFileOwnerWrapper {
       case Fault::kNoPower:
         return PowerIsOff();
       case Fault::kFailedSync:
+        owner_->Struck();
         return IOStatus::IOError("sync failed");
       case Fault::kFull:
       case Fault::kNone:
@@ -233,6 +235,16 @@ bool FaultyFileSystem::power() const {
 bool FaultyFileSystem::faulty() const {
   const MutexLock lock(&mu_);
   return fault_ != Fault::kNone;
+}
+
+bool FaultyFileSystem::struck() const {
+  const MutexLock lock(&mu_);
+  return struck_;
+}
+
+void FaultyFileSystem::Struck() {
+  const MutexLock lock(&mu_);
+  struck_ = true;
 }
 
 uint64_t FaultyFileSystem::appends_and_syncs() const {

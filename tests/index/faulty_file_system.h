@@ -49,6 +49,8 @@ class FaultyFileSystem : public rocksdb::FileSystemWrapper {
   bool power() const;
   // Something is wrong: what FaultAt has asked for has come.
   bool faulty() const;
+  // And an append or a sync has failed of it.
+  bool struck() const;
   // From now on syncs answer that all is well and make nothing durable.
   void IgnoreSyncs();
   uint64_t appends_and_syncs() const;
@@ -93,6 +95,7 @@ class FaultyFileSystem : public rocksdb::FileSystemWrapper {
   };
   // What the fault makes of an append or sync; counts it.
   Fault Operation();
+  void Struck();
   // A read of a table: true when it fails.
   bool ReadFails();
   void Written(const File* file, uint64_t bytes);
@@ -104,6 +107,7 @@ class FaultyFileSystem : public rocksdb::FileSystemWrapper {
   uint64_t operations_ GUARDED_BY(mu_) = 0;
   uint64_t fault_at_ GUARDED_BY(mu_) = 0;  // 0: never
   Fault next_fault_ GUARDED_BY(mu_) = Fault::kNone;
+  bool struck_ GUARDED_BY(mu_) = false;
   uint64_t read_at_ GUARDED_BY(mu_) = 0;  // reads until one fails; 0: none
   bool read_failed_ GUARDED_BY(mu_) = false;
   bool background_read_failed_ GUARDED_BY(mu_) = false;
