@@ -263,6 +263,11 @@ uint64_t FaultSweep::CutEverywhere(const FaultKind& kind) {
     if (!reached) break;
     ++sites;
   }
+  // A long step may miss all of a few.
+  if (sites == 0 && step > 1 && lab_ != nullptr && !TooMany() &&
+      CutOnce(kind, 1, static_cast<LabDeath>(seed_ % 4))) {
+    ++sites;
+  }
   return sites;
 }
 

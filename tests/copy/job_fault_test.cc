@@ -47,6 +47,7 @@ TEST_P(JobFaultTest, EveryOperationFails) {
   EXPECT_GT(shortened, 0u);
   EXPECT_GT(gone, 0u);
   EXPECT_GT(bad, 0u);
+  EXPECT_GT(catalog, 0u);
   EXPECT_GT(sweep.runs(), sweep.masked());
   if (GetParam().uses_spool) {
     EXPECT_GT(spool, 0u);
@@ -138,6 +139,11 @@ TEST_P(JobPowerTest, X2_PowerGoesAtEveryOperation) {
       FromEnvironment("VELLUM_SEED", 1), GetParam().name, medium, catalog,
       spool, sweep.runs(), sweep.resumed(), sweep.finished(), sweep.rebuilt(),
       sweep.violations().size());
+  EXPECT_GT(medium, 0u);
+  EXPECT_GT(catalog, 0u);
+  if (GetParam().uses_spool) {
+    EXPECT_GT(spool, 0u);
+  }
   if (GetParam().is_job) {
     EXPECT_GT(sweep.finished(), 0u);
   }
