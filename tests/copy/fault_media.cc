@@ -166,6 +166,9 @@ bool FaultMedia::CountLocked(Op op, SectorRange range, Entry* entry) {
     case Act::kHang:
       entry->hangs = true;
       break;
+    case Act::kFull:
+      entry->plan->FailRange(op, {0, UINT64_MAX}, Errc::kNoSpace);
+      break;
     case Act::kCut:
       return true;
   }

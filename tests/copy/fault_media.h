@@ -31,6 +31,7 @@ class FaultMedia {
     kShort,  // that read or write, once, in the middle of a sector
     kGone,   // from then on all operations of that medium: kNoMedium
     kHang,   // from then on all of that medium stay in `hold`
+    kFull,   // from then on all writes of that medium: kNoSpace
     kCut,    // the power goes: `cut` is called
   };
 

@@ -98,6 +98,15 @@ FaultKind MediumGoes() {
   return kind;
 }
 
+FaultKind MediumFills() {
+  FaultKind kind = MediumGoes();
+  kind.name = "medium full";
+  kind.arm = [](FaultLab& lab, uint64_t n) {
+    lab.media().At(n, Op::kWrite, FaultMedia::Act::kFull);
+  };
+  return kind;
+}
+
 FaultKind DeviceFails(FaultDevices::Device device, FaultDevices::Act act) {
   FaultKind kind;
   kind.name = device == FaultDevices::Device::kChanger ? "changer" : "drive";

@@ -65,6 +65,7 @@ struct FaultKind {
 FaultKind MediumFails(FaultPlan::Op op);
 FaultKind MediumFallsShort(FaultPlan::Op op);  // kRead, kWrite
 FaultKind MediumGoes();
+FaultKind MediumFills();  // from then on: the disk under an image is full
 FaultKind DeviceFails(FaultDevices::Device device, FaultDevices::Act act);
 // Once; or from then on: a full disk.
 FaultKind SpoolFails();

@@ -22,9 +22,9 @@ TEST_P(JobFaultTest, EveryOperationFails) {
   using Op = FaultPlan::Op;
   using Fault = FaultyFileSystem::Fault;
   FaultSweep sweep(GetParam());
-  uint64_t medium = 0;
-  for (const Op op :
-       {Op::kRead, Op::kWrite, Op::kFlush, Op::kDiscard, Op::kSearch}) {
+  const uint64_t writes = sweep.FailEverywhere(MediumFails(Op::kWrite));
+  uint64_t medium = writes;
+  for (const Op op : {Op::kRead, Op::kFlush, Op::kDiscard, Op::kSearch}) {
     medium += sweep.FailEverywhere(MediumFails(op));
   }
   uint64_t shortened = 0;
@@ -32,6 +32,7 @@ TEST_P(JobFaultTest, EveryOperationFails) {
     shortened += sweep.FailEverywhere(MediumFallsShort(op));
   }
   const uint64_t gone = sweep.FailEverywhere(MediumGoes());
+  const uint64_t full = sweep.FailEverywhere(MediumFills());
   const uint64_t bad = sweep.FailEverywhere(BadPart());
   const uint64_t catalog =
       sweep.FailEverywhere(CatalogFails(Fault::kFailedSync));
@@ -39,13 +40,15 @@ TEST_P(JobFaultTest, EveryOperationFails) {
   const uint64_t spool = sweep.FailEverywhere(SpoolFails());
   sweep.FailEverywhere(SpoolFills());
   fmt::print(
-      "fault sites: {}: {} medium (short at {}, gone at {}, {} bad parts), {} "
-      "catalog, {} spool; {} failures, {} masked, {} violations\n",
-      GetParam().name, medium, shortened, gone, bad, catalog, spool,
+      "fault sites: {}: {} medium (short at {}, gone at {}, full at {}, {} "
+      "bad parts), {} catalog, {} spool; {} failures, {} masked, {} "
+      "violations\n",
+      GetParam().name, medium, shortened, gone, full, bad, catalog, spool,
       sweep.runs(), sweep.masked(), sweep.violations().size());
   EXPECT_GT(medium, 0u);
   EXPECT_GT(shortened, 0u);
   EXPECT_GT(gone, 0u);
+  EXPECT_EQ(full > 0, writes > 0);
   EXPECT_GT(bad, 0u);
   EXPECT_GT(catalog, 0u);
   EXPECT_GT(sweep.runs(), sweep.masked());
@@ -67,7 +70,7 @@ TEST(FaultSweepTest, AnErrorThatIsSwallowedIsNoticed) {
     return Status::Ok();
   };
   for (const FaultKind& kind :
-       {MediumFails(FaultPlan::Op::kWrite)}) {
+       {MediumFails(FaultPlan::Op::kWrite), MediumFills()}) {
     FaultSweep sweep(scenario, /*quiet=*/true);
     EXPECT_GT(sweep.FailEverywhere(kind), 0u) << kind.name;
     ASSERT_FALSE(sweep.violations().empty()) << kind.name;
