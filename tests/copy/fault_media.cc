@@ -97,6 +97,8 @@ WrittenState FaultMedia::written(const VolumeTag& tag) {
 void FaultMedia::At(uint64_t n, std::optional<Op> op, Act act) {
   const MutexLock lock(&mu_);
   left_ = n;
+  loses_.unflushed = static_cast<Unflushed>(n % 4);
+  loses_.seed = n;
   op_ = op;
   act_ = act;
   reached_ = false;
@@ -156,6 +158,7 @@ bool FaultMedia::CountLocked(Op op, SectorRange range, Entry* entry) {
   switch (act_) {
     case Act::kFail:
       entry->plan->FailNth(op, 1);
+      if (op == Op::kFlush) entry->content->LoseUnflushed(loses_);
       break;
     case Act::kShort:
       entry->plan->Shorten(op, 1);

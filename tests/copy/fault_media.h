@@ -27,7 +27,8 @@ class FaultMedia {
  public:
   using Op = FaultPlan::Op;
   enum class Act : uint8_t {
-    kFail,   // that operation, once
+    kFail,   // that operation, once; a flush loses by `n` nothing, all or some
+             // of what it was to make durable
     kShort,  // that read or write, once, in the middle of a sector
     kGone,   // from then on all operations of that medium: kNoMedium
     kHang,   // from then on all of that medium stay in `hold`
@@ -84,6 +85,7 @@ class FaultMedia {
   mutable Mutex mu_;                    // before the mutexes of FaultPlan
   std::map<VolumeTag, Entry> entries_;  // not changed once media are open
   uint64_t left_ GUARDED_BY(mu_) = 0;
+  CrashOptions loses_ GUARDED_BY(mu_);
   std::optional<Op> op_ GUARDED_BY(mu_);
   Act act_ GUARDED_BY(mu_) = Act::kFail;
   bool reached_ GUARDED_BY(mu_) = false;
