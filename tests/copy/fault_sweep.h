@@ -55,7 +55,7 @@ struct FaultKind {
   // unless this (asked before all is healed) says that only reads failed: what
   // is there twice is read from the other place, and nobody need hear of it.
   std::function<bool(FaultLab&)> only_reads = {};
-  bool at_all = false;  // operations, whatever kFaultStep is
+  bool at_all = false;           // operations, whatever kFaultStep is
   uint64_t coarser = 1;          // so many times the step
   bool damages_catalog = false;  // of a power cut: behind it
   // Not of operations, but of so many parts of each medium; some of them nobody
