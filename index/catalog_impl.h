@@ -92,6 +92,9 @@ struct Catalog::Impl {
   // where all of it is durable: when the database was opened and when it was
   // closed. A note that is missing or torn says nothing.
   Status CheckManifest(rocksdb::Env* files) const;
+  // Zeros in the place of a record end its block for RocksDB, silently.
+  Status CheckRecords(rocksdb::Env* files, const std::string& name,
+                      uint64_t noted) const;
   // RocksDB syncs each change of the MANIFEST before it acts on it, but refuses
   // a MANIFEST whose end is torn: what power cut off there, behind the size
   // that was noted and with nothing whole after it, is left out.

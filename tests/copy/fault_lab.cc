@@ -285,7 +285,12 @@ Status FaultLab::SalvageCatalog() {
 void FaultLab::DamageCatalog() {
   std::string manifest;
   std::ifstream(CatalogPath() + "/CURRENT") >> manifest;
-  std::filesystem::remove(CatalogPath() + "/" + manifest);
+  manifest = CatalogPath() + "/" + manifest;
+  const auto middle =
+      static_cast<std::streamoff>(std::filesystem::file_size(manifest) / 2);
+  std::fstream file(manifest, std::ios::in | std::ios::out | std::ios::binary);
+  file.seekp(middle);
+  file << std::string(40, '\0');
 }
 
 Status FaultLab::Heal() {

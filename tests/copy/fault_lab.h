@@ -86,7 +86,7 @@ class FaultLab {
   // REQUIRES: closed. The same with a damaged one; fails, too, when a person is
   // not told of that, or a job goes on as if nothing had been.
   Status SalvageCatalog();
-  void DamageCatalog();  // REQUIRES: closed
+  void DamageCatalog();  // zeros within its MANIFEST. REQUIRES: closed
 
   // --- Faults; of an open session
   FaultMedia& media() { return *media_; }
