@@ -187,7 +187,9 @@ class Clock:
 
     def __exit__(self, *_):
         self.seconds = time.monotonic() - self.begin
-        self.processor = processor_seconds() - self.begin_processor
+        # The kernel counts in ticks: what is less takes one.
+        self.processor = max(processor_seconds() - self.begin_processor,
+                             1 / os.sysconf("SC_CLK_TCK"))
 
 
 class Host:
