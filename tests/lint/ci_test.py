@@ -1,14 +1,17 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""What .ci/judge says of what ctest and the fuzzers print."""
+"""What .ci/judge says of what ctest and the fuzzers print, and what .ci/sweep
+leaves of what a part left."""
 
 import os
 import subprocess
 import tempfile
 import unittest
 
-JUDGE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..",
-                     ".ci", "judge")
+CI = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..",
+                  ".ci")
+JUDGE = os.path.join(CI, "judge")
+SWEEP = os.path.join(CI, "sweep")
 TESTS = {"good": "true", "expects": "false",
          "aborts": "sh -c \"kill -ABRT $$\"", "hangs": "sleep 1000"}
 
@@ -88,6 +91,75 @@ class JudgeTest(unittest.TestCase):
         log += ("fuzz: text: FAILED (77); build-fuzz\n"
                 "fuzz: udf_image: 7 runs, nothing found\n")
         self.assertEqual(self.judge(log, 1), (1, ["fuzz_text: FAILED"]))
+
+
+class SweepTest(unittest.TestCase):
+    def setUp(self):
+        outer = tempfile.TemporaryDirectory()
+        self.addCleanup(outer.cleanup)
+        self.folder = os.path.join(os.path.realpath(outer.name), "swept")
+        os.mkdir(self.folder)
+
+    def process(self, tmp):
+        """One that outlives its session, ignores what it can and is idle."""
+        process = subprocess.Popen(
+            ["sh", "-c", "trap '' TERM HUP INT; echo; read nothing"],
+            env={**os.environ, "TMPDIR": tmp}, start_new_session=True,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        process.stdout.readline()
+        self.addCleanup(process.wait)
+        self.addCleanup(process.kill)
+        self.addCleanup(process.stdin.close)
+        self.addCleanup(process.stdout.close)
+        return process
+
+    def sweep(self, *before):
+        return subprocess.run([*before, SWEEP, self.folder], text=True,
+                              stdout=subprocess.PIPE,
+                              stderr=subprocess.STDOUT, check=False)
+
+    def sweep_after(self, commands):
+        """After shell commands in the folder, in a namespace of its own: anybody
+        may mount there, and no mount of a test that fails is left. Tells of
+        those that the sweep leaves."""
+        return self.sweep(
+            "unshare", "--user", "--map-root-user", "--mount", "bash", "-c",
+            f'cd "$2" && {commands} && cd / || exit 99; "$@"; code=$?; '
+            'grep -F "$2" /proc/self/mountinfo; exit "$code"', "bash")
+
+    def test_processes_are_ended(self):
+        its = [self.process(self.folder) for _ in range(2)]
+        others = [self.process(self.folder + "2"),
+                  self.process(os.path.dirname(self.folder))]
+        done = self.sweep()
+        self.assertEqual(done.returncode, 0, done.stdout)
+        self.assertEqual([p.wait(60) for p in its], [-9, -9])
+        self.assertEqual([p.poll() for p in others], [None, None])
+        for process in its:
+            self.assertIn(f"left running, ended: {process.pid} ", done.stdout)
+        self.assertFalse(os.path.exists(self.folder))
+
+    def test_mounts_are_taken_away(self):
+        done = self.sweep_after(
+            "mkdir 'a b' && mount -t tmpfs none 'a b' && mkdir 'a b/c' && "
+            "mount -t tmpfs none 'a b/c' && touch 'a b/c/file'")
+        self.assertEqual(done.returncode, 0, done.stdout)
+        self.assertEqual(done.stdout.splitlines(), [
+            f"left mounted, unmounted: {self.folder}/a b{end}"
+            for end in ("/c", "")])
+        self.assertFalse(os.path.exists(self.folder))
+
+    def test_nothing_was_left(self):
+        with open(os.path.join(self.folder, "file"), "w", encoding="utf-8"):
+            pass
+        done = self.sweep()
+        self.assertEqual((done.returncode, done.stdout), (0, ""))
+        self.assertFalse(os.path.exists(self.folder))
+
+    def test_what_cannot_be_removed_is_told(self):
+        done = self.sweep_after("mount --bind . .")  # it is not below it
+        self.assertEqual(done.returncode, 1, done.stdout)
+        self.assertIn("rm: ", done.stdout)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@
 set -euo pipefail
 : "${VELLUM:?the program}"
 top=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
-work=$(mktemp -d /tmp/vellum-test-XXXXXX)
+work=$(mktemp -d "${TMPDIR:-/tmp}/vellum-test-XXXXXX")
 trap 'rm -rf "$work"' EXIT
 # No daemon of this machine is asked.
 unset VELLUM_MOUNT
