@@ -55,7 +55,8 @@ Status EndClearing(const Archive& archive, const MediumId& id, Medium& medium) {
         return archive.volumes->Put(record).status();
       }));
     } else {
-      spdlog::info("medium {}: a format has wiped volume {}", id, record.id);
+      spdlog::info("medium {}: it does not hold volume {} any more", id,
+                   record.id);
       RETURN_IF_ERROR(ForgetDisplaced(archive, record.id, id));
     }
   }

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// Volumes that a format with clear wipes. The catalog learns of it before the
-// medium is touched: the volume is displaced (index/volumes.h) and the medium's
-// note says which one it was. So a daemon that is killed in between leaves a
-// catalog that promises no more than the medium holds.
+// Volumes that a format with clear wipes, or that are released. The catalog
+// learns of it before the medium is touched: the volume is displaced
+// (index/volumes.h) and the medium's note says which one it was. So a daemon
+// that is killed in between leaves a catalog that promises no more than the
+// medium holds.
 //
 // Thread-safety: functions; the caller has the medium exclusively.
 #pragma once

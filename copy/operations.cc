@@ -129,6 +129,20 @@ Result<VolumeRecord> EndConvert(const Archive& archive, Taken* taken,
   return volume->record();
 }
 
+// True: a release had broken off behind its last write, and the catalog follows
+// now.
+Result<bool> EndRelease(const Archive& archive, const std::string& volume,
+                        const std::stop_token& stop) {
+  const MediumId former =
+      DisplacedFrom(archive.volumes->Find(volume)->record().medium);
+  if (former.empty()) return false;
+  ASSIGN_OR_RETURN(const MediumNote note,
+                   ReadMediumNote(*archive.catalog, former));
+  if (note.clearing != volume) return false;
+  ASSIGN_OR_RETURN(const std::string found, ReadLabel(archive, former, stop));
+  return found == "foreign" && archive.volumes->Find(volume) == nullptr;
+}
+
 }  // namespace
 
 Result<udf::ControlSlot> WritePrimarySlot(Medium& medium,
@@ -320,18 +334,30 @@ Result<VolumeRecord> Convert(const Archive& archive, const std::string& backup,
 
 Status Release(const Archive& archive, const std::string& volume,
                std::stop_token stop) {
-  const std::shared_ptr<Volume> found = archive.volumes->Find(volume);
+  std::shared_ptr<Volume> found = archive.volumes->Find(volume);
+  if (found == nullptr) return Status(Errc::kNotFound, "no volume " + volume);
+  ASSIGN_OR_RETURN(const bool ended_now, EndRelease(archive, volume, stop));
+  if (ended_now) return Status::Ok();
+  found = archive.volumes->Find(volume);
   if (found == nullptr) return Status(Errc::kNotFound, "no volume " + volume);
   RETURN_IF_ERROR(archive.volumes->CheckExcludable(*found));
   // A volume that a killed daemon left behind is closed by loading it.
   RETURN_IF_ERROR(archive.volumes->Use(found, stop).status());
+  // What cannot be committed is said before it is handed over.
+  RETURN_IF_ERROR(archive.volumes->SyncVolume(*found));
   const MediumId medium = found->record().medium;
   ASSIGN_OR_RETURN(const Taken taken,
                    Take(archive, medium, found, LeaseMode::kExclusive,
                         "release " + volume, stop));
-  RETURN_IF_ERROR(
-      udf::ReleaseVolume(taken.lease.medium()).WithContext("medium " + medium));
-  RETURN_IF_ERROR(archive.volumes->Forget(found));
+  RETURN_IF_ERROR(BeginClearing(archive, found));
+  const Status released =
+      udf::ReleaseVolume(taken.lease.medium()).WithContext("medium " + medium);
+  const Status ended = EndClearing(archive, medium, taken.lease.medium());
+  if (!released.ok()) {
+    if (!ended.ok()) spdlog::error("medium {}: {}", medium, ended.ToString());
+    return released;
+  }
+  RETURN_IF_ERROR(ended);
   MediumNote note;
   note.found = "foreign";
   note.sectors = taken.lease.medium().Info().sectors;

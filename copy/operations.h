@@ -80,6 +80,8 @@ Result<Promoted> Promote(const Archive& archive, const std::string& copy,
 
 // Hands the volume over: other systems may write to its medium afterwards, and
 // to Vellum it is foreign (udf::ReleaseVolume). The catalog forgets the volume.
+// Broken off, it is ended by the next one, or by an inventory that reads the
+// medium.
 // kNotFound, kBusy, kNoMedium, kWriteProtected, kIncompatible.
 Status Release(const Archive& archive, const std::string& volume,
                std::stop_token stop = {});

@@ -149,6 +149,8 @@ Result<Exported> Export(const Archive& archive, const std::string& volume_id,
     return Error{Errc::kNotFound,
                  fmt::format("no volume {} is known", volume_id)};
   }
+  // What cannot be committed is said before the medium leaves.
+  RETURN_IF_ERROR(archive.volumes->SyncVolume(*volume));
   ASSIGN_OR_RETURN(const Volumes::Exclusion exclusion,
                    archive.volumes->Exclude(volume, stop));
   MediumId medium = volume->record().medium;

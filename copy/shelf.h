@@ -36,7 +36,8 @@ struct Exported {
 // element (in a library without any it stays where it is) and records the
 // location. A volume whose medium is gone already only gets the location.
 // kNotFound, kBusy (in use, or files are open), kNoSpace (every import/export
-// element is full: names what is in them).
+// element is full: names what is in them); what the commit returned: nothing
+// has moved then.
 Result<Exported> Export(const Archive& archive, const std::string& volume,
                         const std::string& location, std::stop_token stop = {});
 
