@@ -16,6 +16,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -44,6 +45,7 @@ Result<FileTreeText> ReadTree(const MemoryMedium& medium);
 struct FaultLabOptions {
   uint16_t drives = 1;
   uint16_t media = 3;
+  uint16_t doors = 1;       // import/export elements
   uint64_t sectors = 4096;  // 8 MiB
   bool write_once = false;  // all media but the first
 };
@@ -55,6 +57,7 @@ struct Allowed {
   bool incomplete = false;          // a backup that says INCOMPLETE
   bool announced = false;           // the same, if the log of a job said before
                                     // that there will be no atomic commit
+  bool released = false;  // no volume of Vellum's, but one of these trees
   // Not exactly: each file is that of one of the trees, or missing.
   bool by_file = false;
 };
@@ -123,20 +126,24 @@ class FaultLab {
   }
 
   // --- What is looked at; an empty text: as it shall be
-  // Nobody has a volume, a medium or a drive; media go home, the spool is
-  // empty. REQUIRES: open, healed.
+  // Nobody has a volume, a medium or a drive; media go home, and the library
+  // knows where each is; the spool is empty. REQUIRES: open, healed.
   std::string FindLeaks();
   // The catalog says of each volume what its medium says. REQUIRES: FindLeaks
-  // was called. `other_label`: this medium may carry another name.
-  std::string CompareCatalog(const VolumeTag& other_label);
+  // was called. `other_label`: this medium may carry another name. `forgotten`:
+  // the volumes on these may be unknown.
+  std::string CompareCatalog(const VolumeTag& other_label,
+                             const std::set<VolumeTag>& forgotten = {});
   // REQUIRES: closed. `announced` is set when the medium holds what only an
   // announcement allows.
   std::string CheckMedium(const VolumeTag& tag, const Allowed& allowed,
                           bool* needs_announcement);
   // The sectors that the backup's generation uses are those of the primary.
   std::string CompareSectors(const VolumeTag& primary, const VolumeTag& backup);
-  // Every medium is in its slot. REQUIRES: closed well.
-  std::string CheckHome() const;
+  // Every medium is there (0: in a slot), or where it started. REQUIRES: closed
+  // well.
+  std::string CheckPlaces(
+      const std::map<VolumeTag, ElementAddress>& places) const;
   // A blank medium with the same volume tag is in its place. REQUIRES: closed.
   void Blank(const VolumeTag& tag);
   // One byte of the sector is another one. REQUIRES: closed.
@@ -172,6 +179,7 @@ class FaultLab {
   std::map<VolumeTag, std::shared_ptr<const MemoryMedium>> contents_;
   std::map<VolumeTag, WrittenState> written_;
   Shelf start_;
+  std::map<VolumeTag, ElementAddress> start_places_;
   std::string log_;
   std::shared_ptr<FaultyFileSystem> catalog_disk_;
   std::unique_ptr<SpoolFaults> spool_disk_;

@@ -9,6 +9,7 @@
 #include <map>
 #include <memory>
 #include <ostream>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -16,6 +17,16 @@
 #include "tests/copy/fault_lab.h"
 
 namespace vellum {
+
+// Of what it does any I/O.
+struct FaultSites {
+  bool medium = true;
+  bool writes = true;  // and that writes it
+  bool changer = true;
+  bool drive = true;
+  bool catalog = true;  // that writes it
+  bool look_ups = true;
+};
 
 struct FaultScenario {
   std::string name;
@@ -35,6 +46,14 @@ struct FaultScenario {
   std::map<VolumeTag, VolumeTag> equal;
   // Write-once media: one of those that may hold anything holds this.
   FileTreeText somewhere;
+  // Where media are after it succeeded (0: in a slot); the others, where they
+  // started.
+  std::map<VolumeTag, ElementAddress> places;
+  // The volumes on these are not in the catalog any more then.
+  std::set<VolumeTag> forgotten;
+  // What must be so when it broke off, of an open lab; an empty text: it is.
+  std::function<std::string(FaultLab&)> check;
+  FaultSites sites;
   bool uses_spool = false;
   bool is_job = false;  // what a next session takes up
   // It writes a volume in use: what cannot be committed freezes that volume
@@ -48,6 +67,8 @@ struct FaultScenario {
 };
 
 std::vector<FaultScenario> FaultScenarios();
+// Those of them that make no copy and no volume.
+void AddServices(std::vector<FaultScenario>* all);
 FaultScenario ScenarioCalled(const std::string& name);  // one of them
 
 inline void PrintTo(const FaultScenario& scenario, std::ostream* out) {

@@ -331,7 +331,8 @@ bool FaultSweep::FailOnce(const FaultKind& kind, uint64_t n) {
     } else {
       Expect(leak);
       if (status.ok() && daemon_log.Count(kTreeLater) > 0) ReadTrees();
-      if (status.ok()) Expect(lab_->CompareCatalog(scenario_.other_label));
+      if (status.ok()) CompareCatalog(/*done=*/true);
+      if (!status.ok()) CheckBrokenOff();
     }
   }
   if (anew) {
@@ -350,7 +351,9 @@ bool FaultSweep::FailOnce(const FaultKind& kind, uint64_t n) {
     if (status.ok()) {
       Expect(lab_->FindLeaks());
       if (daemon_log.Count(kTreeLater) > 0) ReadTrees();
-      Expect(lab_->CompareCatalog(scenario_.other_label));
+      CompareCatalog(/*done=*/true);
+    } else {
+      CheckBrokenOff();
     }
   }
   RunAgain();
@@ -401,7 +404,7 @@ bool FaultSweep::CutOnce(const FaultKind& kind, uint64_t n, LabDeath death) {
     opened = lab_->SalvageCatalog();
     if (opened.ok()) {
       Expect(lab_->FindLeaks());
-      Expect(lab_->CompareCatalog(scenario_.other_label));
+      CompareCatalog(/*done=*/false);
     }
   }
   if (!opened.ok()) {
@@ -416,6 +419,7 @@ bool FaultSweep::CutOnce(const FaultKind& kind, uint64_t n, LabDeath death) {
     Violated("taken up: " + resumed.ToString() + "\n" + lab_->log());
   }
   ExpectAnnounced(lab_->log());
+  if (!salvaged) CheckBrokenOff();
   const bool finished =
       !jobs.empty() &&
       std::all_of(jobs.begin(), jobs.end(), [](const JobRecord& job) {
@@ -465,7 +469,8 @@ std::vector<JobRecord> FaultSweep::NewJobs() const {
 
 void FaultSweep::ReadTrees() {
   for (const auto& volume : lab_->volumes().List()) {
-    if (volume->record().tree == TreeState::kValid) continue;
+    const VolumeRecord record = volume->record();
+    if (record.tree == TreeState::kValid || !record.location.empty()) continue;
     const Status used = lab_->volumes().Use(volume).status();
     if (!used.ok()) Violated("its tree: " + used.ToString());
   }
@@ -480,15 +485,30 @@ void FaultSweep::RunAgain(bool salvaged) {
   if (!status.ok() && !refused) {
     Violated("again: " + status.ToString() + "\n" + lab_->log());
   }
+  // The start read no medium that was exported.
+  if (salvaged && status.ok()) ReadTrees();
   CheckEnd(status.ok());
   if (refused) CheckMedia();
 }
 
 void FaultSweep::CheckEnd(bool done) {
   Expect(lab_->FindLeaks());
-  if (done) Expect(lab_->CompareCatalog(scenario_.other_label));
+  if (done) CompareCatalog(/*done=*/true);
   lab_->Close();
   if (done) CheckDone();
+}
+
+void FaultSweep::CompareCatalog(bool done) {
+  Expect(lab_->CompareCatalog(scenario_.other_label, scenario_.forgotten));
+  for (const VolumeTag& tag : scenario_.forgotten) {
+    if (done && lab_->volumes().FindByMedium(tag) != nullptr) {
+      Violated("the volume on " + tag + " is known still");
+    }
+  }
+}
+
+void FaultSweep::CheckBrokenOff() {
+  if (scenario_.check) Expect(scenario_.check(*lab_));
 }
 
 void FaultSweep::CheckDone() {
@@ -496,6 +516,7 @@ void FaultSweep::CheckDone() {
   for (const auto& [tag, tree] : scenario_.done) {
     Allowed exactly;
     exactly.trees = {tree};
+    exactly.released = scenario_.allowed[tag].released;
     Expect(lab_->CheckMedium(tag, exactly, &announcement));
   }
   for (const auto& [primary, backup] : scenario_.equal) {
@@ -511,7 +532,7 @@ void FaultSweep::CheckDone() {
     }
     if (!found) Violated("no medium holds the copy");
   }
-  Expect(lab_->CheckHome());
+  Expect(lab_->CheckPlaces(scenario_.places));
 }
 
 }  // namespace vellum

@@ -132,6 +132,8 @@ class FaultSweep {
   // Everybody has let go of everything; the catalog, if it is `done`, says what
   // the media say. Closes, and then the media hold what they shall.
   void CheckEnd(bool done);
+  void CompareCatalog(bool done);
+  void CheckBrokenOff();
   void CheckDone();
   void Violated(const std::string& what);
   // Notes what is not empty.
