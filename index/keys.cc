@@ -107,6 +107,10 @@ std::optional<uint64_t> ParseDirentKey(std::string_view key) {
   return hash << 7 | ordinal;
 }
 
+InodeNumber DirectoryOfDirentKey(std::string_view key) {
+  return static_cast<InodeNumber>(BigEndian(key.substr(5, 4)));
+}
+
 std::optional<uint32_t> ParseChangeChunkKey(std::string_view key) {
   if (!HasShape(key, kChangeType, kInodeKeySize)) return std::nullopt;
   return static_cast<uint32_t>(BigEndian(key.substr(5)));

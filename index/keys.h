@@ -88,6 +88,8 @@ std::string PrefixEnd(std::string_view prefix);
 std::optional<VolumeIndex> ParseVolumeKey(std::string_view key);
 std::optional<InodeNumber> ParseInodeKey(std::string_view key);
 std::optional<uint64_t> ParseDirentKey(std::string_view key);  // the cookie
+// REQUIRES: ParseDirentKey takes it.
+InodeNumber DirectoryOfDirentKey(std::string_view key);
 std::optional<uint32_t> ParseChangeChunkKey(std::string_view key);
 
 // The same key of another volume. REQUIRES: an inode or dirent key.

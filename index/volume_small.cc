@@ -14,6 +14,7 @@
 #include "index/change_map.h"
 #include "index/commit_note.h"
 #include "index/keys.h"
+#include "index/note_tree.h"
 #include "index/records.h"
 #include "index/volume.h"
 #include "index/volume_impl.h"
@@ -209,6 +210,16 @@ Result<bool> Volume::Impl::ApplyNote(const udf::ReplayResult& replay,
                  record.id);
     return false;
   }
+  const Status tree =
+      CheckNotedTree(*catalog_, index_, record.geometry.root_block,
+                     std::string_view(note->batch).substr(1));
+  // The medium says what is right.
+  if (tree.Is(Errc::kCorruption)) {
+    spdlog::warn("volume {}: the note of its newest record is of no use: {}",
+                 record.id, tree.error().message);
+    return false;
+  }
+  RETURN_IF_ERROR(tree);
   // Its record as well.
   batch->PutVolume(AfterCommit(record, *next));
   RETURN_IF_ERROR(Decide(&*batch));

@@ -236,12 +236,31 @@ InodeRecord FileRecord() {
   return inode;
 }
 
-DirentRecord NameOf(InodeNumber ino, const std::string& text = "wrong") {
+// A block that is free.
+constexpr InodeNumber kFolder = 5000;
+
+InodeRecord FolderRecord(InodeNumber parent) {
+  InodeRecord inode;
+  inode.attr.type = udf::FileType::kDirectory;
+  inode.attr.links = 2;
+  inode.parent = parent;
+  return inode;
+}
+
+DirentRecord NameOf(InodeNumber ino, const std::string& text = "wrong",
+                    udf::FileType type = udf::FileType::kRegular) {
   DirentRecord name;
+  name.type = type;
   name.name = text;
   name.cookie = MakeCookie(NameHash(name.name), 0);
   name.ino = ino;
   return name;
+}
+
+void PutFolder(InodeNumber ino, InodeNumber parent, CatalogBatch* batch) {
+  batch->PutInode(kIndex, ino, FolderRecord(parent));
+  batch->PutDirent(kIndex, parent,
+                   NameOf(ino, "wrong", udf::FileType::kDirectory));
 }
 
 // More than the largest directory has.
@@ -277,6 +296,37 @@ TEST_P(WrongNoteTest, IsOfNoUse) {
   Recover();
   EXPECT_NE(volume_->generation().lineage, after_.generation.lineage)
       << "the note was applied";
+}
+
+TEST_F(VolumeNoteTest, ADirectoryIsNotGoneBeforeItsNames) {
+  NewInode folder;
+  folder.type = udf::FileType::kDirectory;
+  const InodeNumber root = volume_->root();
+  const Result<Attr> dir = volume_->Create(root, "dir", folder);
+  ASSERT_OK(dir);
+  ASSERT_OK(volume_->Create(dir->ino, "inside", {}));
+  ASSERT_OK(volume_->Sync());
+  before_ = volume_->record();
+  ASSERT_OK(volume_->Create(root, "third", {}));
+  ASSERT_OK(volume_->Sync());
+  const Generation last = volume_->generation();
+  const Result<DirentRecord> name = catalog_->FindDirent(kIndex, root, "dir");
+  ASSERT_OK(name);
+  Renote([&](CommitNote* note) {
+    CatalogBatch batch;
+    batch.PutVolume(volume_->record());
+    batch.DeleteInode(kIndex, dir->ino);
+    batch.DeleteDirent(kIndex, root, name->cookie);
+    note->batch = batch.Serialize();
+  });
+  volume_.reset();
+  CatalogBatch known;
+  known.PutVolume(before_);
+  ASSERT_OK(catalog_->Write(known, Sync::kNo));
+  Load(before_);
+  EXPECT_NE(volume_->generation().lineage, last.lineage) << "it was applied";
+  EXPECT_OK(volume_->Lookup(dir->ino, "inside"));
+  EXPECT_OK(volume_->Lookup(root, "second"));
 }
 
 // So it is what is wrong with them that makes the others be of no use.
@@ -418,6 +468,79 @@ std::vector<WrongNote> WrongNotes() {
          DirentRecord name = NameOf(ino);
          name.fid_offset = udf::kMaxDirectorySize;
          batch->PutDirent(kIndex, after.geometry.root_block, name);
+       }},
+      {"NoRoot",
+       [](const VolumeRecord& after, InodeNumber, CatalogBatch* batch) {
+         batch->DeleteInode(kIndex, after.geometry.root_block);
+       }},
+      {"RootIsAFile",
+       [](const VolumeRecord& after, InodeNumber, CatalogBatch* batch) {
+         InodeRecord inode = FileRecord();
+         inode.parent = after.geometry.root_block;
+         batch->PutInode(kIndex, after.geometry.root_block, inode);
+       }},
+      {"RootInADirectory",
+       [](const VolumeRecord& after, InodeNumber, CatalogBatch* batch) {
+         PutFolder(kFolder, after.geometry.root_block, batch);
+         batch->PutInode(kIndex, after.geometry.root_block,
+                         FolderRecord(kFolder));
+       }},
+      {"NameOfTheRoot",
+       [](const VolumeRecord& after, InodeNumber, CatalogBatch* batch) {
+         batch->PutDirent(kIndex, after.geometry.root_block,
+                          NameOf(after.geometry.root_block, "wrong",
+                                 udf::FileType::kDirectory));
+       }},
+      {"DirectoriesInALoop",
+       [](const VolumeRecord&, InodeNumber, CatalogBatch* batch) {
+         for (const auto& [ino, parent] :
+              {std::pair(kFolder, kFolder + 1), {kFolder + 1, kFolder}}) {
+           batch->PutInode(kIndex, ino, FolderRecord(parent));
+           batch->PutDirent(kIndex, parent,
+                            NameOf(ino, "wrong", udf::FileType::kDirectory));
+         }
+       }},
+      {"DirectoryBelowAFile",
+       [](const VolumeRecord&, InodeNumber ino, CatalogBatch* batch) {
+         PutFolder(kFolder, ino, batch);
+       }},
+      {"DirectoryBelowNothing",
+       [](const VolumeRecord&, InodeNumber, CatalogBatch* batch) {
+         batch->PutInode(kIndex, kFolder, FolderRecord(kFolder + 1));
+       }},
+      {"DirectoryNamedOutsideItsParent",
+       [](const VolumeRecord& after, InodeNumber, CatalogBatch* batch) {
+         PutFolder(kFolder, after.geometry.root_block, batch);
+         batch->PutInode(kIndex, kFolder, FolderRecord(kFolder + 1));
+       }},
+      {"DirectoryWithTwoNames",
+       [](const VolumeRecord& after, InodeNumber, CatalogBatch* batch) {
+         PutFolder(kFolder, after.geometry.root_block, batch);
+         batch->PutDirent(
+             kIndex, after.geometry.root_block,
+             NameOf(kFolder, "another", udf::FileType::kDirectory));
+       }},
+      {"NameOfNothing",
+       [](const VolumeRecord& after, InodeNumber, CatalogBatch* batch) {
+         batch->PutDirent(kIndex, after.geometry.root_block, NameOf(kFolder));
+       }},
+      {"NameOfAnotherType",
+       [](const VolumeRecord& after, InodeNumber, CatalogBatch* batch) {
+         batch->PutInode(kIndex, kFolder,
+                         FolderRecord(after.geometry.root_block));
+         batch->PutDirent(kIndex, after.geometry.root_block, NameOf(kFolder));
+       }},
+      {"FileWithoutAName",
+       [](const VolumeRecord&, InodeNumber, CatalogBatch* batch) {
+         batch->PutInode(kIndex, kFolder, FileRecord());
+       }},
+      {"NameWithoutALink",
+       [](const VolumeRecord& after, InodeNumber ino, CatalogBatch* batch) {
+         batch->PutDirent(kIndex, after.geometry.root_block, NameOf(ino));
+       }},
+      {"FileGoneBeforeItsName",
+       [](const VolumeRecord&, InodeNumber ino, CatalogBatch* batch) {
+         batch->DeleteInode(kIndex, ino);
        }},
       {"MalformedChangeMap",
        [](const VolumeRecord&, InodeNumber, CatalogBatch* batch) {
