@@ -228,6 +228,7 @@ TEST(VolumeCatalogTest, PowerCutsAnywhereNeedNoRescan) {
       "fsyncs\n",
       cuts.done, cuts.in_recovery, cuts.applied, cuts.discarded, cuts.noted,
       cuts.accompanied, cuts.fsyncs);
+  EXPECT_GT(cuts.in_recovery, 0u);
   EXPECT_GT(cuts.applied, 0u);
   EXPECT_GT(cuts.discarded, 0u);
   EXPECT_GT(cuts.noted, 0u);
