@@ -241,13 +241,20 @@ class Volume {
   // --------------------------------------------------------- Commits
   // everything that returned before the call. One commit serves all callers
   // that wait for it.
-  Status Sync();
+  // `committed`, unless empty, is called when all that was asked for is durable
+  // and in the catalog, before the rest of the commit (the writes in place) is
+  // done: at most once, by this thread, without locks. If the rest fails, so
+  // does the call, and the volume is read-only; nothing that is committed is
+  // lost. Not called where there is nothing to commit, where that fails, or
+  // where another caller's commit does it.
+  Status Sync(const std::function<void()>& committed = nullptr);
   // The same if the inode (or, for a directory, its names) changed since the
   // last commit; else returns at once.
   // `losses_seen` belongs to the open file or directory that asks, and was
   // losses() when it was opened: kDeviceError, once for each, when changes were
   // lost since.
-  Status Fsync(InodeNumber ino, std::atomic<uint64_t>* losses_seen = nullptr);
+  Status Fsync(InodeNumber ino, std::atomic<uint64_t>* losses_seen = nullptr,
+               const std::function<void()>& committed = nullptr);
   // How often a Detach has lost changes. May be asked when nothing is loaded.
   uint64_t losses() const;
 

@@ -78,7 +78,8 @@ void Volume::Impl::EndCommitter(const Status& status) {
   changed_.NotifyAll();
 }
 
-Status Volume::Impl::CommitUpTo(uint64_t target, bool closing) {
+Status Volume::Impl::CommitUpTo(uint64_t target, bool closing,
+                                const std::function<void()>& committed) {
   std::optional<HostFigures> figures;
   for (;;) {
     {
@@ -111,14 +112,16 @@ Status Volume::Impl::CommitUpTo(uint64_t target, bool closing) {
     }
     figures.reset();
     bool begun = false;
-    const Status status = RunCommit(closing, &begun);
+    const Status status = RunCommit(closing, committed, &begun);
     // What found no room goes on waiting; nothing of it is lost.
     EndCommitter(begun ? status : Status::Ok());
     RETURN_IF_ERROR(status);
   }
 }
 
-Status Volume::Impl::RunCommit(bool closing, bool* begun) {
+Status Volume::Impl::RunCommit(bool closing,
+                               const std::function<void()>& committed,
+                               bool* begun) {
   std::shared_ptr<Frozen> frozen;
   for (;;) {
     *begun = true;
@@ -140,14 +143,15 @@ Status Volume::Impl::RunCommit(bool closing, bool* begun) {
     RETURN_IF_ERROR(status);
     break;
   }
-  const Status status = Commit(frozen);
+  const Status status = Commit(frozen, committed);
   if (!status.ok()) return status;
   FinishCommit(*frozen);
   TrimImageCache();
   return Status::Ok();
 }
 
-Status Volume::Impl::Commit(const std::shared_ptr<Frozen>& frozen) {
+Status Volume::Impl::Commit(const std::shared_ptr<Frozen>& frozen,
+                            const std::function<void()>& committed) {
   RETURN_IF_ERROR(Step(CommitStep::kFrozen));
   udf::SectorImages direct;
   udf::Record record;
@@ -218,8 +222,8 @@ Status Volume::Impl::Commit(const std::shared_ptr<Frozen>& frozen) {
 
   RETURN_IF_ERROR(journal_->Write(written, frozen->spill));
   RETURN_IF_ERROR(Step(CommitStep::kRecordWritten));
-  const Status committed = medium_->Flush();
-  if (!committed.ok()) return committed.WithContext("flush of the record");
+  const Status flushed = medium_->Flush();
+  if (!flushed.ok()) return flushed.WithContext("flush of the record");
   RETURN_IF_ERROR(Step(CommitStep::kRecordFlushed));
   if (one_flush) {
     MutexLock lock(&mu_);
@@ -244,6 +248,7 @@ Status Volume::Impl::Commit(const std::shared_ptr<Frozen>& frozen) {
     applied_ = frozen->number;
     changed_.NotifyAll();
   }
+  if (committed) committed();
   RETURN_IF_ERROR(Step(CommitStep::kApplied));
 
   // S4.
@@ -294,24 +299,28 @@ void Volume::Impl::FinishCommit(const Frozen& frozen) {
   changed_.NotifyAll();
 }
 
-Status Volume::Sync() {
+Status Volume::Sync(const std::function<void()>& committed) {
+  return impl_->Sync(committed);
+}
+
+Status Volume::Impl::Sync(const std::function<void()>& committed) {
   uint64_t target = 0;
   {
-    MutexLock lock(&impl_->mu_);
-    if (impl_->journal_ == nullptr && impl_->broken_.ok()) {
+    MutexLock lock(&mu_);
+    if (journal_ == nullptr && broken_.ok()) {
       return Status::Ok();  // a backup or a write-protected medium
     }
     // Whoever asks must hear of it, however often.
-    if (impl_->LeftBehindLocked()) {
-      return Status(impl_->BrokenCodeLocked(),
-                    fmt::format("volume {}: generation {} could not be "
-                                "committed: {}",
-                                impl_->record_.id, impl_->frozen_->number,
-                                impl_->broken_.error().message));
+    if (LeftBehindLocked()) {
+      return Status(
+          BrokenCodeLocked(),
+          fmt::format("volume {}: generation {} could not be "
+                      "committed: {}",
+                      record_.id, frozen_->number, broken_.error().message));
     }
-    target = impl_->DirtyLocked() ? impl_->active_ : impl_->active_ - 1;
+    target = DirtyLocked() ? active_ : active_ - 1;
   }
-  return impl_->CommitUpTo(target, false);
+  return CommitUpTo(target, false, committed);
 }
 
 uint64_t Volume::losses() const {
@@ -319,7 +328,8 @@ uint64_t Volume::losses() const {
   return impl_->losses_;
 }
 
-Status Volume::Fsync(InodeNumber ino, std::atomic<uint64_t>* losses_seen) {
+Status Volume::Fsync(InodeNumber ino, std::atomic<uint64_t>* losses_seen,
+                     const std::function<void()>& committed) {
   {
     MutexLock lock(&impl_->mu_);
     if (losses_seen != nullptr &&
@@ -338,7 +348,7 @@ Status Volume::Fsync(InodeNumber ino, std::atomic<uint64_t>* losses_seen) {
     if (!waits && !names && impl_->broken_.ok()) return Status::Ok();
     if (inode != nullptr) inode->synced = true;
   }
-  return Sync();
+  return impl_->Sync(committed);
 }
 
 }  // namespace vellum

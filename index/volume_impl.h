@@ -271,17 +271,22 @@ struct Volume::Impl {
   uint64_t Sector(uint32_t block) const { return geometry_.Sector(block); }
 
   // --- volume_commit.cc
-  // Returns when generation `target` is committed.
-  Status CommitUpTo(uint64_t target, bool closing) EXCLUDES(mu_);
+  Status Sync(const std::function<void()>& committed) EXCLUDES(mu_);
+  // Returns when generation `target` is committed. `committed`: as Fsync's.
+  Status CommitUpTo(uint64_t target, bool closing,
+                    const std::function<void()>& committed = nullptr)
+      EXCLUDES(mu_);
   // `begun`: whether the generation was frozen, or tried to be.
-  Status RunCommit(bool closing, bool* begun) EXCLUDES(mu_);
+  Status RunCommit(bool closing, const std::function<void()>& committed,
+                   bool* begun) EXCLUDES(mu_);
   bool DirtyLocked() const REQUIRES(mu_);
   // A commit has failed, and what it froze is on no medium.
   bool LeftBehindLocked() const REQUIRES(mu_);
   // Of what is refused because a commit has failed: damage on the medium stays
   // damage, anything else is the device's. REQUIRES: broken_ is an error.
   Errc BrokenCodeLocked() const REQUIRES(mu_);
-  Status Commit(const std::shared_ptr<Frozen>& frozen) EXCLUDES(mu_);
+  Status Commit(const std::shared_ptr<Frozen>& frozen,
+                const std::function<void()>& committed) EXCLUDES(mu_);
   // The one role of committer; nothing else writes slot or record meanwhile.
   void BecomeCommitter() EXCLUDES(mu_);
   void EndCommitter(const Status& status) EXCLUDES(mu_);

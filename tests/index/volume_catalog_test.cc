@@ -28,8 +28,9 @@ LabOptions SmallWithChains() {
 
 struct Deaths {
   uint64_t all = 0;
-  uint64_t stored = 0;  // between P and the application of its batch
-  uint64_t noted = 0;   // the same of a commit without P
+  uint64_t stored = 0;    // between P and the application of its batch
+  uint64_t noted = 0;     // the same of a commit without P
+  uint64_t answered = 0;  // behind the answer to who asked for the commit
 };
 
 void KillAtEachStep(uint64_t seed, Deaths* deaths) {
@@ -49,11 +50,20 @@ void KillAtEachStep(uint64_t seed, Deaths* deaths) {
     lab.OperateUntilDirty();
     const Generation before = lab.volume()->generation();
     lab.KillAt(step);
-    const auto sync = [&] { return lab.volume()->Sync(); };
+    int answers = 0;
+    const auto sync = [&] {
+      return lab.volume()->Sync([&] {
+        ++answers;
+        EXPECT_EQ(lab.volume()->generation().number, before.number + 1);
+      });
+    };
     ASSERT_THAT(closing      ? lab.volume()->Detach()
                 : i % 3 == 0 ? lab.Accompanied(sync)
                              : sync(),
                 HasErrc(Errc::kAborted));
+    // Whoever was answered before the sectors are in place finds it below, too.
+    ASSERT_EQ(answers, !closing && step >= CommitStep::kApplied ? 1 : 0);
+    deaths->answered += answers;
     if (!closing) {
       ASSERT_THAT(lab.volume()->Create(lab.volume()->root(), "late", {}),
                   HasErrc(Errc::kReadOnly));
@@ -105,10 +115,11 @@ TEST(VolumeCatalogTest, KillsBetweenTheStepsAreDecidedByTheMedium) {
   }
   fmt::print(
       "{} deaths between two steps of a commit; {} with a pending "
-      "batch, {} without one\n",
-      deaths.all, deaths.stored, deaths.noted);
+      "batch, {} without one; {} behind the answer\n",
+      deaths.all, deaths.stored, deaths.noted, deaths.answered);
   EXPECT_GT(deaths.stored, 0u);
   EXPECT_GT(deaths.noted, 0u);
+  EXPECT_GT(deaths.answered, 0u);
 }
 
 // Power goes at any write, flush or discard of the medium or append or sync of
