@@ -20,7 +20,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, HERE)
 sys.dont_write_bytecode = True
 
-from lib import report, rounds, rows_files  # noqa: E402
+from lib import report, rounds, rows_copy, rows_files  # noqa: E402
 from lib.host import BenchError, Host, mounts_below, unmount  # noqa: E402
 
 BUILD = os.path.abspath(os.environ.get("VELLUM_BUILD", "build"))
@@ -179,6 +179,18 @@ class OrderTest(unittest.TestCase):
         self.assertEqual({order[0] for order in orders}, set(names))
         self.assertGreater(len({order[order.index("b") - 1]
                                 for order in orders if order[0] != "b"}), 1)
+
+    def test_copies_lie_next_to_what_they_are_compared_with(self):
+        pairs = [("vellum", "dd"), ("vellum", "dd, direct"),
+                 ("vellum, verified", "dd")]
+        images = [("vellum image", "dd, spool"),
+                  ("vellum image, verified", "dd, spool")]
+        names = list(rows_copy.FullCopy.order)
+        for turn in range(5):
+            order = rounds.order_of(names, turn)
+            for one, other in pairs + (images if turn < 3 else []):
+                self.assertEqual(abs(order.index(one) - order.index(other)), 1,
+                                 f"round {turn}: {one}, {other}")
 
 
 class ProgramTest(unittest.TestCase):

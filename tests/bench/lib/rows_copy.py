@@ -61,6 +61,12 @@ class FullCopy(Row):
         "vellum image": ("image", "--no-verify"),
         "vellum image, verified": ("image",),
     }
+    # What is compared lies side by side: streaming and verified with dd, image
+    # copies with the spool file. In this place of the list no round of the
+    # first five begins between streaming or verified and their dd.
+    order = ("ddrescue", "cp", "vellum image", "dd, spool",
+             "vellum image, verified", "dd, direct", "vellum", "dd",
+             "vellum, verified", "qemu-img")
     targets = (
         Target("streaming, dd with fsync", ("dd", "copy"), ("vellum", "copy"),
                at_least=0.9),
@@ -147,13 +153,10 @@ class FullCopy(Row):
             return {"copy": clock.seconds,
                     "copy + cmp": clock.seconds + compare.seconds}
 
-        contenders = {}
-        for name in self.modes:
-            contenders[name] = lambda _, n=name: by_vellum(n)
-        for name in self.peers:
-            contenders[name] = lambda _, n=name: by_program(n)
-        contenders["dd, spool"] = lambda _: by_way_of_spool("dd, spool")
-        return contenders
+        works = {"dd, spool": by_way_of_spool}
+        works.update(dict.fromkeys(self.modes, by_vellum))
+        works.update(dict.fromkeys(self.peers, by_program))
+        return {name: lambda _, n=name: works[n](n) for name in self.order}
 
     def count(self, name, path, before):
         """What the disk has been given when the contender says it is done."""
