@@ -5,6 +5,8 @@ wrong results are noticed, and nothing is left behind. No number is judged.
 
   VELLUM_BUILD=build tests/bench/bench_test.py"""
 
+import importlib.machinery
+import importlib.util
 import json
 import math
 import os
@@ -20,7 +22,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, HERE)
 sys.dont_write_bytecode = True
 
-from lib import report, rounds, rows_copy, rows_files  # noqa: E402
+from lib import plot, report, rounds, rows_copy, rows_files  # noqa: E402
 from lib.host import BenchError, Host, mounts_below, unmount  # noqa: E402
 
 BUILD = os.path.abspath(os.environ.get("VELLUM_BUILD", "build"))
@@ -191,6 +193,27 @@ class OrderTest(unittest.TestCase):
             for one, other in pairs + (images if turn < 3 else []):
                 self.assertEqual(abs(order.index(one) - order.index(other)), 1,
                                  f"round {turn}: {one}, {other}")
+
+
+class PlotTest(unittest.TestCase):
+    def test_every_row_that_grows_has_a_panel(self):
+        loader = importlib.machinery.SourceFileLoader(
+            "bench_run", os.path.join(HERE, "run"))
+        rows = importlib.util.module_from_spec(
+            importlib.util.spec_from_loader("bench_run", loader))
+        loader.exec_module(rows)
+        self.assertEqual([kind.name for kind in rows.ROWS], ROWS)
+        for kind in filter(lambda kind: kind.grows, rows.ROWS):
+            measured = rounds.Measured(kind())
+            for size in (10, 100):
+                times = measured.seconds.setdefault(size, {})
+                for target in kind.targets:
+                    for contender, metric in (target.of, target.by):
+                        times.setdefault(contender, {})[metric] = [size / 10]
+            titles = [panel.title for panel in plot.panels_of(measured)]
+            self.assertTrue(titles, f"{kind.name} has no panel")
+            for title in titles:
+                self.assertEqual(title.partition(":")[0], kind.name)
 
 
 class ProgramTest(unittest.TestCase):

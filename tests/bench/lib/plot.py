@@ -16,13 +16,13 @@ OTHERS = ("#76448a", "#117a65", "#a04000", "#5d6d7e")
 
 
 class Panel:
-    def __init__(self, title, series):
-        """series: {label: (contender, [(size, seconds)])}"""
+    def __init__(self, title, series, ours):
+        """series: {label: (contender, [(size, seconds)])}; ours: contenders
+        that are Vellum."""
         self.title = title
         self.series = series
-        ours = [cost for contender, points in series.values()
-                if contender == "vellum" for _, cost in points]
-        self.unit = min(ours)
+        self.unit = min(cost for contender, points in series.values()
+                        if contender in ours for _, cost in points)
         sizes = [size for _, points in series.values() for size, _ in points]
         costs = [cost / self.unit for _, points in series.values()
                  for _, cost in points]
@@ -91,8 +91,9 @@ def panels_of(measured):
         series = {f"{contender}, {metric}": (contender, points)
                   for metric, contenders in metrics.items()
                   for contender, points in contenders.items()}
-        if any(contender == "vellum" for contender, _ in series.values()):
-            yield Panel(title, series)
+        ours = measured.row.ours
+        if any(contender in ours for contender, _ in series.values()):
+            yield Panel(title, series, ours)
 
 
 def svg(results):

@@ -42,7 +42,8 @@ class Row:
     """A row of the table. Subclasses say `name`, `title`, `sizes` (one number
     for each scale; the unit is the row's), `grows` (whether it is measured at
     a hundredth and a tenth of the size as well) and `targets`, and make the
-    contenders."""
+    contenders. `ours` are those that are Vellum where none has that name: the
+    plot has panels of what they have a part in."""
 
     name = ""
     title = ""
@@ -50,6 +51,7 @@ class Row:
     smallest = 1
     grows = False
     targets = ()
+    ours = ("vellum",)
 
     def set_up(self, stack, host, size):
         """{contender: callable(round) -> {metric: seconds}}; what must be

@@ -20,6 +20,7 @@ class Start(Row):
 
     name = "start"
     title = "start to first ls: a large catalog against one of a thousandth"
+    ours = ("large", "small")
     sizes = {"small": 1000, "full": 10_000_000}
     grows = True
     targets = (

@@ -63,6 +63,7 @@ class Tracking(Row):
 
     name = "tracking"
     title = "writing with 0, 1 and 4 tracked backups"
+    ours = ("0", "1", "4")
     sizes = {"small": 10, "full": 1000}
     grows = True
     targets = (
