@@ -122,7 +122,11 @@ class FakeRow(rounds.Row):
                 raise BenchError("the third round")
             return {"work": 1.0}
 
+        self.size = size
         return {"vellum": work}
+
+    def finish(self):
+        return [rounds.Fact("size", self.size)]
 
 
 class HostTest(unittest.TestCase):
@@ -154,6 +158,19 @@ class HostTest(unittest.TestCase):
     def test_no_round_begins_when_time_is_up(self):
         times = self.measure(3, 0).seconds[1]
         self.assertEqual(times, {"vellum": {"work": [1.0]}})
+
+    def test_facts_of_each_size_are_kept(self):
+        row = FakeRow()
+        row.grows = True
+        row.sizes = {"small": 10}
+        measured = rounds.measure(row, self.host, "small", 1, [0.1, 1],
+                                  lambda text: None)
+        out = report.as_json([measured], "small", {})["rows"][0]
+        self.assertEqual(out["facts"],
+                         [{"size": size, "what": "size", "value": size}
+                          for size in (1, 10)])
+        self.assertEqual([line["value"] for line in out["lines"]
+                          if line["what"] == "size"], [10])
 
     def test_a_busy_mount_is_tried_again_and_its_user_named(self):
         point = self.host.folder("mount")

@@ -40,7 +40,7 @@ def lines_of(measured):
         yield {"what": target.text, "value": value, "least": min(ratios),
                "most": max(ratios), "rounds": len(ratios),
                "goal": goal_of(target), "holds": judge(target, value)}
-    for fact in measured.facts:
+    for fact in measured.facts[measured.size]:
         yield {"what": fact.text, "value": fact.value,
                "goal": "" if fact.at_most is None else f"<= {fact.at_most:g}",
                "holds": fact.holds}
@@ -122,6 +122,9 @@ def as_json(results, scale, where):
             "name": measured.row.name, "title": measured.row.title,
             "size": measured.size, "load": measured.load,
             "lines": list(lines_of(measured)),
+            "facts": [{"size": size, "what": fact.text, "value": fact.value}
+                      for size, facts in sorted(measured.facts.items())
+                      for fact in facts],
             "seconds": [{"size": size, "contender": contender,
                          "metric": metric, "rounds": values}
                         for size, times in sorted(measured.seconds.items())

@@ -81,7 +81,8 @@ class Measured:
         self.load = []
         # size -> contender -> metric -> [seconds of each round]
         self.seconds = {}
-        self.facts = []
+        # size -> [Fact]
+        self.facts = {}
 
     @property
     def size(self):
@@ -119,7 +120,7 @@ def measure(row, host, scale, rounds, parts, say, seconds=math.inf):
     for size in sizes_of(row, scale, parts):
         try:
             result.load.append(os.getloadavg()[0])
-            result.seconds[size], result.facts = measure_size(
+            result.seconds[size], result.facts[size] = measure_size(
                 row, host, size, rounds, say, seconds)
         finally:
             host.clear()
