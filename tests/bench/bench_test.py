@@ -22,7 +22,8 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, HERE)
 sys.dont_write_bytecode = True
 
-from lib import plot, report, rounds, rows_copy, rows_files  # noqa: E402
+from lib import (plot, report, rounds, rows_copy, rows_data,  # noqa: E402
+                 rows_files)
 from lib.host import BenchError, Host, mounts_below, unmount  # noqa: E402
 
 BUILD = os.path.abspath(os.environ.get("VELLUM_BUILD", "build"))
@@ -267,6 +268,15 @@ class ChecksTest(unittest.TestCase):
             os.unlink(os.path.join(folder, "dir00000", "file00000003"))
             with self.assertRaises(BenchError):
                 rows_files.check_files(folder, 10)
+
+    def test_random_access_is_told_of_one_operation(self):
+        # Ten times the size is not ten times as many operations.
+        for metric, slope in (("one read", 0), ("one overwrite", 0),
+                              ("read back", 1)):
+            points = [(size, rows_data.RandomAccess.seconds_of(
+                count * 2.0, count * 3.0, size, count)[metric])
+                      for size, count in ((100, 640), (1000, 8192))]
+            self.assertAlmostEqual(rounds.slope(points), slope)
 
     def test_the_slope_of_a_square_is_two(self):
         self.assertAlmostEqual(

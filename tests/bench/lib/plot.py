@@ -108,5 +108,5 @@ def svg(results):
                    f'{i // COLUMNS * HEIGHT})">\n{panel.svg()}\n</g>')
     out.append(f'<text x="8" y="{rows * HEIGHT + 12}">across: size of the row; '
                "up: cost by the least of Vellum in the panel; slope 1 is "
-               "linear</text>\n</svg>")
+               "linear (of one operation: 0)</text>\n</svg>")
     return "\n".join(out) + "\n"
