@@ -228,6 +228,8 @@ void FaultLab::Close() {
   volumes_.reset();
   library_.reset();
   catalog_.reset();
+  catalog_disk_->LoseFailed(catalog_loses_);
+  catalog_loses_ = 0;
   TakeContents(std::nullopt);
   devices_.reset();
   media_.reset();

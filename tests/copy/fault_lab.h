@@ -95,6 +95,8 @@ class FaultLab {
   FaultMedia& media() { return *media_; }
   FaultDevices& devices() { return *devices_; }
   FaultyFileSystem& catalog_disk() { return *catalog_disk_; }
+  // As FaultyFileSystem::LoseFailed; when the session is closed.
+  void LoseFailedSyncs(uint64_t seed) { catalog_loses_ = seed; }
   SpoolFaults& spool_disk() { return *spool_disk_; }
   // In which media and devices hang; let go before the session ends.
   Hold& hold() { return *hold_; }
@@ -182,6 +184,7 @@ class FaultLab {
   std::map<VolumeTag, ElementAddress> start_places_;
   std::string log_;
   std::shared_ptr<FaultyFileSystem> catalog_disk_;
+  uint64_t catalog_loses_ = 0;
   std::unique_ptr<SpoolFaults> spool_disk_;
   std::unique_ptr<Hold> hold_;
   std::unique_ptr<FaultMedia> media_;

@@ -152,6 +152,7 @@ FaultKind CatalogFails(FaultyFileSystem::Fault fault) {
       fault == FaultyFileSystem::Fault::kFull ? "disk is full" : "sync failed";
   kind.arm = [fault](FaultLab& lab, uint64_t n) {
     lab.catalog_disk().FaultAt(n, fault);
+    lab.LoseFailedSyncs(n);
   };
   kind.reached = [](FaultLab& lab) { return lab.catalog_disk().faulty(); };
   kind.struck = [](FaultLab& lab) { return lab.catalog_disk().struck(); };

@@ -184,6 +184,7 @@ TEST(JobEndTest, AnEndThatCannotBeStoredIsSaidAndTakenUpAgain) {
   lab.OnTransition([&](const JobRecord& job) {
     if (breaks && job.state == JobState::kReturning) {
       lab.catalog_disk().SetFault(FaultyFileSystem::Fault::kFailedSync);
+      lab.LoseFailedSyncs(1);
     }
     return Status::Ok();
   });

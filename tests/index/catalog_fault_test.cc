@@ -300,6 +300,29 @@ TEST_F(CatalogFaultTest, FailedSyncRefusesWritesUntilReopened) {
   EXPECT_OK(catalog->Write(NumberedBatch(3), Sync::kYes));
 }
 
+TEST_F(CatalogFaultTest, AFailedSyncMayLoseWhatItWasToMakeDurable) {
+  {
+    ASSERT_OK_AND_ASSIGN(const auto catalog, OpenFaulty());
+    ASSERT_OK(catalog->Write(NumberedBatch(1), Sync::kYes));
+  }
+  for (const uint32_t seed : {0, 1, 2, 3}) {
+    file_system_->SetFault(Fault::kNone);
+    {
+      ASSERT_OK_AND_ASSIGN(const auto catalog, OpenFaulty());
+      ASSERT_OK(catalog->Write(NumberedBatch(10 + seed), Sync::kYes));
+      file_system_->SetFault(Fault::kFailedSync);
+      EXPECT_THAT(catalog->Write(NumberedBatch(20 + seed), Sync::kYes),
+                  HasErrc(Errc::kDeviceError));
+    }
+    file_system_->LoseFailed(seed);
+    file_system_->SetFault(Fault::kNone);
+    ASSERT_OK_AND_ASSIGN(const auto catalog, OpenFaulty());
+    EXPECT_TRUE(Has(*catalog, 1));
+    EXPECT_TRUE(Has(*catalog, 10 + seed));
+    EXPECT_EQ(Has(*catalog, 20 + seed), seed == 0);
+  }
+}
+
 // A change of the MANIFEST that was cut before its sync: nobody relies on it.
 TEST_F(CatalogFaultTest, ATornEndOfTheManifestCostsNothing) {
   {

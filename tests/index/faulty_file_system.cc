@@ -28,6 +28,17 @@ constexpr uint64_t kPage = 4096;
 
 IOStatus PowerIsOff() { return IOStatus::IOError("power is off"); }
 
+// Zeros from `begin` to `end`.
+void Clear(const std::string& name, uint64_t begin, uint64_t end) {
+  const std::string zeros(end - begin, '\0');
+  const int fd = open(name.c_str(), O_WRONLY | O_CLOEXEC);
+  VELLUM_CHECK(fd >= 0);
+  VELLUM_CHECK(
+      pwrite(fd, zeros.data(), zeros.size(), static_cast<off_t>(begin)) ==
+      static_cast<ssize_t>(zeros.size()));
+  VELLUM_CHECK(close(fd) == 0);
+}
+
 // By the name that RocksDB gives to those of its pools.
 bool IsThreadOfDatabase() {
   std::array<char, 16> name = {};
@@ -132,7 +143,9 @@ class FaultyFileSystem::File : public rocksdb::FSWritableFileOwnerWrapper {
       case Fault::kNoPower:
         return PowerIsOff();
       case Fault::kFailedSync:
-        owner_->Struck();
+        // As below: what is lost is lost of the file.
+        target()->Flush(options, nullptr).PermitUncheckedError();
+        owner_->SyncFailed(this);
         return IOStatus::IOError("sync failed");
       case Fault::kFull:
       case Fault::kNone:
@@ -247,6 +260,12 @@ void FaultyFileSystem::Struck() {
   struck_ = true;
 }
 
+void FaultyFileSystem::SyncFailed(const File* file) {
+  const MutexLock lock(&mu_);
+  struck_ = true;
+  file->sizes().failed = file->sizes().written;
+}
+
 uint64_t FaultyFileSystem::appends_and_syncs() const {
   const MutexLock lock(&mu_);
   return operations_;
@@ -277,14 +296,29 @@ void FaultyFileSystem::LoseUnsynced(uint64_t seed) {
     VELLUM_CHECK(truncate(name.c_str(), static_cast<off_t>(kept)) == 0);
     if (kept == sizes->synced) continue;
     const uint64_t at = sizes->synced + random() % (kept - sizes->synced);
-    const std::string zeros(std::min(kept, (at / kPage + 1) * kPage) - at,
-                            '\0');
-    const int fd = open(name.c_str(), O_WRONLY | O_CLOEXEC);
-    VELLUM_CHECK(fd >= 0);
-    VELLUM_CHECK(
-        pwrite(fd, zeros.data(), zeros.size(), static_cast<off_t>(at)) ==
-        static_cast<ssize_t>(zeros.size()));
-    VELLUM_CHECK(close(fd) == 0);
+    Clear(name, at, std::min(kept, (at / kPage + 1) * kPage));
+  }
+}
+
+void FaultyFileSystem::LoseFailed(uint64_t seed) {
+  std::mt19937_64 random(seed);
+  const MutexLock lock(&mu_);
+  for (const auto& [name, sizes] : files_) {
+    if (sizes->failed <= sizes->synced) continue;
+    const uint64_t lost = sizes->failed - sizes->synced;
+    switch (seed % 4) {
+      case 0:
+        break;
+      case 1:
+        VELLUM_CHECK(
+            truncate(name.c_str(), static_cast<off_t>(sizes->synced)) == 0);
+        break;
+      case 2:
+        Clear(name, sizes->synced, sizes->failed);
+        break;
+      default:
+        Clear(name, sizes->synced + random() % lost, sizes->failed);
+    }
   }
 }
 

@@ -58,6 +58,9 @@ class FaultyFileSystem : public rocksdb::FileSystemWrapper {
   // After the database is closed: of every file, a random part of what was not
   // synced is gone: its end is cut off, a page of the rest is zeros.
   void LoseUnsynced(uint64_t seed);
+  // The same of what syncs that failed were to make durable; by `seed` nothing,
+  // all (the file ends before it, or holds zeros there), or a random part.
+  void LoseFailed(uint64_t seed);
 
   rocksdb::IOStatus NewRandomAccessFile(
       const std::string& name, const rocksdb::FileOptions& options,
@@ -92,10 +95,12 @@ class FaultyFileSystem : public rocksdb::FileSystemWrapper {
   struct Sizes {
     uint64_t written = 0;
     uint64_t synced = 0;
+    uint64_t failed = 0;  // what was written when a sync failed last
   };
   // What the fault makes of an append or sync; counts it.
   Fault Operation();
   void Struck();
+  void SyncFailed(const File* file);
   // A read of a table: true when it fails.
   bool ReadFails();
   void Written(const File* file, uint64_t bytes);
