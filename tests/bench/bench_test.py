@@ -23,7 +23,7 @@ sys.path.insert(0, HERE)
 sys.dont_write_bytecode = True
 
 from lib import (plot, report, rounds, rows_copy, rows_data,  # noqa: E402
-                 rows_files)
+                 rows_files, rows_recall)
 from lib.host import BenchError, Host, mounts_below, unmount  # noqa: E402
 
 BUILD = os.path.abspath(os.environ.get("VELLUM_BUILD", "build"))
@@ -232,6 +232,15 @@ class PlotTest(unittest.TestCase):
             self.assertTrue(titles, f"{kind.name} has no panel")
             for title in titles:
                 self.assertEqual(title.partition(":")[0], kind.name)
+
+
+    def test_what_is_too_short_to_be_counted_is_left_out(self):
+        measured = rounds.Measured(rows_recall.Recall())
+        for size, seconds in ((1, 0.0), (10, 0.5), (100, 5.0)):
+            measured.seconds[size] = {"vellum": {"reading": [seconds]}}
+        self.assertEqual(measured.growth(),
+                         {("vellum", "reading"): [(10, 0.5), (100, 5.0)]})
+        self.assertEqual(len(list(plot.panels_of(measured))), 1)
 
 
 class ProgramTest(unittest.TestCase):

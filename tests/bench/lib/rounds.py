@@ -68,7 +68,7 @@ def slope(points):
     if len(points) < 2:
         return None
     x = [math.log(size) for size, _ in points]
-    y = [math.log(max(cost, 1e-9)) for _, cost in points]
+    y = [math.log(cost) for _, cost in points]
     return statistics.linear_regression(x, y).slope
 
 
@@ -96,13 +96,16 @@ class Measured:
         return [a / b for a, b in zip(of, by)]
 
     def growth(self):
-        """(contender, metric) -> [(size, median seconds)]"""
+        """(contender, metric) -> [(size, median seconds)]; what was too short
+        to be counted has no place on logarithmic axes."""
         out = {}
         for size in sorted(self.seconds):
             for contender, metrics in self.seconds[size].items():
                 for metric, values in metrics.items():
-                    out.setdefault((contender, metric), []).append(
-                        (size, statistics.median(values)))
+                    median = statistics.median(values)
+                    if median > 0:
+                        out.setdefault((contender, metric), []).append(
+                            (size, median))
         return out
 
 
