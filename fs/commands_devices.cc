@@ -8,6 +8,7 @@
 
 #include "copy/operations.h"
 #include "copy/shelf.h"
+#include "fs/closed_volume.h"
 #include "fs/command_group.h"
 #include "fs/service.h"
 #include "media/health_flags.h"
@@ -139,11 +140,17 @@ Result<Json> SetDrive(Service& service, const CommandLine& line,
                    ParseElement(line, line.args[1]));
   SayStep(line,
           fmt::format("{} drive {}", online ? "asks" : "empties", drive.value));
+  ClosedVolume closed;
+  for (const DriveState& each : service.library().Drives()) {
+    if (online || each.address != drive || each.medium.empty()) continue;
+    closed = VolumeToClose(service.volumes(), each.medium);
+  }
   const Status set = service.library().SetDriveOnline(drive, online, stop);
   if (!set.Is(Errc::kNotFound)) {
     service.auxiliary().SetDriveOffline(drive, !online);
   }
   RETURN_IF_ERROR(set);
+  RETURN_IF_ERROR(closed.Lost());
   return Json{{"drive", drive.value}, {"online", online}};
 }
 
@@ -219,15 +226,13 @@ Result<Json> UnloadByHand(Service& service, const CommandLine& line,
                  fmt::format("unload: {} is in element {}, which is no drive",
                              medium, place.element.value)};
   }
-  Volumes::Exclusion exclusion;
-  const std::shared_ptr<Volume> volume = service.volumes().FindByMedium(medium);
-  if (volume && service.volumes().loaded(*volume)) {
-    SayStep(line, "closes " + volume->id());
-    ASSIGN_OR_RETURN(exclusion, service.volumes().Exclude(volume, stop));
-  }
+  SayStep(line, "closes what is on " + medium);
+  ASSIGN_OR_RETURN(const ClosedVolume closed,
+                   CloseVolumeOn(service.volumes(), medium, stop));
   SayStep(line, fmt::format("takes {} home to {}", medium, place.home.value));
   RETURN_IF_ERROR(service.library().SendHome(medium));
   ASSIGN_OR_RETURN(const MediumPlace now, service.library().FindMedium(medium));
+  RETURN_IF_ERROR(closed.Lost());
   return Json{{"medium", medium},
               {"drive", place.element.value},
               {"element", now.element.value}};

@@ -9,6 +9,7 @@
 #include "copy/operations.h"
 #include "copy/pool_book.h"
 #include "copy/shelf.h"
+#include "fs/closed_volume.h"
 #include "fs/command_group.h"
 #include "fs/medium_info.h"
 #include "fs/service.h"
@@ -74,17 +75,14 @@ Result<Json> Move(Service& service, const CommandLine& line,
   const ElementAddress to{static_cast<uint16_t>(*number)};
   // A volume that is loaded but not in use must not keep its medium from
   // moving: it is detached for the time of the move.
-  Volumes::Exclusion exclusion;
+  ClosedVolume closed;
   const Result<MediumPlace> place = service.library().MediumAt(from);
   if (place.ok()) {
-    const std::shared_ptr<Volume> volume =
-        service.volumes().FindByMedium(place->id);
-    if (volume && service.volumes().loaded(*volume)) {
-      ASSIGN_OR_RETURN(exclusion, service.volumes().Exclude(volume, stop));
-    }
+    ASSIGN_OR_RETURN(closed, CloseVolumeOn(service.volumes(), place->id, stop));
   }
   SayStep(line, fmt::format("moves {} to {}", from.value, to.value));
   RETURN_IF_ERROR(service.library().Move(from, to, stop));
+  RETURN_IF_ERROR(closed.Lost());
   return Json{{"from", from.value}, {"to", to.value}};
 }
 

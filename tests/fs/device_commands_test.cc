@@ -158,6 +158,34 @@ TEST_F(DeviceCommandsTest, H3_MediaAreLoadedAndUnloadedByHand) {
   EXPECT_FALSE(service_->volumes().loaded(*volume));
 }
 
+// Whoever takes a medium out is told what did not get onto it, and has it.
+TEST_F(DeviceCommandsTest, H3_WhatIsLostWhenAMediumIsTakenOutIsTold) {
+  for (const char* const command :
+       {"unload VOL-A", "drive offline 256", "move VOL-A 1029"}) {
+    SCOPED_TRACE(command);
+    const auto volume = service_->volumes().Find("VOL-A") != nullptr
+                            ? service_->volumes().Find("VOL-A")
+                            : MakeVolume("VOL-A", "V00001", {10});
+    ASSERT_OK_AND_ASSIGN(VolumeUse use, service_->volumes().Use(volume));
+    Run("fault medium-error VOL-A first=0 count=1000000 access=write");
+    ASSERT_OK(use->Create(volume->root(), "late", {}));
+    use.Release();
+    const Error error = Fail(command);
+    EXPECT_EQ(error.code, Errc::kDeviceError);
+    EXPECT_THAT(error.message, HasSubstr("VOL-A"));
+    EXPECT_THAT(error.message, HasSubstr("is lost"));
+    EXPECT_FALSE(service_->volumes().loaded(*volume));
+    EXPECT_GE(RowOf("media", "volume", "VOL-A")["element"], 1024);
+    Run("fault clear");
+    // Nothing was lost that had been committed, and once is enough.
+    ASSERT_OK_AND_ASSIGN(use, service_->volumes().Use(volume));
+    EXPECT_OK(volume->Lookup(volume->root(), "f0"));
+    use.Release();
+    Run("unload VOL-A");
+    Run("drive online 256");
+  }
+}
+
 TEST_F(DeviceCommandsTest, H4_FlagsAreSetShownAndRaiseAlerts) {
   MakeVolume("VOL-A", "V00001", {10});
   Run("health set VOL-A nearing-media-life");
