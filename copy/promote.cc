@@ -66,6 +66,23 @@ Status Rename(const Archive& archive, const std::shared_ptr<Volume>& volume,
   return archive.volumes->Put(std::move(record)).status();
 }
 
+// A promotion that came to nothing: the original keeps its name.
+Status GiveBackName(const Archive& archive,
+                    const std::shared_ptr<Volume>& original,
+                    const Promoted& promoted, const std::string& id) {
+  // Where the label could not be changed it is as it was.
+  const Status labelled = promoted.problem.empty()
+                              ? Relabel(archive, original->record(), id, {})
+                              : Status::Ok();
+  RETURN_IF_ERROR(Rename(archive, original, id)
+                      .WithContext(fmt::format("{} is called {} now", id,
+                                               promoted.retired)));
+  return labelled.WithContext(fmt::format(
+      "the label of medium {} says {} in place of {}, and could not be changed "
+      "back",
+      original->record().medium, promoted.retired, id));
+}
+
 }  // namespace
 
 Result<Promoted> Promote(const Archive& archive, const std::string& copy,
@@ -146,10 +163,11 @@ Result<Promoted> Promote(const Archive& archive, const std::string& copy,
           copy, record.owner_id));
     }
     if (original != nullptr) {
-      // Everything is as it was: the original keeps its name.
-      Relabel(archive, original->record(), record.owner_id, {})
-          .IgnoreError("it could not be labelled before either");
-      RETURN_IF_ERROR(Rename(archive, original, record.owner_id));
+      const Status back =
+          GiveBackName(archive, original, promoted, record.owner_id);
+      if (!back.ok()) {
+        return primary.status().WithContext(back.error().message);
+      }
     }
     return primary.status();
   }
