@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <spdlog/spdlog.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
@@ -116,8 +117,12 @@ Status Spool::Reserve(JobId job, uint64_t bytes) {
 }
 
 void Spool::Release(JobId job) {
-  unlink(MetaPath(job).c_str());
-  unlink(ImagePath(job).c_str());
+  for (const std::string& path : {MetaPath(job), ImagePath(job)}) {
+    // The next start removes what stays (RemoveOthers).
+    if (unlink(path.c_str()) == 0 || errno == ENOENT) continue;
+    spdlog::error("{} takes up room until the next start: {}", path,
+                  ErrnoError("unlink", errno).message);
+  }
   MutexLock lock(&mu_);
   reserved_.erase(job);
   promised_.erase(job);
