@@ -39,6 +39,11 @@ Status Overlay::Whole() const {
   return error_;
 }
 
+void Overlay::Fail(const Status& why) {
+  MutexLock lock(&mu_);
+  if (error_.ok()) error_ = why;
+}
+
 Status Overlay::Put(uint64_t sector, const udf::Sector& content) {
   int fd = -1;
   int64_t offset = 0;

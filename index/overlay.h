@@ -26,6 +26,9 @@ class Overlay {
   // Keeps the first content given for a sector. kNoSpace: past the limit or the
   // spool is full; then the overlay is not whole and Error() stays set.
   Status Put(uint64_t sector, const udf::Sector& content);
+  // What it was to keep could not be had: it is not whole any more. The first
+  // reason stays.
+  void Fail(const Status& why);
   // Replaces the sectors that it holds in `data` (whole sectors from `lba`).
   Status Patch(uint64_t lba, ByteSpan data) const;
   // Why the overlay is not whole; Ok while it is.

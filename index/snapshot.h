@@ -47,7 +47,7 @@ class VolumeSnapshot {
   // Whole sectors. kDeviceError; kNoSpace when the overlay overflowed its bound
   // and the snapshot is no longer whole.
   Status Read(uint64_t lba, ByteSpan out) const;
-  // kNoSpace as above; checked once more when everything was read.
+  // So, or kDeviceError: a commit could not read what it had to keep.
   Status CheckWhole() const;
 
   // The catalog as of the generation. May be kept longer than the snapshot.

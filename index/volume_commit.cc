@@ -50,10 +50,14 @@ Status Volume::Impl::PreserveForSnapshots(const udf::SectorImages& images) {
                       return !state->overlay->Has(s);
                     });
     if (!needed) continue;
-    RETURN_IF_ERROR(medium_->Read(sector, old));
+    // A snapshot that is not whole says so itself when it is read; the
+    // application that writes must not suffer from it.
+    const Status read = medium_->Read(sector, old);
     for (const std::shared_ptr<SnapshotState>& state : snapshots) {
-      // A snapshot whose overlay is full says so itself when it is read; the
-      // application that writes must not suffer from it.
+      if (!read.ok()) {
+        if (!state->overlay->Has(sector)) state->overlay->Fail(read);
+        continue;
+      }
       state->overlay->Put(sector, old).IgnoreError("kept by the overlay");
     }
   }
