@@ -393,6 +393,8 @@ struct Volume::Impl {
   Status Decide(const CatalogBatch* batch) EXCLUDES(mu_);
   Status Scan(Medium* medium, VolumeRecord record) EXCLUDES(mu_);
   Status StartAllocator() EXCLUDES(mu_);
+  Result<std::map<InodeNumber, InodeRecord>> OpenInodesInCatalog()
+      REQUIRES(mu_);
   // What the slot says of a volume that takes changes, and of one that is
   // closed.
   udf::SlotState OpenState() const {

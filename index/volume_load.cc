@@ -291,11 +291,31 @@ Status Volume::Impl::AttachPrimary(Medium* medium, udf::ControlSlot slot) {
   return Status::Ok();
 }
 
+// Of the files that are open, by inode: what the catalog has of those that are
+// still there. An error of the catalog is none: it does not say that a file is
+// gone, and nothing has changed yet.
+Result<std::map<InodeNumber, InodeRecord>> Volume::Impl::OpenInodesInCatalog() {
+  std::map<InodeNumber, InodeRecord> known;
+  for (const auto& [ino, inode] : inodes_) {
+    if (inode->opens == 0) continue;
+    Result<InodeRecord> rec = catalog_->GetInode(index_, ino);
+    if (!rec.ok() && rec.error().code != Errc::kNotFound) {
+      return rec.status().WithContext(
+          fmt::format("volume {}, open file {}", record_.id, ino));
+    }
+    if (rec.ok() && rec->attr.unique_id == inode->rec.attr.unique_id) {
+      known.emplace(ino, std::move(*rec));
+    }
+  }
+  return known;
+}
+
 // Reads the bitmap and brings the inodes that stayed in memory (open files) in
 // line with what the medium now holds.
 Status Volume::Impl::StartAllocator() {
   ASSIGN_OR_RETURN(Bytes bitmap, udf::ReadBitmap(*medium_, geometry_));
   MutexLock lock(&mu_);
+  ASSIGN_OR_RETURN(auto known, OpenInodesInCatalog());
   const bool was_broken = !broken_.ok();
   broken_ = Status::Ok();
   committed_ = applied_ = record_.generation.number;
@@ -376,9 +396,9 @@ Status Volume::Impl::StartAllocator() {
       ++it;
       continue;
     }
-    Result<InodeRecord> rec = catalog_->GetInode(index_, inode.ino);
-    if (rec.ok() && rec->attr.unique_id == inode.rec.attr.unique_id) {
-      inode.rec = std::move(*rec);
+    const auto rec = known.find(inode.ino);
+    if (rec != known.end()) {
+      inode.rec = std::move(rec->second);
       inode.extents = ExtentMap(inode.rec.extents);
       inode.inline_data.reset();
       inode.fresh = false;
@@ -454,6 +474,7 @@ Status Volume::Impl::AttachBackup(Medium* medium, udf::ControlSlot slot) {
     RETURN_IF_ERROR(Scan(view, record));
   }
   MutexLock lock(&mu_);
+  ASSIGN_OR_RETURN(auto known, OpenInodesInCatalog());
   geometry_ = record_.geometry;
   medium_ = view;
   replayed_ = std::move(found.view);
@@ -468,10 +489,10 @@ Status Volume::Impl::AttachBackup(Medium* medium, udf::ControlSlot slot) {
     }
     // The backup may hold a later generation than when the file was opened.
     LiveInode& inode = *it->second;
-    Result<InodeRecord> rec = catalog_->GetInode(index_, inode.ino);
-    inode.lost = !rec.ok() || rec->attr.unique_id != inode.rec.attr.unique_id;
+    const auto rec = known.find(inode.ino);
+    inode.lost = rec == known.end();
     if (!inode.lost) {
-      inode.rec = std::move(*rec);
+      inode.rec = std::move(rec->second);
       inode.extents = ExtentMap(inode.rec.extents);
       inode.inline_data.reset();
     }
@@ -501,6 +522,16 @@ Status Volume::SetThreshold(uint32_t percent) {
     }
   }
   impl.BecomeCommitter();
+  // The commit that it waited for may have frozen the volume.
+  Status writable;
+  {
+    MutexLock lock(&impl.mu_);
+    writable = impl.CheckWritableLocked();
+  }
+  if (!writable.ok()) {
+    impl.EndCommitter(Status::Ok());
+    return writable;
+  }
   impl.slot_.threshold = percent;
   {
     MutexLock lock(&impl.mu_);
