@@ -85,8 +85,8 @@ Status Volume::Detach() {
     ++impl.losses_;
     status = Status(
         impl.broken_.error().code,
-        fmt::format("medium {} has nothing newer than generation {}, {} {} "
-                    "changed after it: {}",
+        fmt::format("medium {} has nothing newer than generation {} for "
+                    "certain, {} {} changed after it: {}",
                     impl.record_.medium, impl.committed_, lost,
                     lost == 1 ? "file or directory" : "files and directories",
                     impl.broken_.error().message));

@@ -55,7 +55,6 @@ Result<std::unique_ptr<Volumes>> Volumes::Open(Catalog* catalog,
                                                const VolumesOptions& options) {
   ASSIGN_OR_RETURN(const std::vector<VolumeRecord> records, catalog->Volumes());
   auto impl = std::make_unique<Impl>(catalog, library, options);
-  std::vector<std::shared_ptr<Volume>> unsettled;
   {
     MutexLock lock(&impl->mu_);
     for (const VolumeRecord& record : records) {
