@@ -277,5 +277,87 @@ TEST_F(VolumeIoFaultTest, EachReadOfTheCatalogFailsOnce) {
   fmt::print("{} faults of reads of the catalog\n", faults);
 }
 
+// A file stays open while its medium is away, and the catalog cannot be read
+// when it comes back: that does not say that the file is gone.
+TEST_F(VolumeIoFaultTest, AnOpenFileIsNotGoneBecauseTheCatalogCannotBeRead) {
+  NewMedium(*formatted_);
+  const TempDir dir;
+  const auto open = [&](std::shared_ptr<FaultyFileSystem>* file_system) {
+    *file_system = std::make_shared<FaultyFileSystem>();
+    Catalog::Options options;
+    options.cache_bytes = 0;
+    options.env = MakeEnv(*file_system);
+    return Catalog::Open(dir.Sub("catalog"), options);
+  };
+  const std::string content(3000, 'x');
+  Bytes read(content.size());
+  std::shared_ptr<FaultyFileSystem> file_system;
+  auto catalog = open(&file_system);
+  ASSERT_OK(catalog);
+  InodeNumber ino{};
+  {
+    Volume volume(catalog->get(), record_, {});
+    ASSERT_OK(volume.Attach(medium_.get()));
+    ASSERT_OK_AND_ASSIGN(const Attr file,
+                         volume.Create(volume.root(), "file", {}));
+    ino = file.ino;
+    ASSERT_OK(volume.Write(ino, 0, std::as_bytes(std::span(content))));
+    ASSERT_OK(volume.Detach());
+  }
+  catalog->reset();  // it is read from its files from now on
+  catalog = open(&file_system);
+  ASSERT_OK(catalog);
+  ASSERT_OK_AND_ASSIGN(const VolumeRecord stored,
+                       (*catalog)->GetVolume(kIndex));
+  Volume volume(catalog->get(), stored, {});
+  ASSERT_OK(volume.Attach(medium_.get()));
+  ASSERT_OK(volume.Open(ino));
+  uint64_t faults = 0;
+  for (uint64_t n = 1;; ++n) {
+    SCOPED_TRACE(fmt::format("read {}", n));
+    ASSERT_OK(volume.Detach());
+    file_system->FailReadAt(n);
+    const Status attached = volume.Attach(medium_.get());
+    if (!file_system->read_failed()) {
+      ASSERT_OK(attached);
+      break;
+    }
+    ++faults;
+    ASSERT_THAT(attached, HasErrc(Errc::kDeviceError)) << "swallowed";
+    ASSERT_OK(volume.Attach(medium_.get()));
+    ASSERT_OK_AND_ASSIGN(const size_t bytes, volume.Read(ino, 0, read));
+    EXPECT_EQ(bytes, content.size());
+  }
+  EXPECT_GE(faults, 1u);
+  volume.Close(ino);
+  ASSERT_OK(volume.Detach());
+}
+
+// What a snapshot needs cannot be read any more when it is overwritten: the
+// snapshot is not whole, and who writes does not suffer from it.
+TEST_F(VolumeIoFaultTest, OldContentThatCannotBeReadCostsTheSnapshotAlone) {
+  NewMedium(*formatted_);
+  const std::unique_ptr<Catalog> catalog = MemoryCatalog();
+  Volume volume(catalog.get(), record_, {});
+  ASSERT_OK(volume.Attach(medium_.get()));
+  ASSERT_OK(volume.Create(volume.root(), "first", {}));
+  ASSERT_OK(volume.Sync());
+  ASSERT_OK_AND_ASSIGN(std::unique_ptr<VolumeSnapshot> snapshot,
+                       volume.TakeSnapshot());
+  // It changes with every commit.
+  plan_->FailRange(Op::kRead, {udf::kLvidSector, 1});
+  ASSERT_OK(volume.Create(volume.root(), "second", {}));
+  EXPECT_OK(volume.Sync());
+  EXPECT_OK(volume.CheckWritable());
+  plan_->Clear();
+  EXPECT_THAT(snapshot->CheckWhole(), HasErrc(Errc::kDeviceError));
+  Bytes sector(kSectorSize);
+  EXPECT_THAT(snapshot->Read(udf::kLvidSector, sector),
+              HasErrc(Errc::kDeviceError));
+  snapshot.reset();
+  ASSERT_OK(volume.Detach());
+  EXPECT_EQ(FsckText(*base_), "");
+}
+
 }  // namespace
 }  // namespace vellum
