@@ -150,8 +150,14 @@ Status MountAndRelease(FaultLab& lab) {
   return SendHome(lab, "V00002");
 }
 
-Status HandOver(FaultLab& lab) {
+// With a change that the release has to commit.
+Status ChangeAndHandOver(FaultLab& lab) {
   if (lab.volumes().Find("PRIM") == nullptr) return Status::Ok();
+  ASSIGN_OR_RETURN(const MediumNote note,
+                   ReadMediumNote(*lab.archive().catalog, "V00001"));
+  if (note.clearing.empty()) {
+    RETURN_IF_ERROR(lab.Put("PRIM", "/n", RandomText(7, 3'000)));
+  }
   return Release(lab.archive(), "PRIM");
 }
 
@@ -236,11 +242,12 @@ void AddVolumes(std::vector<FaultScenario>* all) {
   s.name = "release";
   s.lab = {.drives = 1, .media = 2};
   s.prepare = OneBackup;
-  s.run = HandOver;
-  s.allowed["V00001"] = OneOf({First()});
+  s.run = ChangeAndHandOver;
+  s.allowed["V00001"] = OneOf({First(), WithNew()});
   s.allowed["V00001"].released = true;
   s.forgotten = {"V00001"};
-  s.done = {{"V00001", First()}, {"V00002", First()}};
+  s.done = {{"V00001", WithNew()}, {"V00002", First()}};
+  s.may_freeze = true;
   all->push_back(s);
 }
 

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Every operation of every kind of copy, and of what works on whole media,
 // fails once (label fault): each read, write, flush, discard and search of the
-// media, each append and sync of the catalog, each call that the spool makes;
-// transfers that end early, media that are gone from one operation on, bad
-// sectors, full disks. Afterwards nothing is lost or leaked, and the same runs
-// to its end.
+// media, each append and sync of the catalog, each call that the spool makes
+// but the removal of a file; transfers that end early, media that are gone from
+// one operation on, bad sectors, full disks. Afterwards nothing is lost or
+// leaked, and the same runs to its end.
 #include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
